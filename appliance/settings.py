@@ -1,0 +1,253 @@
+"""The settings of a streaming host: `/etc/appliance/appliance.yml`, flat keys, no secrets.
+
+Each field of `Settings` is one key of the file. The field's metadata is its manual (`help`) and its
+check (`rule`); nothing else in the code knows a default or a limit. Secrets are not settings: they are
+systemd credentials, see `appliance.control.secrets`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import yaml
+
+from appliance.errors import EX_CONFIG, OperatorError
+from appliance.names import is_stream_name, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+SETTINGS_FILE: Final = Path("/etc/appliance/appliance.yml")
+"""Where the role `control` writes the file and where every command looks for it."""
+
+
+class _RefusedValueError(Exception):
+    """A rule's verdict; it becomes an OperatorError that names the setting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one setting's value is checked: `read` returns the typed value or refuses it."""
+
+    allowed: str
+    read: Callable[[object], object]
+
+
+def _setting(default: Any, rule: Rule, text: str) -> Any:
+    return field(default=default, metadata={"rule": rule, "help": text})
+
+
+def _text(pattern: str, allowed: str) -> Rule:
+    compiled = re.compile(pattern)
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or compiled.fullmatch(value) is None:
+            raise _RefusedValueError
+        return value
+
+    return Rule(allowed, read)
+
+
+def _number(low: float, high: float, unit: str) -> Rule:
+    def read(value: object) -> float:
+        # A YAML `yes` is a bool, and a bool is an int to Python.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise _RefusedValueError
+        return float(value)
+
+    return Rule(f"a number of {unit} from {low:g} to {high:g}", read)
+
+
+def _integer(low: int, high: int) -> Rule:
+    def read(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise _RefusedValueError
+        return value
+
+    return Rule(f"a whole number from {low} to {high}", read)
+
+
+def _one_of(*choices: str) -> Rule:
+    def read(value: object) -> str:
+        if not isinstance(value, str) or value not in choices:
+            raise _RefusedValueError
+        return value
+
+    return Rule("one of " + ", ".join(choices), read)
+
+
+def _read_bool(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _RefusedValueError
+    return value
+
+
+def _read_names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise _RefusedValueError
+    for item in value:
+        if not isinstance(item, str) or not is_stream_name(item):
+            raise _RefusedValueError
+    return tuple(value)
+
+
+_NAMES = Rule("a list of quoted stream names (letters, digits, _ and -, at most 64 characters)", _read_names)
+_BOOL = Rule("true or false", _read_bool)
+_PATH = _text(r"/[^\0\n]*", "an absolute path")
+_HTTP = _text(r"http://[A-Za-z0-9.\[\]:-]+(/[^\s?#]*)?", "an http:// URL without a query")
+_RTMP = _text(r"rtmp://[A-Za-z0-9.\[\]:-]+/[A-Za-z0-9_-]+", "rtmp://HOST[:PORT]/APPLICATION")
+_LADDER = _text(r"[A-Za-z0-9][A-Za-z0-9_-]*", "the name of a file in /etc/appliance/ladders, without .yml")
+_HOST = _text(r"[A-Za-z0-9.-]{0,255}", "a host name, or empty for the kernel's")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything an operator can set on a streaming host. Times are seconds."""
+
+    allowed_stream_keys: tuple[str, ...] = _setting(
+        (), _NAMES, "Stream names that may be published (simple mode). Empty: nobody may publish."
+    )
+    control_url: str = _setting(
+        "http://127.0.0.1:8000", _HTTP, "Where this host's own programs reach the control service."
+    )
+    ingest_url: str = _setting("rtmp://127.0.0.1:1935/live", _RTMP, "Where the streams are read from.")
+    stat_url: str = _setting("http://127.0.0.1:8081/stat", _HTTP, "Statistics (XML) of the ingest nginx.")
+    valkey_socket: str = _setting("/run/valkey/valkey.sock", _PATH, "Unix socket of Valkey.")
+    media_root: str = _setting("/srv/hls", _PATH, "Directory (tmpfs) of playlists and segments.")
+    ladder: str = _setting("default", _LADDER, "Ladder of renditions: /etc/appliance/ladders/NAME.yml.")
+    encoder: Literal["auto", "nvenc", "x264"] = _setting(
+        "auto", _one_of("auto", "nvenc", "x264"), "Video encoder; auto takes NVENC where a session opens."
+    )
+    segment_seconds: float = _setting(2.0, _number(1, 10, "seconds"), "Length of a media segment.")
+    part_seconds: float = _setting(0.25, _number(0.1, 2, "seconds"), "Length of a low-latency part.")
+    # RFC 8216bis and Apple's authoring specification: a live playlist holds at least six segments.
+    window_segments: int = _setting(10, _integer(6, 10_000), "Segments a live playlist lists.")
+    grace_seconds: float = _setting(
+        30.0, _number(0, 3600, "seconds"), "How long a stream waits for a publisher that left."
+    )
+    retain_seconds: float = _setting(
+        60.0, _number(0, 86_400, "seconds"), "How long an ended stream's files stay for its last viewers."
+    )
+    encryption: Literal["aes-128", "none"] = _setting(
+        "aes-128", _one_of("aes-128", "none"), "Encryption of segments; none is for debugging."
+    )
+    rotation_seconds: float = _setting(
+        300.0, _number(10, 86_400, "seconds"), "Age at which a content key is replaced."
+    )
+    lease_seconds: float = _setting(
+        30.0, _number(10, 600, "seconds"), "Life of a publish lease that nobody renews."
+    )
+    reconcile_seconds: float = _setting(
+        3.0, _number(0.5, 60, "seconds"), "Pause between two comparisons of leases, units and /stat."
+    )
+    reader_wait_seconds: float = _setting(
+        2.0, _number(0, 8, "seconds"), "Longest wait of a publish for the stream's own reader."
+    )
+    rtmp_play: bool = _setting(
+        False, _BOOL, "Whether others than the stream's own reader may play over RTMP (unencrypted)."
+    )
+    node: str = _setting("", _HOST, "Name of this host in leases; empty takes the kernel's host name.")
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, object], *, source: str = "settings") -> Settings:
+        """Checks `values` (keys = fields, values as YAML gives them) and returns the settings.
+
+        Raises OperatorError (EX_CONFIG) naming `source`, the key, the value and what is allowed.
+        """
+        known = {item.name: item for item in fields(cls)}
+        for key in values:
+            if key not in known:
+                raise _refusal(source, f"{key}: unknown setting", _did_you_mean(str(key), known))
+        read: dict[str, Any] = {}
+        for key, value in values.items():
+            rule: Rule = known[key].metadata["rule"]
+            try:
+                read[key] = rule.read(value)
+            except _RefusedValueError:
+                seen = shorten(str(value))
+                raise _refusal(source, f"{key}: {seen} is refused; allowed is {rule.allowed}") from None
+        settings = cls(**read)
+        settings._check_together(source)
+        return settings
+
+    def _check_together(self, source: str) -> None:
+        if self.part_seconds > self.segment_seconds:
+            raise _refusal(
+                source,
+                f"part_seconds: {self.part_seconds:g} is refused; allowed is at most "
+                f"segment_seconds ({self.segment_seconds:g})",
+            )
+        if self.rotation_seconds < self.segment_seconds:
+            raise _refusal(
+                source,
+                f"rotation_seconds: {self.rotation_seconds:g} is refused; allowed is at least "
+                f"segment_seconds ({self.segment_seconds:g})",
+            )
+        if self.lease_seconds < 3 * self.reconcile_seconds:
+            raise _refusal(
+                source,
+                f"lease_seconds: {self.lease_seconds:g} is refused; allowed is at least three times "
+                f"reconcile_seconds ({self.reconcile_seconds:g}), so that one lost renewal ends no stream",
+            )
+
+    @classmethod
+    def load(cls, path: Path = SETTINGS_FILE) -> Settings:
+        """Reads and checks the YAML file `path`; an empty file gives the defaults.
+
+        Raises OperatorError (EX_CONFIG) when it cannot be read, is no YAML mapping, repeats a
+        key, or holds a value that its rule refuses.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            raise _refusal(str(path), f"cannot be read: {reason}") from None
+        try:
+            data = _UniqueKeyLoader(text).get_single_data()
+        except yaml.YAMLError as error:
+            raise _refusal(str(path), f"is not valid YAML: {' '.join(str(error).split())}") from None
+        if data is None:
+            data = {}
+        if not isinstance(data, dict):
+            raise _refusal(str(path), "must be a mapping of settings, `key: value` on each line")
+        return cls.from_mapping(data, source=str(path))
+
+
+def describe() -> list[tuple[str, object, str, str]]:
+    """Every setting as (name, default, allowed, help), in the file's order: for manuals and tests."""
+    return [
+        (item.name, item.default, item.metadata["rule"].allowed, item.metadata["help"])
+        for item in fields(Settings)
+    ]
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """SafeLoader takes the last of two equal keys silently; an operator must hear of it."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            if isinstance(key_node, yaml.ScalarNode) and key_node.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key_node.value} stands here twice", key_node.start_mark
+                )
+            if isinstance(key_node, yaml.ScalarNode):
+                seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+def _did_you_mean(key: str, known: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {close[0]}?" if close else "known settings: " + ", ".join(known)
+
+
+def _refusal(source: str, message: str, hint: str | None = None) -> OperatorError:
+    return OperatorError(
+        f"{source}: {message}",
+        exit_code=EX_CONFIG,
+        hint=hint or f"mend it, then try: appliance control check-config {source}",
+    )

@@ -1,0 +1,91 @@
+"""The settings file: what it accepts, and that a refusal names key, value and what is allowed."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appliance.errors import EX_CONFIG, OperatorError
+from appliance.settings import Settings, describe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write(directory: Path, text: str) -> Path:
+    path = directory / "appliance.yml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_an_empty_file_gives_the_defaults_and_nobody_may_publish(tmp_path: Path) -> None:
+    settings = Settings.load(write(tmp_path, "# nothing set\n"))
+    assert settings == Settings()
+    assert settings.allowed_stream_keys == ()
+
+
+def test_every_default_passes_its_own_rule() -> None:
+    defaults = {item.name: item.default for item in fields(Settings)}
+    defaults["allowed_stream_keys"] = []
+    assert Settings.from_mapping(defaults) == Settings()
+
+
+def test_every_setting_is_documented() -> None:
+    for name, _, allowed, text in describe():
+        assert allowed, name
+        assert text.endswith("."), name
+
+
+def test_values_are_read(tmp_path: Path) -> None:
+    text = "allowed_stream_keys: ['demo', cam-1]\nsegment_seconds: 4\nrtmp_play: true\n"
+    settings = Settings.load(write(tmp_path, text))
+    assert settings.allowed_stream_keys == ("demo", "cam-1")
+    assert settings.segment_seconds == 4.0
+    assert settings.rtmp_play is True
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("segment_second: 2\n", ["segment_second", "did you mean segment_seconds"]),
+        ("colour: red\n", ["colour", "known settings"]),
+        ("segment_seconds: two\n", ["segment_seconds", "'two'", "from 1 to 10"]),
+        ("segment_seconds: yes\n", ["segment_seconds", "True", "number"]),
+        ("window_segments: 3\n", ["window_segments", "'3'", "from 6"]),
+        ("encoder: nvidia\n", ["encoder", "nvidia", "auto, nvenc, x264"]),
+        ("allowed_stream_keys: demo\n", ["allowed_stream_keys", "demo", "list"]),
+        ("allowed_stream_keys: [../etc]\n", ["allowed_stream_keys", "../etc", "stream names"]),
+        ("allowed_stream_keys: [1234]\n", ["allowed_stream_keys", "1234", "quoted"]),
+        ("control_url: https://127.0.0.1\n", ["control_url", "https://127.0.0.1", "http://"]),
+        ("rtmp_play: 1\n", ["rtmp_play", "true or false"]),
+        ("lease_seconds: 10\nreconcile_seconds: 5\n", ["lease_seconds", "10", "three times"]),
+        ("part_seconds: 2\nsegment_seconds: 1\n", ["part_seconds", "2", "segment_seconds (1)"]),
+        ("encoder: x264\nencoder: auto\n", ["encoder", "twice"]),
+        ("- a\n- b\n", ["mapping"]),
+        ("a: [\n", ["not valid YAML"]),
+        ("? [a, b]\n: 1\n", ["appliance.yml"]),
+    ],
+)
+def test_a_refusal_names_key_value_and_what_is_allowed(tmp_path: Path, text: str, named: list[str]) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(OperatorError) as refused:
+        Settings.load(path)
+    shown = f"{refused.value} {refused.value.hint}"
+    assert str(path) in shown
+    for part in named:
+        assert part in shown
+    assert refused.value.exit_code == EX_CONFIG
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match=r"missing\.yml: cannot be read: No such file"):
+        Settings.load(tmp_path / "missing.yml")
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "appliance.yml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(OperatorError, match="not UTF-8"):
+        Settings.load(path)
