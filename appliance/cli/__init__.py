@@ -1,0 +1,1 @@
+"""The ``appliance`` command: one module for each area, assembled by :mod:`appliance.cli.main`."""

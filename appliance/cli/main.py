@@ -1,0 +1,122 @@
+"""Assemble the ``appliance`` command; an area's module is imported only when the area is invoked.
+
+Start-up stays fast that way, and a streaming host, which carries neither Ansible nor the lab's tools, can run
+the areas meant for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from appliance import __version__
+from appliance.errors import EX_UNAVAILABLE, OperatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Area → the line that `appliance --help` shows for it (asking the module would import it).
+AREAS = {
+    "demo": "One host, one live stream, one command.",
+    "lab": "Hosts on this machine to try everything on.",
+    "stream": "One live stream: what stream@ID.service runs.",
+    "ladder": "The encoding ladders and their rungs.",
+    "control": "The service that decides who may publish and watch.",
+    "streams": "What is live.",
+    "keys": "Content keys: the keyring's generations.",
+    "credentials": "The secrets a host keeps in /etc/appliance/credentials.",
+}
+
+
+def available_areas() -> list[str]:
+    """Return the areas this installation carries, in the order they are declared."""
+    return [name for name in AREAS if importlib.util.find_spec(f"appliance.cli.{name}")]
+
+
+def load_area(name: str) -> typer.Typer:
+    """Import ``appliance.cli.<name>`` and return its ``app``.
+
+    Raises
+    ------
+    OperatorError
+        The area needs a package that this machine does not have.
+    """
+    try:
+        module = importlib.import_module(f"appliance.cli.{name}")
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.partition(".")[0] == "appliance":
+            raise
+        raise OperatorError(
+            f"`appliance {name}` needs the Python package {error.name}, which is not installed here",
+            exit_code=EX_UNAVAILABLE,
+            hint="On a controller, any `make` verb installs it into .venv; a streaming host does without it.",
+        ) from error
+    app: typer.Typer = module.app
+    return app
+
+
+def build_app(area: str | None) -> typer.Typer:
+    """Assemble the command with the real ``area`` and a line of help for each of the others.
+
+    Parameters
+    ----------
+    area
+        The area about to be invoked, ``None`` for none of them (``--help``, a mistyped name).
+
+    Raises
+    ------
+    OperatorError
+        From :func:`load_area`.
+    """
+    app = typer.Typer(
+        help="Bring up streaming hosts and look after what streams on them.",
+        no_args_is_help=True,
+        pretty_exceptions_show_locals=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for name in available_areas():
+        module_app = load_area(name) if name == area else _placeholder()
+        app.add_typer(module_app, name=name, help=AREAS[name])
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version  # the eager callback has acted on it
+
+
+def _placeholder() -> typer.Typer:
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit; an :class:`OperatorError` becomes its message and its exit status.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the program's name; ``sys.argv[1:]`` when not given.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    area = arguments[0] if arguments and arguments[0] in AREAS else None
+    try:
+        build_app(area)(args=arguments, prog_name="appliance")
+    except OperatorError as error:
+        print(f"appliance: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
