@@ -1,0 +1,79 @@
+"""The Ansible inventory of a lab."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from appliance.errors import OperatorError
+from appliance.lab import ssh
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from appliance.lab.checkout import LabPaths
+    from appliance.lab.state import State
+
+GROUPS = ("origins", "edges", "balancers", "state", "monitors", "build")
+"""The groups that the playbooks know."""
+
+
+def default_groups(hosts: Iterable[str]) -> dict[str, list[str]]:
+    """Return the groups when none are asked for: every host an origin, the first one keeps the state and builds."""
+    names = list(hosts)
+    return {"origins": names, "state": names[:1], "build": names[:1]}
+
+
+def check_groups(groups: Mapping[str, Sequence[str]], hosts: Iterable[str]) -> dict[str, list[str]]:
+    """Return the groups as lists.
+
+    Raises:
+        OperatorError: an unknown group, or a host that is not in the lab.
+    """
+    known = set(hosts)
+    for group, members in groups.items():
+        if group not in GROUPS:
+            raise OperatorError(f"group {group!r} is unknown; the playbooks know: {', '.join(GROUPS)}")
+        strangers = [name for name in members if name not in known]
+        if strangers:
+            raise OperatorError(
+                f"group {group!r} names {', '.join(strangers)}; hosts of the lab: {', '.join(known)}"
+            )
+    return {group: list(members) for group, members in groups.items()}
+
+
+def render(paths: LabPaths, state: State) -> dict[str, Any]:
+    """Return the inventory as the data Ansible's yaml plugin reads."""
+    hosts: dict[str, dict[str, Any]] = {
+        name: {"ansible_host": host.address, "ansible_port": host.port}
+        for name, host in sorted(state.hosts.items())
+    }
+    # -F none and the key stand here as well: a user's own ssh_config must not change how the lab is reached
+    common: dict[str, Any] = {
+        "ansible_user": "root",
+        "ansible_python_interpreter": "/usr/bin/python3",
+        "ansible_ssh_private_key_file": str(paths.key),
+        "ansible_ssh_common_args": shlex.join(ssh.options(paths)),
+    }
+    if state.subnet:
+        common["delivery_operator_networks"] = ["127.0.0.1", "::1", state.subnet]
+    groups = state.groups or default_groups(state.hosts)
+    return {
+        "all": {
+            "vars": common,
+            "hosts": hosts,
+            "children": {
+                group: {"hosts": dict.fromkeys(members)} for group, members in sorted(groups.items())
+            },
+        }
+    }
+
+
+def write(paths: LabPaths, state: State) -> None:
+    """Write the inventory file of the lab."""
+    text = yaml.safe_dump(render(paths, state), sort_keys=False, default_flow_style=False, width=1000)
+    draft = paths.inventory.with_suffix(".new")
+    draft.write_text("# written by `appliance lab up`; it goes with `appliance lab down`\n" + text)
+    draft.replace(paths.inventory)

@@ -1,0 +1,102 @@
+"""Find, recognise and stop the processes of a lab.
+
+A process is known by its id and its start time: the kernel reuses ids. A run that was killed
+before it could write the id down is found by an argument that only its process carries.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process id that cannot be mistaken for a later one."""
+
+    pid: int
+    started: int
+    """Clock ticks between boot and the start of the process (field 22 of proc_pid_stat(5))."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process still runs (a zombie does not)."""
+        return identify(self.pid) == self
+
+
+def identify(pid: int) -> Process | None:
+    """Return the process with this id, None when there is none or only its zombie."""
+    try:
+        # the command name, in parentheses, may hold blanks and parentheses: split after the last one
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else Process(pid, int(fields[19]))
+
+
+def with_argument(argument: str) -> list[Process]:
+    """Return the processes that have `argument` as one whole argument of their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            arguments = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if argument.encode() in arguments and (process := identify(int(entry.name))):
+            found.append(process)
+    return found
+
+
+def in_cgroup(folder: Path) -> list[Process]:
+    """Return the processes of a control group and all groups below it."""
+    found = []
+    for listing in folder.rglob("cgroup.procs"):
+        with suppress(OSError):
+            found += [process for pid in listing.read_text().split() if (process := identify(int(pid)))]
+    return found
+
+
+def send(processes: Iterable[Process], number: int) -> None:
+    """Send a signal to those that still run."""
+    for process in processes:
+        if process.alive:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, number)
+
+
+def wait(processes: Iterable[Process], seconds: float) -> bool:
+    """Wait until all have ended; False when `seconds` passed first."""
+    deadline = monotonic() + seconds
+    with ExitStack() as stack:
+        for process in processes:
+            try:
+                handle = os.pidfd_open(process.pid)
+            except ProcessLookupError:
+                continue
+            stack.callback(os.close, handle)
+            if process.alive:
+                poll = select.poll()
+                poll.register(handle, select.POLLIN)
+                if not poll.poll(max(0.0, deadline - monotonic()) * 1000) and process.alive:
+                    return False
+    return True
+
+
+def stop(processes: Iterable[Process], *, ask: int = signal.SIGTERM, seconds: float = 10.0) -> None:
+    """Ask processes to end, then kill those that have not after `seconds`."""
+    listed = list(processes)
+    send(listed, ask)
+    if not wait(listed, seconds):
+        send(listed, signal.SIGKILL)
+        wait(listed, 5.0)

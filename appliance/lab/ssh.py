@@ -1,0 +1,115 @@
+"""The lab's SSH key, its hosts' keys, and waiting for a host to answer.
+
+Host keys are made here, before the host boots: it is known from the first connection on, and
+nothing ever has to be accepted unseen.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+from appliance.errors import OperatorError
+from appliance.lab.command import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from appliance.lab.checkout import LabPaths
+    from appliance.lab.state import HostState
+
+
+def ensure_key(file: Path, comment: str) -> str:
+    """Make an Ed25519 key pair unless there is one; return the public half."""
+    public = file.with_name(file.name + ".pub")
+    if not public.exists():
+        file.unlink(missing_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(file)])
+    return public.read_text().strip()
+
+
+def options(paths: LabPaths) -> list[str]:
+    """Return the ssh options that reach any host of the lab, whatever the user's own configuration says."""
+    return [
+        "-F", "none",
+        "-i", str(paths.key),
+        "-o", "IdentitiesOnly=yes",
+        "-o", f"UserKnownHostsFile={paths.known_hosts}",
+        "-o", "GlobalKnownHostsFile=/dev/null",
+        "-o", "StrictHostKeyChecking=yes",
+        "-o", "BatchMode=yes",
+        "-o", "ConnectTimeout=10",
+        "-o", "LogLevel=ERROR",
+    ]  # fmt: skip
+
+
+def prefix(paths: LabPaths, host: HostState) -> list[str]:
+    """Return the command that runs on the host what is appended to it."""
+    port = [] if host.port == 22 else ["-p", str(host.port)]
+    return ["ssh", *options(paths), *port, f"root@{host.address}"]
+
+
+def write_known_hosts(paths: LabPaths, hosts: Mapping[str, HostState]) -> None:
+    """Write the file of host keys from the keys made for the hosts."""
+    lines = []
+    for name, host in sorted(hosts.items()):
+        public = (paths.host(name) / "ssh_host_ed25519_key.pub").read_text().split()
+        place = host.address if host.port == 22 else f"[{host.address}]:{host.port}"
+        lines.append(f"{place} {public[0]} {public[1]}\n")
+    draft = paths.known_hosts.with_suffix(".new")
+    draft.write_text("".join(lines))
+    draft.replace(paths.known_hosts)
+
+
+def wait_until_answering(
+    paths: LabPaths, host: HostState, running: Callable[[], bool], seconds: float
+) -> None:
+    """Return once a command runs on the host over SSH.
+
+    Args:
+        paths: the lab.
+        host: the host.
+        running: whether its process still runs; waiting ends when it does not.
+        seconds: how long to try.
+
+    Raises:
+        OperatorError: the host ended or did not answer in time; names its console log.
+    """
+    console = paths.host(host.name) / "console.log"
+    deadline = monotonic() + seconds
+    said = "no connection was accepted"
+    while monotonic() < deadline:
+        if not running():
+            raise OperatorError(f"host {host.name} ended while it was starting; see {console}")
+        try:
+            # the port is asked first: ssh would spend its whole ConnectTimeout on an address that is not up yet
+            with socket.create_connection((host.address, host.port), timeout=1.0) as probe:
+                probe.settimeout(5.0)
+                banner = probe.recv(4)
+        except OSError as error:
+            said = str(error)
+            sleep(0.05)  # nothing announces that an address begins to answer: retry the connect
+            continue
+        if banner != b"SSH-":
+            sleep(0.05)
+            continue
+        done = subprocess.run(
+            [*prefix(paths, host), "true"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode == 0:
+            return
+        # sshd listens before pam_nologin lets anybody in
+        said = done.stderr.strip() or f"ssh exited with {done.returncode}"
+        sleep(0.2)
+    raise OperatorError(
+        f"host {host.name} ({host.address} port {host.port}) did not answer on SSH within {seconds:.0f} s: {said}",
+        hint=f"see {console}",
+    )
