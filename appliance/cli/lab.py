@@ -118,4 +118,5 @@ def ssh(
             )
         )
         raise typer.Exit(done.returncode)
-    os.execvp(argv[0], argv)
+    # replaced, not run: the shell's terminal, signals and exit status are then ssh's own
+    os.execvp(argv[0], argv)  # noqa: S606

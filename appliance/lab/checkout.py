@@ -19,7 +19,7 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
 
 def find_checkout(start: Path | None = None) -> Path:
-    """Return the checkout this code runs for: the folder that holds `playbooks/` and `pyproject.toml`.
+    """Return the checkout this code runs for: the folder with `pyproject.toml` and the package.
 
     Args:
         start: where to look upwards from; this file first, then the working folder when None.
@@ -30,7 +30,7 @@ def find_checkout(start: Path | None = None) -> Path:
     starts = [start] if start else [Path(__file__).resolve(), Path.cwd()]
     for place in starts:
         for folder in (place, *place.parents):
-            if (folder / "pyproject.toml").is_file() and (folder / "playbooks").is_dir():
+            if (folder / "pyproject.toml").is_file() and (folder / "appliance" / "lab").is_dir():
                 return folder
     raise OperatorError(
         "the lab belongs to a checkout of this project, and none was found here",
@@ -110,5 +110,5 @@ class LabPaths:
         return self.folder / "hosts" / name
 
     def machine(self, index: int) -> str:
-        """Name of host number `index` for systemd-nspawn and QEMU; `vb-<machine>` must fit an interface name."""
+        """Name of host number `index` for its driver; `vb-<machine>` must fit an interface name."""
         return f"l{self.ident}h{index}"

@@ -69,7 +69,7 @@ def network_file(match: str, address: str, subnet: IPv4Network) -> str:
 
 
 def keys(paths: LabPaths, name: str) -> tuple[Path, str, str]:
-    """Return the host's private key file, its public half and the operator's public key; makes what is missing."""
+    """Return the host's private key file, its public half and the operator's; make what is missing."""
     host_key = paths.host(name) / "ssh_host_ed25519_key"
     return host_key, ensure_key(host_key, f"root@{name}"), ensure_key(paths.key, f"lab {paths.lab}")
 

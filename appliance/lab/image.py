@@ -28,8 +28,9 @@ RELEASE = "trixie"
 """Code name of Debian 13, the platform of a streaming host."""
 
 BASE_PACKAGES = (
-    "systemd", "systemd-sysv", "dbus", "polkitd", "libpam-systemd", "openssh-server", "python3", "python3-apt",
-    "sudo", "iproute2", "nftables", "ca-certificates", "procps", "kmod", "iputils-ping", "netbase", "less",
+    "systemd", "systemd-sysv", "dbus", "polkitd", "libpam-systemd", "openssh-server", "python3",
+    "python3-apt", "sudo", "iproute2", "nftables", "ca-certificates", "procps",
+    "kmod", "iputils-ping", "netbase", "less",
 )  # fmt: skip
 """What an installed Debian has and minbase lacks, as far as Ansible and the roles rely on it."""
 
@@ -122,8 +123,7 @@ def _build(made: Recipe, target: Path, say: Say) -> None:
             env=env,
         ) as process,
     ):
-        assert process.stderr is not None
-        for line in process.stderr:
+        for line in process.stderr or ():
             record.write(line)
             if line.startswith("I: ") and line.rstrip().endswith("..."):
                 say(f"  {line[3:].strip()}  ({monotonic() - began:.0f} s)")
@@ -169,6 +169,6 @@ def ensure_root(images: Path, made: Recipe, say: Say) -> Path:
             draft.mkdir(parents=True)
             run(["tar", "--extract", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--file", str(tar),
                  "--directory", str(draft), "--exclude=./dev/*"])  # fmt: skip
-            os.makedirs(root.parent, exist_ok=True)
+            root.parent.mkdir(exist_ok=True)
             draft.rename(root)
     return root

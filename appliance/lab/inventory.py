@@ -21,7 +21,7 @@ GROUPS = ("origins", "edges", "balancers", "state", "monitors", "build")
 
 
 def default_groups(hosts: Iterable[str]) -> dict[str, list[str]]:
-    """Return the groups when none are asked for: every host an origin, the first one keeps the state and builds."""
+    """Return the groups when none are asked for: all are origins, the first keeps the state and builds."""
     names = list(hosts)
     return {"origins": names, "state": names[:1], "build": names[:1]}
 

@@ -39,7 +39,7 @@ class Host:
 
     name: str
     address: str
-    """IPv4 address that this machine reaches it at (127.0.0.1 with user networking, then with another port)."""
+    """IPv4 address that this machine reaches it at (127.0.0.1, with a port of its own, where it has none)."""
     port: int
     """Port of its sshd at that address."""
     running: bool
@@ -242,7 +242,7 @@ def _start(paths: LabPaths, state: State, names: Sequence[str], say: Say) -> Non
         with writing:
             host.process = process
             save(paths, state)
-        ssh.wait_until_answering(paths, host, lambda: process.alive, driver.answer_seconds())
+        ssh.wait_until_answering(paths, host, driver.answer_seconds())
         with writing:
             host.ready = True
             save(paths, state)
@@ -255,11 +255,10 @@ def _start(paths: LabPaths, state: State, names: Sequence[str], say: Say) -> Non
 
 def _check_kept(paths: LabPaths, state: State, kept: Sequence[str], changed: bool, say: Say) -> None:
     """See that the hosts which were already there still answer, and let them know the new ones by name."""
-    driver = driver_named(state.driver)
+    seconds = driver_named(state.driver).answer_seconds()
     for name in kept:
         host = state.hosts[name]
-        ssh.wait_until_answering(paths, host, lambda: host.process is not None and host.process.alive,
-                                 driver.answer_seconds())  # fmt: skip
+        ssh.wait_until_answering(paths, host, seconds)
         if changed:
             text = guest.hosts_file(name, state.hosts)
             subprocess.run([*ssh.prefix(paths, host), "cat >/etc/hosts"], input=text, text=True, check=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from appliance.lab.checkout import LabPaths
 
 POOL = IPv4Network("10.128.0.0/10")
-"""Where lab subnets come from: a part of RFC 1918's 10/8 that cloud networks, Docker and home routers rarely use."""
+"""Where lab subnets come from: a part of 10/8 (RFC 1918) that clouds, Docker and home routers rarely use."""
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
@@ -32,7 +32,7 @@ TABLE_PREFIX = "lab_"
 
 
 def routed_networks(except_device: str = "") -> list[IPv4Network]:
-    """Return the IPv4 networks this machine already has routes to, default routes and one device's left out."""
+    """Return the IPv4 networks this machine has routes to, but default routes and those of one device."""
     routes = json.loads(run(["ip", "-json", "-4", "route", "show", "table", "all"]) or "[]")
     found = [IPv4Network(route["dst"], strict=False) for route in routes
              if route["dst"] != "default" and route.get("dev") != except_device]  # fmt: skip
@@ -125,7 +125,7 @@ def _tables(objects: Iterable[dict[str, Any]]) -> dict[str, str]:
 
 
 def _comments() -> dict[str, str]:
-    """Return the comments of the labs' tables. nft 1.0.6's JSON leaves comments of tables out: read the text."""
+    """Return the comments of the labs' tables, from the text: nft 1.0.6 leaves them out of its JSON."""
     found = {}
     for name in _tables(_ruleset()):
         for line in run(["nft", "list", "table", "ip", name]).splitlines():

@@ -73,7 +73,7 @@ def check() -> None:
 
 
 def _cgroups(paths: LabPaths) -> list[Path]:
-    """Return the lab's control groups, one in each hierarchy systemd looks at; none where systemd gives a scope."""
+    """Return the lab's control group in each hierarchy systemd looks at; none where systemd gives a scope."""
     if Path("/run/systemd/system").is_dir():
         return []
     # unified only, or hybrid (systemd's own hierarchies; the controllers' hierarchies stay as they are)
@@ -89,7 +89,7 @@ def root_of(paths: LabPaths, name: str) -> Path:
 
 
 def _mount(paths: LabPaths, name: str, base: Path) -> None:
-    """Mount the host's overlay; copy the image where overlays cannot be stacked (a checkout inside a container)."""
+    """Mount the host's overlay; copy the image where overlays do not stack (a checkout in a container)."""
     folder = paths.host(name)
     root = root_of(paths, name)
     if root.is_mount():
@@ -152,7 +152,8 @@ def start(
         group.mkdir(parents=True, exist_ok=True)
     nspawn = [
         "systemd-nspawn", "--quiet", "--boot", "--register=no", f"--directory={root}",
-        f"--machine={paths.machine(host.index)}", f"--hostname={host.name}", f"--network-bridge={paths.bridge}",
+        f"--machine={paths.machine(host.index)}", f"--hostname={host.name}",
+        f"--network-bridge={paths.bridge}",
         "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=read-only",
     ]  # fmt: skip
     if not Path("/run/systemd/system").is_dir():
@@ -179,8 +180,11 @@ def stop(paths: LabPaths, name: str, index: int) -> None:
     """Stop a host and unmount its file system, whatever part of it exists."""
     root = root_of(paths, name)
     marked = processes.with_argument(f"--directory={root}")
-    # the watcher and nspawn both carry the argument, and both take SIGTERM as "power the guest off"
-    processes.stop(marked, ask=signal.SIGTERM, seconds=POWEROFF_SECONDS)
+    # both take SIGTERM as "power the guest off", and a second one as "at once": only one of them is told
+    watchers = [process for process in marked if process.name == "sh"]
+    processes.send(watchers or marked, signal.SIGTERM)
+    if not processes.wait(marked, POWEROFF_SECONDS):
+        processes.stop(marked, ask=signal.SIGKILL, seconds=5.0)
     for group in (folder / name for folder in _cgroups(paths)):
         if group.is_dir():
             processes.stop(processes.in_cgroup(group), ask=signal.SIGKILL, seconds=5.0)

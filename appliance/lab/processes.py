@@ -28,6 +28,14 @@ class Process:
     """Clock ticks between boot and the start of the process (field 22 of proc_pid_stat(5))."""
 
     @property
+    def name(self) -> str:
+        """The command name (at most 15 characters, proc_pid_comm(5)); empty once it has ended."""
+        try:
+            return Path(f"/proc/{self.pid}/comm").read_text().strip()
+        except OSError:
+            return ""
+
+    @property
     def alive(self) -> bool:
         """Whether this very process still runs (a zombie does not)."""
         return identify(self.pid) == self

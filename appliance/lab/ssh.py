@@ -15,7 +15,7 @@ from appliance.errors import OperatorError
 from appliance.lab.command import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from appliance.lab.checkout import LabPaths
@@ -65,15 +65,12 @@ def write_known_hosts(paths: LabPaths, hosts: Mapping[str, HostState]) -> None:
     draft.replace(paths.known_hosts)
 
 
-def wait_until_answering(
-    paths: LabPaths, host: HostState, running: Callable[[], bool], seconds: float
-) -> None:
+def wait_until_answering(paths: LabPaths, host: HostState, seconds: float) -> None:
     """Return once a command runs on the host over SSH.
 
     Args:
         paths: the lab.
-        host: the host.
-        running: whether its process still runs; waiting ends when it does not.
+        host: the host; waiting ends when its process does.
         seconds: how long to try.
 
     Raises:
@@ -83,10 +80,10 @@ def wait_until_answering(
     deadline = monotonic() + seconds
     said = "no connection was accepted"
     while monotonic() < deadline:
-        if not running():
+        if host.process is None or not host.process.alive:
             raise OperatorError(f"host {host.name} ended while it was starting; see {console}")
         try:
-            # the port is asked first: ssh would spend its whole ConnectTimeout on an address that is not up yet
+            # the port is asked first: ssh would spend its whole ConnectTimeout on an address not yet up
             with socket.create_connection((host.address, host.port), timeout=1.0) as probe:
                 probe.settimeout(5.0)
                 banner = probe.recv(4)
@@ -110,6 +107,7 @@ def wait_until_answering(
         said = done.stderr.strip() or f"ssh exited with {done.returncode}"
         sleep(0.2)
     raise OperatorError(
-        f"host {host.name} ({host.address} port {host.port}) did not answer on SSH within {seconds:.0f} s: {said}",
+        f"host {host.name} ({host.address} port {host.port}) did not answer on SSH within {seconds:.0f} s: "
+        f"{said}",
         hint=f"see {console}",
     )

@@ -12,7 +12,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from time import monotonic, sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appliance.errors import OperatorError
 from appliance.lab.processes import Process
@@ -75,6 +75,16 @@ def save(paths: LabPaths, state: State) -> None:
     draft.replace(target)
 
 
+def _read(raw: dict[str, Any]) -> State:
+    if raw.pop("version") != VERSION:
+        raise ValueError("written by another version of this project")
+    hosts = {}
+    for name, host in raw.pop("hosts").items():
+        process = host.pop("process")
+        hosts[name] = HostState(**host, process=Process(**process) if process else None)
+    return State(**raw, hosts=hosts)
+
+
 def load(paths: LabPaths) -> State | None:
     """Return the saved state, None when the lab has none.
 
@@ -82,14 +92,7 @@ def load(paths: LabPaths) -> State | None:
         OperatorError: the file is damaged or of another version.
     """
     try:
-        raw = json.loads(_file(paths).read_text())
-        if raw.pop("version") != VERSION:
-            raise ValueError("written by another version of this project")
-        hosts = {}
-        for name, host in raw.pop("hosts").items():
-            process = host.pop("process")
-            hosts[name] = HostState(**host, process=Process(**process) if process else None)
-        return State(**raw, hosts=hosts)
+        return _read(json.loads(_file(paths).read_text()))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
