@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import gettempdir
 
 from appliance.errors import OperatorError
 
@@ -94,6 +95,11 @@ class LabPaths:
     def known_hosts(self) -> Path:
         """Host keys of the lab's hosts."""
         return self.folder / "known_hosts"
+
+    @property
+    def control(self) -> Path:
+        """Folder of the sockets of shared SSH connections: short, a socket's path has at most 107 bytes."""
+        return Path(gettempdir()) / self.table
 
     @property
     def bridge(self) -> str:

@@ -55,7 +55,7 @@ def render(paths: LabPaths, state: State) -> dict[str, Any]:
         "ansible_user": "root",
         "ansible_python_interpreter": "/usr/bin/python3",
         "ansible_ssh_private_key_file": str(paths.key),
-        "ansible_ssh_common_args": shlex.join(ssh.options(paths)),
+        "ansible_ssh_common_args": shlex.join(ssh.ansible_options(paths)),
     }
     if state.subnet:
         common["delivery_operator_networks"] = ["127.0.0.1", "::1", state.subnet]

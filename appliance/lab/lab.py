@@ -133,6 +133,7 @@ def down(lab: str = DEFAULT_LAB, *, say: Say = _silent) -> bool:
         driver = driver_named(state.driver)
         say(f"stopping {', '.join(sorted(state.hosts)) or 'nothing'}")
         _stop(paths, state, sorted(state.hosts))
+        ssh.close(paths)
         driver.clear(paths)
         if state.subnet:
             network.down(paths)
@@ -204,8 +205,10 @@ def up(
         if stale:
             say(f"removing what is left of {', '.join(stale)}")
             _stop(paths, state, stale)
+            ssh.close(paths)
         if missing:
             _start(paths, state, missing, say)
+        ssh.open_folder(paths)
         inventory.write(paths, state)
         _check_kept(paths, state, kept, bool(missing), say)
         return _describe(paths, state)

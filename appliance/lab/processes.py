@@ -66,6 +66,19 @@ def with_argument(argument: str) -> list[Process]:
     return found
 
 
+def mentioning(text: str, name: str) -> list[Process]:
+    """Return the processes called `name` whose command line holds `text` anywhere."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                if text.encode() in (entry / "cmdline").read_bytes() and (
+                    process := identify(int(entry.name))
+                ):
+                    found.append(process)
+    return [process for process in found if process.name == name]
+
+
 def in_cgroup(folder: Path) -> list[Process]:
     """Return the processes of a control group and all groups below it."""
     found = []

@@ -6,12 +6,15 @@ nothing ever has to be accepted unseen.
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import subprocess
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from appliance.errors import OperatorError
+from appliance.lab import processes
 from appliance.lab.command import run
 
 if TYPE_CHECKING:
@@ -51,6 +54,32 @@ def prefix(paths: LabPaths, host: HostState) -> list[str]:
     """Return the command that runs on the host what is appended to it."""
     port = [] if host.port == 22 else ["-p", str(host.port)]
     return ["ssh", *options(paths), *port, f"root@{host.address}"]
+
+
+def ansible_options(paths: LabPaths) -> list[str]:
+    """Return the options for Ansible: its shared connections get a place where `close` finds them."""
+    return [*options(paths), "-o", f"ControlPath={paths.control}/%C"]
+
+
+def open_folder(paths: LabPaths) -> None:
+    """Make the folder for the sockets of shared connections.
+
+    Raises:
+        OperatorError: somebody else's folder is in its place.
+    """
+    paths.control.mkdir(mode=0o700, exist_ok=True)
+    seen = paths.control.stat(follow_symlinks=False)
+    if seen.st_uid != os.geteuid() or seen.st_mode & 0o077:
+        raise OperatorError(
+            f"{paths.control} belongs to somebody else", hint=f"remove it: rm -r {paths.control}"
+        )
+
+
+def close(paths: LabPaths) -> None:
+    """End the shared connections: one to a removed host would be taken for the next host at its address."""
+    processes.stop(processes.mentioning(f"{paths.control}/", "ssh"), seconds=2.0)
+    if paths.control.is_dir():
+        shutil.rmtree(paths.control)
 
 
 def write_known_hosts(paths: LabPaths, hosts: Mapping[str, HostState]) -> None:
