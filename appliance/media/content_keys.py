@@ -1,0 +1,163 @@
+"""Content keys are derived, never stored.
+
+A key id names a generation of the master key and a nonce; whoever holds the keyring answers for any id:
+
+    key = HKDF-SHA256(master[generation], salt=nonce, info="appliance hls content key" 00 stream, 16 bytes)
+
+(RFC 5869). The stream's name is part of the derivation, so that an id seen on one stream opens no other.
+The keyring is a JSON file: ``{"current": 1, "generations": {"1": {"master": HEX, "created": ISO 8601}}}``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from appliance.errors import EX_CONFIG, OperatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+KEY_ID_PATTERN: Final = r"[1-9][0-9]{0,8}-[0-9a-f]{32}"
+"""A key id: generation, hyphen, 16 random bytes in lower-case hex."""
+
+CONTENT_KEY_BYTES: Final = 16
+"""AES-128 (RFC 8216, 4.3.2.4)."""
+
+_MASTER_LENGTHS: Final = (16, 32)
+_NONCE_BYTES: Final = 16
+_KEY_ID = re.compile(rf"({KEY_ID_PATTERN.split('-', maxsplit=1)[0]})-([0-9a-f]{{32}})\Z")
+_INFO: Final = b"appliance hls content key\0"
+
+
+class UnknownKeyError(LookupError):
+    """The text is no key id, or its generation is not in the keyring (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One master key. `master` is 16 or 32 bytes and never shows in a repr."""
+
+    master: bytes = field(repr=False)
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """The generations of master keys a host holds; `current` is the one new key ids use."""
+
+    current: int
+    generations: Mapping[int, Generation]
+
+    @classmethod
+    def create(cls, master: bytes | None = None, *, now: datetime | None = None) -> Keyring:
+        """A keyring of one generation, from `master` (16 or 32 bytes) or from fresh random bytes.
+
+        Raises ValueError when `master` has another length.
+        """
+        key = secrets.token_bytes(32) if master is None else master
+        if len(key) not in _MASTER_LENGTHS:
+            raise ValueError(f"a master key has 16 or 32 bytes, not {len(key)}")
+        return cls(1, {1: Generation(key, now or datetime.now(UTC))})
+
+    @classmethod
+    def load(cls, path: Path) -> Keyring:
+        """Reads the keyring file `path`.
+
+        Raises OperatorError (EX_CONFIG) when it cannot be read or is not a keyring; never shows its content.
+        """
+        try:
+            return cls.parse(path.read_text(encoding="ascii"))
+        except OSError as error:
+            raise _refusal(path, f"cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            # UnicodeDecodeError is a ValueError that quotes the file.
+            reason = "not ASCII text" if isinstance(error, UnicodeError) else str(error)
+            raise _refusal(path, reason) from None
+
+    @classmethod
+    def parse(cls, text: str) -> Keyring:
+        """The keyring that `text` (JSON) describes. Raises ValueError that says what is wrong, without secrets."""
+        try:
+            data: Any = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"not JSON (line {error.lineno})") from None
+        if not isinstance(data, dict) or not isinstance(data.get("generations"), dict):
+            raise ValueError('no object with "current" and "generations"')
+        generations = {_number(key): _generation(key, entry) for key, entry in data["generations"].items()}
+        current = data.get("current")
+        if isinstance(current, bool) or not isinstance(current, int) or current not in generations:
+            raise ValueError('"current" names none of the generations')
+        return cls(current, generations)
+
+    def dumps(self) -> str:
+        """The file's text. It holds the master keys: write it with mode 0400 and nowhere else."""
+        entries = {
+            str(number): {"master": item.master.hex(), "created": item.created.isoformat()}
+            for number, item in sorted(self.generations.items())
+        }
+        return json.dumps({"current": self.current, "generations": entries}, indent=2) + "\n"
+
+    def new_key_id(self) -> str:
+        """A key id that was never used before: the current generation with a fresh random nonce."""
+        return f"{self.current}-{secrets.token_hex(_NONCE_BYTES)}"
+
+    def derive(self, kid: str, stream: str) -> bytes:
+        """The 16 bytes of content key `kid` of `stream`.
+
+        Raises UnknownKeyError when `kid` is no key id or its generation is not here.
+        """
+        match = _KEY_ID.match(kid)
+        generation = self.generations.get(int(match[1])) if match else None
+        if match is None or generation is None:
+            raise UnknownKeyError("no such key id")
+        derivation = HKDF(
+            algorithm=SHA256(),
+            length=CONTENT_KEY_BYTES,
+            salt=bytes.fromhex(match[2]),
+            info=_INFO + stream.encode(),
+        )
+        return derivation.derive(generation.master)
+
+    def knows(self, kid: str) -> bool:
+        """Whether `derive` answers for `kid`."""
+        match = _KEY_ID.match(kid)
+        return match is not None and int(match[1]) in self.generations
+
+
+def _number(text: str) -> int:
+    if re.fullmatch(r"[1-9][0-9]{0,8}", text) is None:
+        raise ValueError("a generation is not a whole number from 1 to 999999999")
+    return int(text)
+
+
+def _generation(number: str, entry: object) -> Generation:
+    if not isinstance(entry, dict):
+        raise ValueError(f"generation {number} is not an object")
+    master, created = entry.get("master"), entry.get("created")
+    # Checked by hand: the error of bytes.fromhex shows where in the secret it stumbled.
+    if not isinstance(master, str) or re.fullmatch(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{64}", master) is None:
+        raise ValueError(f'"master" of generation {number} is not 32 or 64 hex digits')
+    try:
+        moment = datetime.fromisoformat(created) if isinstance(created, str) else None
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise ValueError(f'"created" of generation {number} is not an ISO 8601 time')
+    return Generation(bytes.fromhex(master), moment)
+
+
+def _refusal(path: Path, reason: str) -> OperatorError:
+    return OperatorError(
+        f"content keyring {path}: {reason}",
+        exit_code=EX_CONFIG,
+        hint="make the missing credentials with: appliance credentials init",
+    )
