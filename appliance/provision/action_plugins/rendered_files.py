@@ -97,7 +97,7 @@ class ActionModule(ActionBase):
         return rendered
 
     def _notify(self, entries: list[dict[str, Any]], changed: set[str]) -> None:
-        """Add the handlers of the changed files; the executor reads the task's list after this plugin has run."""
+        """Add the changed files' handlers; the executor reads the task's list after this plugin has run."""
         wanted = [
             name for entry in entries if entry["dest"] in changed for name in _as_list(entry.get("notify"))
         ]

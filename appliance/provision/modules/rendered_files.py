@@ -1,6 +1,7 @@
 """Install all files of a role in one call: validate all, then replace all.
 
-The action plugin of the same name has rendered the contents; they arrive as base64 on the module's standard input.
+The action plugin of the same name has rendered the contents; they arrive as base64 on standard input.
+The options are documented in ``rendered_files.yml``.
 """
 
 from __future__ import annotations
@@ -20,88 +21,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-DOCUMENTATION = r"""
-module: rendered_files
-short_description: Render and install a set of files in one call
-description:
-  - The action plugin of the same name renders C(template) and reads C(src) on the controller and calls this
-    module once for the whole set, because on a no-change run the price is the number of module calls.
-  - All files are staged and validated first; only when every one of them is accepted are they replaced, each
-    atomically (rename(2)). A file that is refused leaves all files as they were.
-options:
-  files:
-    description: What to install; a dict for each file.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      template:
-        description: Template on the controller, looked for in C(templates/); undefined variables are errors.
-        type: str
-      src:
-        description: Plain file on the controller, looked for in C(files/). Exclusive with C(template).
-        type: str
-      vars:
-        description: Additional variables for this C(template).
-        type: dict
-      dest:
-        description: Absolute path on the host. Its folder must exist or be listed in C(directories).
-        type: path
-        required: true
-      state:
-        description: C(absent) removes the file.
-        type: str
-        choices: [present, absent]
-        default: present
-      owner:
-        description: User name.
-        type: str
-        default: root
-      group:
-        description: Group name.
-        type: str
-        default: root
-      mode:
-        description: Octal permissions as a quoted string.
-        type: str
-        default: "0644"
-      validate:
-        description:
-          - Command that must exit 0, with C(%s) for the path of the staged file. Staged files keep their names, and
-            all of the set lie beside each other as they will on the host. Run when the content changes; not in
-            check mode, where the program may not be installed yet.
-        type: str
-      notify:
-        description: Handlers to notify when this very file changes, beside the task's own C(notify).
-        type: list
-        elements: str
-  directories:
-    description: Folders to create (with missing parents, root:root 0755) before the files; owner, group and mode kept.
-    type: list
-    elements: dict
-    default: []
-  diff_hidden:
-    description: Keep contents out of C(--diff); set it for secrets.
-    type: bool
-    default: false
-"""
 
-RETURN = r"""
-changed_files:
-  description: Paths of the files and directories that were (in check mode, would be) changed.
-  type: list
-  elements: str
-  returned: success
-"""
-
-
-class Refused(Exception):
+class RefusedError(Exception):
     """A set that cannot be installed; nothing has been replaced."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One file or directory as it shall be; ``content`` is ``None`` for a directory and for a file to remove."""
+    """A path as it shall be; ``content`` is ``None`` for a directory and for a file to remove."""
 
     path: Path
     uid: int | None
@@ -167,7 +94,7 @@ def _id(kind: str, name: str, path: Path, check_mode: bool) -> int | None:
     except KeyError:
         if check_mode:
             return None
-        raise Refused(f"{path}: the {kind} {name!r} does not exist on this host") from None
+        raise RefusedError(f"{path}: the {kind} {name!r} does not exist on this host") from None
 
 
 def _names(found: os.stat_result) -> str:
@@ -199,7 +126,7 @@ def compare(wanted: Wanted) -> Change | None:
 
     Raises
     ------
-    Refused
+    RefusedError
         Something of another kind stands there (a directory for a file, or the other way round).
     """
     try:
@@ -208,7 +135,7 @@ def compare(wanted: Wanted) -> Change | None:
         return None if wanted.absent else Change(wanted, None, "")
     if stat.S_ISDIR(found.st_mode) != wanted.directory:
         kind = "is not a directory" if wanted.directory else "is a directory"
-        raise Refused(f"{wanted.path} {kind}; remove it or name another path")
+        raise RefusedError(f"{wanted.path} {kind}; remove it or name another path")
     regular = stat.S_ISREG(found.st_mode)
     before = wanted.path.read_bytes() if regular else None
     attributes = (
@@ -244,7 +171,7 @@ def validate(module: AnsibleModule, files: list[Wanted], changes: list[Change], 
 
     Raises
     ------
-    Refused
+    RefusedError
         A validator did not exit with 0.
     """
     stage = Path(tempfile.mkdtemp(prefix="rendered-files-", dir=module.tmpdir))
@@ -264,8 +191,9 @@ def validate(module: AnsibleModule, files: list[Wanted], changes: list[Change], 
             status, out, err = module.run_command(argv)
             if status != 0:
                 said = "(output hidden)" if hidden else (err + out).strip().replace(str(stage), "")
-                raise Refused(
-                    f"{change.wanted.path} was refused by `{command}` (exit {status}), nothing was replaced: {said}"
+                raise RefusedError(
+                    f"{change.wanted.path} was refused by `{command}` (exit {status}), nothing was replaced: "
+                    f"{said}"
                 )
     finally:
         shutil.rmtree(stage)
@@ -321,7 +249,7 @@ def install(module: AnsibleModule) -> dict[str, Any]:
         "changed": bool(changes),
         "changed_files": [str(change.wanted.path) for change in changes],
     }
-    if module._diff:
+    if module._diff:  # noqa: SLF001 - Ansible has no public name for it
         result["diff"] = [change.diff(hidden) for change in changes]
     return result
 
@@ -340,7 +268,7 @@ def main() -> None:
     try:
         # an empty invocation: the arguments need not travel back, nor show at -vvv
         module.exit_json(invocation={}, **install(module))
-    except Refused as refusal:
+    except RefusedError as refusal:
         module.fail_json(invocation={}, msg=str(refusal))
     except OSError as error:
         module.fail_json(invocation={}, msg=f"{error.filename or ''}: {error.strerror}; no file was replaced")
