@@ -1,0 +1,47 @@
+"""One line of JSON for each request, without its arguments: those may carry a key or a token."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from appliance.control.audit import record, untrusted
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_QUIET: Final = frozenset({"/health", "/ready"})
+"""Asked every few seconds by supervisors; only their failures are worth a line."""
+
+
+class AccessLog:
+    """ASGI middleware; written against the protocol itself because every key request passes here."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on and logs method, path, status and milliseconds."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500
+        began = time.perf_counter()
+
+        async def watched_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched_send)
+        finally:
+            if status >= 400 or scope["path"] not in _QUIET:
+                record(
+                    "request",
+                    method=scope["method"],
+                    path=untrusted(scope["path"]),
+                    status=status,
+                    ms=round((time.perf_counter() - began) * 1000, 1),
+                )

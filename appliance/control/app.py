@@ -1,0 +1,68 @@
+"""The control service as a table of contents: what it answers, and how it begins and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from appliance.control import errors
+from appliance.control.access_log import AccessLog
+from appliance.control.done import Done
+from appliance.control.health import Health
+from appliance.control.keys import Keys
+from appliance.control.play import Play
+from appliance.control.publish import Publish
+from appliance.control.reconcile import Reconciler
+from appliance.control.streams import Streams
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from appliance.control.context import Control
+
+
+def create_app(control: Control) -> Starlette:
+    """The application around `control`, which it closes at its end."""
+    publish, play, done = Publish(control), Play(control), Done(control)
+    streams, keys, health = Streams(control), Keys(control), Health(control)
+    reconciler = Reconciler(control)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        # Before the first request: what runs already must be known, or a reconnect would wait for its reader.
+        await reconciler.round()
+        loop = asyncio.create_task(reconciler.run(), name="reconciler")
+        try:
+            yield
+        finally:
+            loop.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await loop
+            await control.close()
+
+    return Starlette(
+        routes=[
+            # nginx-rtmp asks
+            Route("/auth/publish", publish.endpoint, methods=["POST"]),
+            Route("/auth/play", play.endpoint, methods=["POST"]),
+            Route("/auth/publish_done", done.publish_done, methods=["POST"]),
+            Route("/auth/play_done", done.play_done, methods=["POST"]),
+            # players ask, through delivery
+            Route("/keys/{stream}/{kid}", keys.endpoint),
+            # operators ask
+            Route("/streams/active", streams.active),
+            Route("/streams/stats", streams.stats),
+            Route("/stat", control.ingest.endpoint),
+            # supervisors ask
+            Route("/health", health.live),
+            Route("/ready", health.ready),
+        ],
+        middleware=[Middleware(AccessLog)],
+        exception_handlers=errors.HANDLERS,
+        lifespan=lifespan,
+    )

@@ -1,0 +1,69 @@
+"""`POST /auth/publish_done` and `/auth/play_done`: somebody left.
+
+nginx sends these once and forgets them; what gets lost here the reconciler finds in /stat.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from appliance.control.audit import record, untrusted
+from appliance.control.callback import Callback, MalformedCallbackError, read_callback
+from appliance.control.responses import detail, ok
+from appliance.names import is_stream_name, parse_stream_name
+from appliance.state.valkey import StateUnavailableError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from appliance.control.context import Control
+
+
+class Done:
+    """The endpoints for those who leave; they always answer `recorded` to what is a callback at all."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    async def publish_done(self, request: Request) -> Response:
+        """Gives the lease back, if it is this connection's. The unit waits for a return by itself."""
+        try:
+            callback = await read_callback(request)
+        except MalformedCallbackError:
+            return detail(400, "Malformed request")
+        released = await self._release(callback)
+        record(
+            "publish_done",
+            stream=untrusted(callback.name),
+            client_ip=untrusted(callback.addr),
+            released=released,
+        )
+        return ok({"status": "recorded"})
+
+    async def play_done(self, request: Request) -> Response:
+        """Notes that a reader is gone."""
+        try:
+            callback = await read_callback(request)
+        except MalformedCallbackError:
+            return detail(400, "Malformed request")
+        if is_stream_name(callback.name):
+            self._control.readers.leave(parse_stream_name(callback.name), callback.client)
+        record("play_done", stream=untrusted(callback.name), client_ip=untrusted(callback.addr))
+        return ok({"status": "recorded"})
+
+    async def _release(self, callback: Callback) -> bool:
+        if not is_stream_name(callback.name):
+            return False
+        stream = parse_stream_name(callback.name)
+        leases = self._control.leases
+        try:
+            lease = await leases.get(stream)
+            # A refused second publisher has a "done" of its own, which must not end the first one's stream.
+            if lease is None or (lease.host, lease.client) != (self._control.host, callback.client):
+                return False
+            return await leases.release(lease)
+        except StateUnavailableError as error:
+            record("release", level=logging.WARNING, stream=stream, reason=str(error))
+            return False

@@ -1,0 +1,76 @@
+"""`POST /auth/play`: RTMP play is for the streams' own readers, unless a setting opens it.
+
+A reader is recognised by a secret and by coming from this host; either alone is not enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.background import BackgroundTask
+
+from appliance.control.audit import record, untrusted
+from appliance.control.callback import Callback, MalformedCallbackError, read_callback
+from appliance.control.responses import detail, ok
+from appliance.names import APPLICATION, InvalidStreamNameError, StreamName, parse_stream_name
+from appliance.state.valkey import StateUnavailableError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from appliance.control.context import Control
+
+_JOIN_SECONDS: Final = 0.01
+"""nginx reads our answer and adds the reader to the stream; only then may the publisher be let in."""
+
+
+class Play:
+    """The endpoint for RTMP players."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._secret = control.reader_secret.encode()
+
+    async def endpoint(self, request: Request) -> Response:
+        """200 allowed; 400 not a callback; 403 everything else."""
+        try:
+            callback = await read_callback(request)
+        except MalformedCallbackError as error:
+            record("play", level=logging.WARNING, verdict="refused", status=400, reason=str(error))
+            return detail(400, "Malformed request")
+        seen: dict[str, Any] = {"stream": untrusted(callback.name), "client_ip": untrusted(callback.addr)}
+        try:
+            stream = parse_stream_name(callback.name)
+        except InvalidStreamNameError as error:
+            record("play", verdict="refused", status=403, reason=str(error), **seen)
+            return detail(403, "Not allowed")
+        answer = ok({"status": "allowed", "stream_key": stream})
+        if callback.app == APPLICATION and self._is_reader(callback):
+            # After the answer is on its way, so that nginx has the reader before it has the publisher.
+            answer.background = BackgroundTask(self._joined, stream, callback.client)
+            record("play", verdict="allowed", status=200, reader=True, **seen)
+            return answer
+        if callback.app == APPLICATION and self._control.settings.rtmp_play:
+            await self._count(stream)
+            record("play", verdict="allowed", status=200, reader=False, **seen)
+            return answer
+        record("play", verdict="refused", status=403, reason="RTMP play is off", **seen)
+        return detail(403, "Not allowed")
+
+    def _is_reader(self, callback: Callback) -> bool:
+        given = callback.arguments.get("reader", "").encode("utf-8", "replace")
+        return hmac.compare_digest(given, self._secret) and callback.from_loopback
+
+    async def _joined(self, stream: StreamName, client: str) -> None:
+        await asyncio.sleep(_JOIN_SECONDS)
+        self._control.readers.join(stream, client)
+
+    async def _count(self, stream: StreamName) -> None:
+        try:
+            await self._control.counters.count(stream, "play")
+        except StateUnavailableError as error:
+            record("count", level=logging.WARNING, stream=stream, reason=str(error))

@@ -1,0 +1,131 @@
+"""`POST /auth/publish`: may this connection publish this stream?
+
+name and application → allowed streams → lease (one publisher on all hosts) → the stream's unit → its reader.
+nginx-rtmp reads the answer's first digit only: 2 lets the encoder in, anything else refuses it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from appliance.control.audit import record, untrusted
+from appliance.control.callback import Callback, MalformedCallbackError, read_callback
+from appliance.control.responses import detail, ok
+from appliance.control.stat import StatUnavailableError
+from appliance.control.units import UnitsUnavailableError
+from appliance.names import APPLICATION, InvalidStreamNameError, StreamName, parse_stream_name
+from appliance.state.lease import Lease
+from appliance.state.valkey import StateUnavailableError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from appliance.control.context import Control
+
+_JOIN_SECONDS: Final = 3.0
+"""Time nginx gets between our answer and listing the publisher in /stat, before the lease counts as lost."""
+
+
+class RefusedError(Exception):
+    """The verdict no: an HTTP status, the text the caller is told, and the reason only the log names."""
+
+    def __init__(self, status: int, text: str, reason: str) -> None:
+        super().__init__(f"{status} {text}: {reason}")
+        self.status = status
+        self.text = text
+        self.reason = reason
+
+
+class Publish:
+    """The endpoint and the flow behind it."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._settle_seconds = control.settings.reader_wait_seconds + _JOIN_SECONDS
+
+    async def endpoint(self, request: Request) -> Response:
+        """200 allowed; 400 not a callback; 403 invalid key; 409 already active; 503 cannot decide now."""
+        try:
+            callback = await read_callback(request)
+        except MalformedCallbackError as error:
+            record("publish", level=logging.WARNING, verdict="refused", status=400, reason=str(error))
+            return detail(400, "Malformed request")
+        seen: dict[str, Any] = {"stream": untrusted(callback.name), "client_ip": untrusted(callback.addr)}
+        try:
+            stream = await self.admit(callback)
+        except RefusedError as refused:
+            record("publish", verdict="refused", status=refused.status, reason=refused.reason, **seen)
+            return detail(refused.status, refused.text)
+        record("publish", verdict="allowed", status=200, reader=self._control.readers.present(stream), **seen)
+        return ok({"status": "allowed", "stream_key": stream})
+
+    async def admit(self, callback: Callback) -> StreamName:
+        """Decides about `callback` and, when the answer is yes, has the stream running.
+
+        Raises RefusedError.
+        """
+        stream = self._allowed(callback)
+        try:
+            lease = await self._take_lease(stream, callback)
+        except StateUnavailableError as error:
+            raise RefusedError(503, "Publishing is not possible at the moment", str(error)) from None
+        try:
+            await self._control.units.start(stream)
+        except UnitsUnavailableError as error:
+            await self._give_back(lease)
+            raise RefusedError(503, "Publishing is not possible at the moment", str(error)) from None
+        await self._control.readers.wait(stream, self._control.settings.reader_wait_seconds)
+        try:
+            await self._control.counters.count(stream, "publish")
+        except StateUnavailableError as error:
+            # A counter is not worth a stream.
+            record("count", level=logging.WARNING, stream=stream, reason=str(error))
+        return stream
+
+    def _allowed(self, callback: Callback) -> StreamName:
+        # One answer for every wrong name: it must not tell which streams exist.
+        if callback.app != APPLICATION:
+            raise RefusedError(403, "Invalid stream key", f"application {untrusted(callback.app)}")
+        try:
+            stream = parse_stream_name(callback.name)
+        except InvalidStreamNameError as error:
+            raise RefusedError(403, "Invalid stream key", str(error)) from None
+        if stream not in self._control.settings.allowed_stream_keys:
+            raise RefusedError(403, "Invalid stream key", "not in allowed_stream_keys")
+        return stream
+
+    async def _take_lease(self, stream: StreamName, callback: Callback) -> Lease:
+        lease = Lease.new(
+            stream,
+            host=self._control.host,
+            client=callback.client,
+            app=callback.app,
+            client_ip=callback.addr,
+        )
+        holder = await self._control.leases.acquire(lease)
+        if holder is not None and await self._is_lost(holder):
+            record("takeover", stream=stream, held_since=holder.started_at, was=untrusted(holder.client_ip))
+            holder = await self._control.leases.acquire(lease, replacing=holder)
+        if holder is not None:
+            raise RefusedError(409, "Stream already active", f"published on {holder.host}")
+        return lease
+
+    async def _is_lost(self, holder: Lease) -> bool:
+        """Whether the publisher behind `holder` is gone without anybody having told us."""
+        if holder.host != self._control.host:
+            return False  # only its own host can tell; if that host is dead, the lease ends by itself
+        if not holder.seen and holder.idle_seconds < self._settle_seconds:
+            return False  # nginx may be about to list it
+        try:
+            return not (await self._control.ingest.status()).lists(holder.stream, holder.client)
+        except StatUnavailableError as error:
+            record("takeover", level=logging.WARNING, stream=holder.stream, reason=str(error))
+            return False
+
+    async def _give_back(self, lease: Lease) -> None:
+        try:
+            await self._control.leases.release(lease)
+        except StateUnavailableError as error:
+            record("release", level=logging.WARNING, stream=lease.stream, reason=str(error))

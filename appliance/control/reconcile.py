@@ -1,0 +1,112 @@
+"""Every few seconds: leases, units and readers are made to agree with what nginx really carries.
+
+Callbacks get lost (this service restarts, nginx is killed, Valkey is away). nginx's /stat is the truth about
+who publishes here; this loop renews the leases of those, gives back the leases of the others, and starts the
+unit of a publisher that has none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from appliance.control.audit import record, untrusted
+from appliance.control.stat import StatUnavailableError
+from appliance.control.units import UnitsUnavailableError
+from appliance.names import APPLICATION
+from appliance.state.lease import Lease
+from appliance.state.valkey import StateUnavailableError
+
+if TYPE_CHECKING:
+    from appliance.control.context import Control
+    from appliance.control.stat import IngestStatus, Publisher
+    from appliance.names import StreamName
+
+_JOIN_SECONDS: Final = 3.0
+
+
+class Reconciler:
+    """The loop; `round` is one comparison."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._settle_seconds = control.settings.reader_wait_seconds + _JOIN_SECONDS
+        self._troubles: dict[str, str] = {}
+
+    async def run(self) -> None:
+        """Compares for ever."""
+        while True:
+            await asyncio.sleep(self._control.settings.reconcile_seconds)
+            await self.round()
+
+    async def round(self) -> None:
+        """Compares once. A part that does not answer is logged once, and left for the next round."""
+        try:
+            status = await self._control.ingest.status()
+        except StatUnavailableError as error:
+            # Nobody can say who publishes, so nothing is renewed and nothing given back.
+            self._trouble("ingest", str(error))
+            return
+        self._trouble("ingest", None)
+        self._control.readers.compare(status.readers)
+        await self._leases(status)
+        await self._units(status)
+
+    async def _leases(self, status: IngestStatus) -> None:
+        try:
+            leases = {lease.stream: lease for lease in await self._control.leases.all()}
+            for stream, publisher in status.publishers.items():
+                await self._keep(stream, publisher, leases.get(stream))
+            for lease in leases.values():
+                if self._is_lost(lease, status) and await self._control.leases.release(lease):
+                    record("reconcile", action="release", stream=lease.stream, since=lease.started_at)
+        except StateUnavailableError as error:
+            self._trouble("state", str(error))
+        else:
+            self._trouble("state", None)
+
+    async def _keep(self, stream: StreamName, publisher: Publisher, held: Lease | None) -> None:
+        leases, host = self._control.leases, self._control.host
+        if held is not None and (held.host, held.client) == (host, publisher.client):
+            await leases.hold(held)
+            return
+        if held is not None and held.host != host:
+            self._trouble(f"lease of {stream}", f"published here and on {untrusted(held.host)}")
+            return
+        # On air without a lease: Valkey lost it, or it ended while Valkey was away.
+        lease = Lease.new(
+            stream,
+            host=host,
+            client=publisher.client,
+            app=APPLICATION,
+            client_ip=publisher.address,
+        )
+        if await leases.acquire(lease, replacing=held) is None:
+            await leases.hold(lease)
+            record("reconcile", action="take", stream=stream, client_ip=untrusted(publisher.address))
+
+    def _is_lost(self, lease: Lease, status: IngestStatus) -> bool:
+        if lease.host != self._control.host or lease.stream in status.publishers:
+            return False
+        return lease.seen or lease.idle_seconds >= self._settle_seconds
+
+    async def _units(self, status: IngestStatus) -> None:
+        try:
+            running = await self._control.units.running() if status.publishers else set()
+            for stream in status.publishers.keys() - running:
+                await self._control.units.start(stream)
+                record("reconcile", action="start", stream=stream, level=logging.WARNING)
+        except UnitsUnavailableError as error:
+            self._trouble("units", str(error))
+        else:
+            self._trouble("units", None)
+
+    def _trouble(self, part: str, reason: str | None) -> None:
+        """Logs a part's trouble when it begins and when it ends, not every few seconds."""
+        if reason is None:
+            if self._troubles.pop(part, None) is not None:
+                record("reconcile", part=part, action="recovered")
+        elif part not in self._troubles:
+            self._troubles[part] = reason
+            record("reconcile", part=part, action="waiting", reason=reason, level=logging.WARNING)

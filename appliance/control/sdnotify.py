@@ -1,0 +1,50 @@
+"""The service's side of systemd's protocols: sockets it hands over, and what it wants to hear.
+
+sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Final
+
+_FIRST_FD: Final = 3
+
+
+def listening_socket() -> socket.socket | None:
+    """The listening socket systemd handed to this process, None when there is none.
+
+    Raises ValueError when there is more than one: we would not know which to serve.
+    """
+    if os.environ.pop("LISTEN_PID", "") != str(os.getpid()):
+        return None
+    count = int(os.environ.pop("LISTEN_FDS", "0"))
+    os.environ.pop("LISTEN_FDNAMES", None)
+    if count > 1:
+        raise ValueError(f"systemd handed over {count} sockets; allowed is one")
+    if count == 0:
+        return None
+    os.set_inheritable(_FIRST_FD, False)
+    return socket.socket(fileno=_FIRST_FD)
+
+
+def notify(state: str) -> None:
+    """Sends `state` (such as `READY=1`) to the service manager; does nothing when there is none."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        channel.connect(address)
+        channel.sendall(state.encode())
+
+
+def watchdog_seconds() -> float | None:
+    """How often systemd must hear `WATCHDOG=1` at least, None when it does not watch us."""
+    pid = os.environ.get("WATCHDOG_PID")
+    microseconds = os.environ.get("WATCHDOG_USEC")
+    if microseconds is None or (pid is not None and pid != str(os.getpid())):
+        return None
+    return int(microseconds) / 1_000_000

@@ -1,0 +1,128 @@
+"""The ingest nginx's statistics: who really publishes and plays, and `GET /stat` for operators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from xml.etree.ElementTree import ParseError
+
+import httpx
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+from starlette.responses import Response
+
+from appliance.control.callback import is_loopback
+from appliance.control.responses import detail
+from appliance.names import APPLICATION, StreamName, is_stream_name
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+    from starlette.requests import Request
+
+_SECONDS: Final = 2.0
+_MAX_BYTES: Final = 8 * 1024 * 1024
+
+# Control characters are no XML, and an encoder chooses its flashver: it must not blind us to all the others.
+_CONTROL_CHARACTERS: Final = bytes.maketrans(bytes(set(range(32)) - {9, 10, 13}), b"?" * (32 - 3))
+
+
+class StatUnavailableError(Exception):
+    """The ingest nginx did not answer /stat, or not with its XML."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """One publishing connection: nginx's client number and the peer's address."""
+
+    client: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class IngestStatus:
+    """The connections of the application `live`, by stream; names outside our pattern are left out.
+
+    `readers` are the players that connected from this host.
+    """
+
+    publishers: dict[StreamName, Publisher] = field(default_factory=dict)
+    readers: dict[StreamName, frozenset[str]] = field(default_factory=dict)
+
+    def lists(self, stream: StreamName, client: str) -> bool:
+        """Whether `client` is the publisher of `stream`."""
+        publisher = self.publishers.get(stream)
+        return publisher is not None and publisher.client == client
+
+
+class IngestStat:
+    """A client of the ingest nginx's `/stat` (ngx_rtmp_stat_module).
+
+    Parameters
+    ----------
+    url
+        The address, http:// on loopback.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        # No proxy from the environment, no redirects: it is a neighbour on this host.
+        self._http = httpx.AsyncClient(timeout=_SECONDS, trust_env=False, follow_redirects=False)
+
+    async def fetch(self) -> bytes:
+        """The XML as nginx wrote it. Raises StatUnavailableError."""
+        body = bytearray()
+        try:
+            async with self._http.stream("GET", self._url) as answer:
+                if answer.status_code != httpx.codes.OK:
+                    raise StatUnavailableError(f"{self._url}: status {answer.status_code}")
+                async for chunk in answer.aiter_bytes():
+                    body += chunk
+                    if len(body) > _MAX_BYTES:
+                        raise StatUnavailableError(f"{self._url}: more than {_MAX_BYTES} bytes")
+        except httpx.HTTPError as error:
+            raise StatUnavailableError(f"{self._url}: {str(error) or type(error).__name__}") from error
+        return bytes(body)
+
+    async def status(self) -> IngestStatus:
+        """What `/stat` says now. Raises StatUnavailableError."""
+        return parse_stat(await self.fetch())
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    async def endpoint(self, _: Request) -> Response:
+        """`GET /stat`."""
+        try:
+            return Response(await self.fetch(), media_type="text/xml", headers={"Cache-Control": "no-store"})
+        except StatUnavailableError:
+            return detail(502, "The ingest server does not answer")
+
+
+def parse_stat(xml: bytes) -> IngestStatus:
+    """Reads the XML of `/stat`. Raises StatUnavailableError when it is none, or carries a DTD."""
+    try:
+        root = fromstring(xml.translate(_CONTROL_CHARACTERS).decode("utf-8", "replace"), forbid_dtd=True)
+    except (ParseError, DefusedXmlException) as error:
+        raise StatUnavailableError(f"/stat is not the XML of nginx-rtmp: {error}") from error
+    status = IngestStatus()
+    for application in root.iter("application"):
+        if application.findtext("name") == APPLICATION:
+            for stream in application.iterfind("live/stream"):
+                _read_stream(stream, status)
+    return status
+
+
+def _read_stream(stream: Element, status: IngestStatus) -> None:
+    name = stream.findtext("name", "")
+    if not is_stream_name(name):
+        return
+    readers = set()
+    for client in stream.iterfind("client"):
+        number = client.findtext("id", "")
+        if client.find("publishing") is not None:
+            status.publishers[StreamName(name)] = Publisher(number, client.findtext("address", ""))
+        elif is_loopback(client.findtext("address", "")):
+            readers.add(number)
+    status.readers[StreamName(name)] = frozenset(readers)

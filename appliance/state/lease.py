@@ -1,0 +1,145 @@
+"""Publish leases: one publisher for each stream name, on all hosts together.
+
+A lease is a hash in Valkey that expires by itself. Its holder is one connection of one host, named by a
+random session: only that session renews or releases it, so a message that arrives late ("done" of the
+connection before) changes nothing. Every change is one Lua script and therefore atomic.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name
+from appliance.state.valkey import PREFIX, Script, State, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LEASE: Final = f"{PREFIX}lease:"
+_INDEX: Final = f"{PREFIX}leases"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Who publishes a stream.
+
+    host: name of the ingest host; client: nginx's number of the connection (`clientid`), unique until that
+    nginx restarts; session: random, unique for ever; started_at: ISO 8601, UTC; seen: whether the publisher
+    has stood in that host's /stat; idle_seconds: time since the lease was taken or renewed.
+    """
+
+    stream: StreamName
+    host: str
+    client: str
+    app: str
+    client_ip: str
+    session: str
+    started_at: str
+    seen: bool = False
+    idle_seconds: float = 0.0
+
+    @classmethod
+    def new(cls, stream: StreamName, *, host: str, client: str, app: str, client_ip: str) -> Lease:
+        """A lease that nobody holds yet, starting now."""
+        return cls(
+            stream=stream,
+            host=host,
+            client=client,
+            app=app,
+            client_ip=client_ip,
+            session=secrets.token_hex(16),
+            started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        )
+
+
+class Leases:
+    """The leases of all hosts.
+
+    Parameters
+    ----------
+    state
+        The connection to Valkey.
+    life_seconds
+        How long a lease lives when nobody renews it.
+
+    Every method raises StateUnavailableError.
+    """
+
+    def __init__(self, state: State, life_seconds: float) -> None:
+        self._state = state
+        self._life_ms = round(life_seconds * 1000)
+        self._acquire = Script(state, "acquire")
+        self._hold = Script(state, "hold")
+        self._release = Script(state, "release")
+        self._list = Script(state, "list")
+
+    async def acquire(self, lease: Lease, *, replacing: Lease | None = None) -> Lease | None:
+        """Takes `lease` if its stream is free, or held by exactly `replacing` (compare and set).
+
+        Returns None when it was taken, else the lease that stands in the way.
+        """
+        fields = {
+            "host": lease.host,
+            "client": lease.client,
+            "app": lease.app,
+            "client_ip": lease.client_ip,
+            "session": lease.session,
+            "started_at": lease.started_at,
+            "seen": "1" if lease.seen else "0",
+        }
+        arguments = [replacing.session if replacing else "", str(self._life_ms), lease.stream]
+        for name, value in fields.items():
+            arguments += [name, value]
+        answer = await self._acquire([_LEASE + lease.stream, _INDEX], arguments)
+        return None if answer[0] == 1 else self._read(lease.stream, answer[1], answer[2])
+
+    async def hold(self, lease: Lease) -> bool:
+        """Renews `lease` and marks it as seen in /stat; False when its session no longer holds it."""
+        answer = await self._hold(
+            [_LEASE + lease.stream, _INDEX], [lease.session, str(self._life_ms), lease.stream]
+        )
+        return bool(answer)
+
+    async def release(self, lease: Lease) -> bool:
+        """Gives `lease` back; False when its session no longer holds it."""
+        return bool(await self._release([_LEASE + lease.stream, _INDEX], [lease.session, lease.stream]))
+
+    async def get(self, stream: StreamName) -> Lease | None:
+        """The lease of `stream`, None when it is free."""
+        key = _LEASE + stream
+        with translated():
+            async with self._state.client.pipeline(transaction=True) as pipe:
+                pipe.hgetall(key)
+                pipe.pttl(key)
+                fields, remaining_ms = await pipe.execute()
+        return self._from_fields(stream, remaining_ms, fields) if fields else None
+
+    async def all(self) -> list[Lease]:
+        """Every lease that lives, ordered by the time it ends."""
+        leases = []
+        for name, remaining_ms, fields in await self._list([_INDEX], [_LEASE]):
+            try:
+                stream = parse_stream_name(name)
+            except InvalidStreamNameError:
+                continue  # somebody else wrote into our index; it is not ours to act upon
+            leases.append(self._read(stream, remaining_ms, fields))
+        return leases
+
+    def _read(self, stream: StreamName, remaining_ms: int, flat: Sequence[str]) -> Lease:
+        return self._from_fields(stream, remaining_ms, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+    def _from_fields(self, stream: StreamName, remaining_ms: int, fields: dict[str, Any]) -> Lease:
+        lease = Lease(
+            stream=stream,
+            host=fields.get("host", ""),
+            client=fields.get("client", ""),
+            app=fields.get("app", ""),
+            client_ip=fields.get("client_ip", ""),
+            session=fields.get("session", ""),
+            started_at=fields.get("started_at", ""),
+            seen=fields.get("seen") == "1",
+        )
+        return replace(lease, idle_seconds=max(0.0, (self._life_ms - remaining_ms) / 1000))

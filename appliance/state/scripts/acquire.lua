@@ -1,0 +1,15 @@
+-- Take a publish lease, unless somebody else holds it.
+-- KEYS: lease, index.  ARGV: session that may be replaced ('' for none), life in ms, stream, then field, value, …
+-- Answers {1}, or {0, remaining life in ms, fields of the holder}.
+local holder = redis.call('HGET', KEYS[1], 'session')
+if holder and holder ~= ARGV[1] then
+  return {0, redis.call('PTTL', KEYS[1]), redis.call('HGETALL', KEYS[1])}
+end
+local life = tonumber(ARGV[2])
+-- Valkey's clock, not the caller's: hosts need not agree on the time.
+local now = redis.call('TIME')
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], unpack(ARGV, 4))
+redis.call('PEXPIRE', KEYS[1], life)
+redis.call('ZADD', KEYS[2], now[1] * 1000 + math.floor(now[2] / 1000) + life, ARGV[3])
+return {1}

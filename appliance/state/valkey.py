@@ -1,0 +1,95 @@
+"""The connection to Valkey: a unix socket, a password from a credential, and short time limits.
+
+Everything that can go wrong on the way becomes `StateUnavailableError`, so that callers decide once what
+happens without shared state: new publishes are refused, running streams go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+from valkey.asyncio import BlockingConnectionPool, UnixDomainSocketConnection, Valkey
+from valkey.exceptions import ValkeyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PREFIX: Final = "appliance:"
+"""Every key of ours starts with it; Valkey may be shared with the customer's own programs."""
+
+COMMAND_SECONDS: Final = 1.0
+"""A command slower than this counts as failed. nginx waits 10 s for a verdict, an encoder's user less."""
+
+_POOL_SIZE: Final = 32
+_POOL_WAIT_SECONDS: Final = 2
+
+
+class StateUnavailableError(Exception):
+    """Valkey did not answer, or refused (out of memory, loading, read-only, wrong password)."""
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turns every failure of Valkey inside the block into StateUnavailableError."""
+    try:
+        yield
+    except (ValkeyError, OSError, TimeoutError) as error:
+        reason = str(error) or type(error).__name__
+        raise StateUnavailableError(f"Valkey: {reason}") from error
+
+
+class State:
+    """A pool of connections to one Valkey; it connects at first use and again after a loss.
+
+    Parameters
+    ----------
+    socket
+        Path of Valkey's unix socket.
+    password
+        What `requirepass` asks for; None when it asks for nothing.
+    """
+
+    def __init__(self, socket: Path, password: str | None) -> None:
+        # Blocking: a burst of publishes waits for a connection of the pool instead of being refused.
+        pool = BlockingConnectionPool(
+            max_connections=_POOL_SIZE,
+            timeout=_POOL_WAIT_SECONDS,
+            connection_class=UnixDomainSocketConnection,
+            path=str(socket),
+            password=password,
+            socket_timeout=COMMAND_SECONDS,
+            socket_connect_timeout=COMMAND_SECONDS,
+            decode_responses=True,
+            client_name="appliance-control",
+        )
+        self.client = Valkey(connection_pool=pool)
+
+    async def ping(self) -> None:
+        """Raises StateUnavailableError unless Valkey answers."""
+        with translated():
+            await self.client.ping()
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        with contextlib.suppress(ValkeyError, OSError):
+            await self.client.aclose()
+            await self.client.connection_pool.disconnect()
+
+
+class Script:
+    """One Lua file of `appliance/state/scripts`, run atomically by Valkey (EVALSHA, loaded when missing)."""
+
+    def __init__(self, state: State, name: str) -> None:
+        text = resources.files("appliance.state").joinpath("scripts", f"{name}.lua").read_text("utf-8")
+        self._run = state.client.register_script(text)
+
+    async def __call__(self, keys: list[str], arguments: list[str]) -> Any:
+        """Runs the script; its answer is what the file's head comment says.
+
+        Raises StateUnavailableError.
+        """
+        with translated():
+            return await self._run(keys=keys, args=arguments)
