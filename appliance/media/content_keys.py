@@ -34,7 +34,7 @@ CONTENT_KEY_BYTES: Final = 16
 
 _MASTER_LENGTHS: Final = (16, 32)
 _NONCE_BYTES: Final = 16
-_KEY_ID = re.compile(rf"({KEY_ID_PATTERN.split('-', maxsplit=1)[0]})-([0-9a-f]{{32}})\Z")
+_KEY_ID = re.compile(r"([1-9][0-9]{0,8})-([0-9a-f]{32})\Z")
 _INFO: Final = b"appliance hls content key\0"
 
 
