@@ -1,0 +1,148 @@
+"""`appliance ladder`: what a source would be encoded to, and by which command."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shlex
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Final, Literal, cast, get_args
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from appliance.errors import EX_USAGE, OperatorError
+from appliance.media.codec_config import AudioConfig, VideoConfig
+from appliance.media.command import RunPlan, ffmpeg_command
+from appliance.media.encoder import EncoderChoice, choose_encoder
+from appliance.media.ladder import ladder_path, load_ladder
+from appliance.media.rungs import plan_rungs
+from appliance.media.source import Source
+from appliance.settings import SETTINGS_FILE, Settings
+
+Preference = Literal["auto", "nvenc", "x264"]
+_SOURCE: Final = re.compile(r"(\d{2,4})x(\d{2,4})(?:@(\d{1,3}(?:\.\d{1,3})?|\d{4,6}/\d{4}))?")
+_FIRST_PIPE: Final = 3
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _area() -> None:
+    """The encoding ladders and their rungs."""
+
+
+@app.command()
+def show(
+    source: Annotated[
+        str, typer.Option(help="The source as WIDTHxHEIGHT@FPS, or `audio` for one without video.")
+    ] = "1920x1080@30",
+    ladder: Annotated[
+        str | None, typer.Option(help="A ladder's name or its file; the host's setting when left out.")
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="auto, nvenc or x264; the host's setting when left out.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print the rungs that a source gets and the exact FFmpeg command."""
+    settings = Settings.load() if SETTINGS_FILE.exists() else Settings()
+    wanted = ladder or settings.ladder
+    path = Path(wanted) if "/" in wanted or wanted.endswith(".yml") else ladder_path(wanted)
+    what = parse_source(source)
+    choice = _choose(encoder or settings.encoder)
+    plan = RunPlan(
+        source=what,
+        rungs=plan_rungs(load_ladder(path), what),
+        encoder=choice,
+        segment_seconds=settings.segment_seconds,
+        part_seconds=settings.part_seconds,
+    )
+    pipes = range(_FIRST_PIPE + 1, _FIRST_PIPE + 1 + len(plan.renditions))
+    command = ffmpeg_command(plan, outputs=pipes, progress=_FIRST_PIPE)
+    if as_json:
+        typer.echo(json.dumps(_as_data(plan, path, command), indent=2))
+        return
+    _print(plan, path, command)
+
+
+def parse_source(text: str) -> Source:
+    """Returns the source that `text` describes: H.264 High with stereo AAC at 48 kHz.
+
+    Raises OperatorError (EX_USAGE) when it is not WIDTHxHEIGHT[@FPS] or `audio`.
+    """
+    audio = AudioConfig(object_type=2, rate=48_000, channels=2)
+    if text == "audio":
+        return Source(None, audio)
+    match = _SOURCE.fullmatch(text)
+    fps = Fraction(match[3]) if match and match[3] else None
+    if match is None or int(match[1]) < 16 or int(match[2]) < 16 or (fps is not None and not 1 <= fps <= 240):
+        raise OperatorError(
+            f"--source: {text!r} is refused; allowed is WIDTHxHEIGHT@FPS such as 1280x720@29.97, or audio",
+            exit_code=EX_USAGE,
+        )
+    return Source(VideoConfig(100, 40, int(match[1]), int(match[2]), fps=fps), audio, fps)
+
+
+def _choose(preference: str) -> EncoderChoice:
+    if preference not in get_args(Preference):
+        raise OperatorError(
+            f"--encoder: {preference!r} is refused; allowed is auto, nvenc or x264", exit_code=EX_USAGE
+        )
+    if preference == "nvenc":
+        # The command of a GPU host is worth reading anywhere; only `auto` has to know what works here.
+        return EncoderChoice("nvenc", "asked for with --encoder, not tried")
+    if preference == "x264":
+        return EncoderChoice("x264", "asked for with --encoder or the setting, not tried")
+    return asyncio.run(choose_encoder(cast("Preference", preference)))
+
+
+def _as_data(plan: RunPlan, path: Path, command: list[str]) -> dict[str, object]:
+    return {
+        "ladder": str(path),
+        "source": str(plan.source),
+        "encoder": {
+            "family": plan.encoder.family,
+            "codec": plan.encoder.codec,
+            "reason": plan.encoder.reason,
+        },
+        "rungs": [
+            {
+                "name": rung.name,
+                "width": rung.width,
+                "height": rung.height,
+                "fps": round(rung.fps, 3),
+                "video_kbps": rung.video_kbps,
+                "peak_kbps": rung.peak_kbps,
+                "audio_kbps": rung.audio_kbps,
+                "preset": rung.encoders[plan.encoder.family].preset,
+            }
+            for rung in plan.rungs
+        ],
+        "renditions": list(plan.renditions),
+        "command": command,
+    }
+
+
+def _print(plan: RunPlan, path: Path, command: list[str]) -> None:
+    console = Console()
+    table = Table(title=f"{plan.source}\n{path}")
+    for heading in ("rung", "size", "fps", "video kb/s", "peak kb/s", "audio kb/s", "encoder", "preset"):
+        table.add_column(heading, justify="left" if heading in {"rung", "encoder", "preset"} else "right")
+    for rung in plan.rungs:
+        table.add_row(
+            rung.name,
+            f"{rung.width}x{rung.height}",
+            f"{rung.fps:.4g}",
+            *(str(value) for value in (rung.video_kbps, rung.peak_kbps, rung.audio_kbps)),
+            plan.encoder.codec,
+            rung.encoders[plan.encoder.family].preset,
+        )
+    if not plan.rungs:
+        table.add_row("audio", *["-"] * 7)
+    console.print(table)
+    console.print(f"encoder: {plan.encoder.family}, {plan.encoder.reason}", markup=False)
+    typer.echo(shlex.join(command))

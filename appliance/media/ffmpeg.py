@@ -1,0 +1,266 @@
+"""One FFmpeg process: its pipes, its progress, its messages, and in words how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import re
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+log = logging.getLogger(__name__)
+
+_PIPE_BYTES: Final = 1024 * 1024
+"""The largest pipe an unprivileged process may ask for (pipe(7)): FFmpeg waits for no fragment."""
+
+_STOP_S: Final = 5.0
+_LAST_LINES: Final = 5
+_QUIET_LINES: Final = 200
+"""Lines of one run that reach the journal; a broken source makes FFmpeg print one for each frame."""
+
+_LEVEL: Final = re.compile(r"(?:\[[^\]]* @ 0x[0-9a-f]+\] )?\[(fatal|error|warning|panic)\] ?")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What `-progress` last said: frames per second, speed as media time over time; None at first."""
+
+    frame: int | None = None
+    fps: float | None = None
+    speed: float | None = None
+    dropped: int | None = None
+    duplicated: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How FFmpeg ended, in words. `asked` when we had closed its input or stopped it."""
+
+    reason: str
+    asked: bool
+    code: int
+
+
+class OutputSink(Protocol):
+    """Takes the bytes of one rendition."""
+
+    def __call__(self, rendition: str, data: bytes, /) -> None: ...
+
+
+class CommandBuilder(Protocol):
+    """Builds the command line once the descriptors of the pipes are known."""
+
+    def __call__(self, outputs: Sequence[int], progress: int, /) -> list[str]: ...
+
+
+class FFmpeg:
+    """A running FFmpeg. Made by `start`; `ended` gives the Ending once every pipe is at its end."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._asked = False
+        self._lines: list[str] = []
+        self._fault: BaseException | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self.progress = Progress()
+        self.ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+
+    @classmethod
+    async def start(cls, build: CommandBuilder, renditions: Sequence[str], sink: OutputSink) -> FFmpeg:
+        """Starts the command that `build` returns; `sink` is called in the event loop as bytes arrive.
+
+        Raises OSError when it cannot be started.
+        """
+        reads, writes = [], []
+        try:
+            for _ in range(len(renditions) + 1):
+                read, write = os.pipe()
+                reads.append(read)
+                writes.append(write)
+                with contextlib.suppress(OSError):  # the user's share of pipe memory is used up: smaller then
+                    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            process = await asyncio.create_subprocess_exec(
+                *build(writes[1:], writes[0]),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=writes,
+            )
+        except BaseException:
+            for descriptor in reads:
+                os.close(descriptor)
+            raise
+        finally:
+            for descriptor in writes:
+                os.close(descriptor)
+        self = cls(process)
+        outputs = [
+            await _read_output(descriptor, rendition, sink)
+            for descriptor, rendition in zip(reads[1:], renditions, strict=True)
+        ]
+        progress = await _stream_reader(reads[0])
+        self._watcher = asyncio.create_task(self._watch(progress, outputs))
+        return self
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    @property
+    def backlog(self) -> int:
+        """Bytes written that FFmpeg has not taken yet."""
+        stdin = self._process.stdin
+        return 0 if stdin is None or stdin.is_closing() else stdin.transport.get_write_buffer_size()
+
+    def write(self, data: bytes) -> None:
+        """Hands `data` to its input without waiting; after its end the data is dropped."""
+        stdin = self._process.stdin
+        if stdin is not None and not stdin.is_closing() and self._process.returncode is None:
+            stdin.write(data)
+
+    async def finish(self) -> Ending:
+        """Closes its input, lets it write what it holds, and returns its ending; kills it after 5 s."""
+        self._asked = True
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            async with asyncio.timeout(_STOP_S):
+                return await asyncio.shield(self.ended)
+        except TimeoutError:
+            log.warning("FFmpeg did not end within %g s and is killed", _STOP_S)
+            return await self.kill()
+
+    async def kill(self) -> Ending:
+        """Ends it at once and returns its ending."""
+        self._asked = True
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        return await asyncio.shield(self.ended)
+
+    async def _watch_progress(self, stream: asyncio.StreamReader) -> None:
+        values: dict[str, str] = {}
+        while line := await _line(stream):
+            name, _, value = line.decode(errors="replace").partition("=")
+            values[name] = value.strip()
+            if name == "progress":
+                self.progress = Progress(
+                    frame=_integer(values.get("frame")),
+                    fps=_decimal(values.get("fps")),
+                    speed=_decimal(values.get("speed", "").rstrip("x")),
+                    dropped=_integer(values.get("drop_frames")),
+                    duplicated=_integer(values.get("dup_frames")),
+                )
+
+    async def _watch_messages(self) -> None:
+        stderr = self._process.stderr
+        if stderr is None:
+            return
+        count = 0
+        while line := await _line(stderr):
+            text = line.decode(errors="replace").strip()
+            match = _LEVEL.search(text)
+            level = logging.WARNING if match and match[1] == "warning" else logging.ERROR
+            text = _LEVEL.sub("", text)
+            self._lines = [*self._lines[1 - _LAST_LINES :], text]
+            count += 1
+            if count <= _QUIET_LINES:
+                log.log(level, "ffmpeg: %s", text)
+            if count == _QUIET_LINES:
+                log.warning("ffmpeg: further messages of this run are left out")
+
+    async def _watch_output(self, output: asyncio.Future[None]) -> None:
+        try:
+            await output
+        except (OSError, ValueError) as error:
+            # Nothing that comes after the fault can be used; the other renditions must stop at the same
+            # place.
+            self._fault = self._fault or error
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def _watch(self, progress: asyncio.StreamReader, outputs: list[asyncio.Future[None]]) -> None:
+        watched = [self._watch_progress(progress), self._watch_messages()]
+        await asyncio.gather(*watched, *(self._watch_output(output) for output in outputs))
+        code = await self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+            with contextlib.suppress(OSError):  # a broken pipe says what the exit status says better
+                await self._process.stdin.wait_closed()
+        self.ended.set_result(Ending(self._reason(code), self._asked, code))
+
+    def _reason(self, code: int) -> str:
+        if self._fault is not None:
+            return f"its output cannot be packaged: {self._fault}"
+        last = f": {self._lines[-1]}" if self._lines else ""
+        if code < 0:
+            try:
+                name = signal.Signals(-code).name
+            except ValueError:
+                name = f"signal {-code}"
+            return f"killed by {name}" if not self._asked else "stopped"
+        if code > 0:
+            return f"exit status {code}{last}"
+        return "end of input" if self._asked else f"ended by itself{last}"
+
+
+class _PipeReader(asyncio.Protocol):
+    def __init__(self, rendition: str, sink: OutputSink, done: asyncio.Future[None]) -> None:
+        self._rendition = rendition
+        self._sink = sink
+        self._done = done
+
+    def data_received(self, data: bytes) -> None:
+        if self._done.done():
+            return
+        try:
+            self._sink(self._rendition, data)
+        except (OSError, ValueError) as error:
+            self._done.set_exception(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio.Protocol's
+        if not self._done.done():
+            self._done.set_result(None)
+
+
+async def _read_output(descriptor: int, rendition: str, sink: OutputSink) -> asyncio.Future[None]:
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+    pipe = os.fdopen(descriptor, "rb", buffering=0)
+    await loop.connect_read_pipe(lambda: _PipeReader(rendition, sink, done), pipe)
+    return done
+
+
+async def _stream_reader(descriptor: int) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    pipe = os.fdopen(descriptor, "rb", buffering=0)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    return reader
+
+
+async def _line(stream: asyncio.StreamReader) -> bytes:
+    """Returns the next line, b"" at the end; one longer than the buffer comes in pieces."""
+    try:
+        return await stream.readuntil(b"\n")
+    except asyncio.IncompleteReadError as error:
+        return error.partial
+    except asyncio.LimitOverrunError as error:
+        return await stream.read(error.consumed)
+
+
+def _integer(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() else None
+
+
+def _decimal(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None

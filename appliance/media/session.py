@@ -1,0 +1,233 @@
+"""The life of one stream: waiting → live → waiting (grace) → ended (kept for its last viewers) → gone.
+
+One queue of events, one place that decides. How frames become runs of FFmpeg stands in
+`appliance.media.pipeline`, what becomes of their fragments in `appliance.media.packager`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final, assert_never
+
+from appliance.control.sdnotify import notify
+from appliance.media.gop import Arrival
+from appliance.media.pipeline import Pipeline, RunEnded
+from appliance.media.reader import Joined, Lost, ReaderEvent, read_stream
+from appliance.media.rtmp import PublisherEvent, RtmpUrl
+from appliance.media.status import Meter, StreamStatus, remove_status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from appliance.media.ladder import Ladder
+    from appliance.media.packager import Packager
+    from appliance.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TICK_S: Final = 0.5
+_PRESENT_S: Final = 2.0
+"""A publisher whose last message is older than this does not keep a waiting stream alive."""
+
+_READY_S: Final = 5.0
+"""systemd hears by then that the unit is ready, joined or not: restarting it would mend no ingest."""
+
+
+class State(enum.Enum):
+    """Where a stream is in its life."""
+
+    WAITING = "waiting"
+    LIVE = "live"
+    ENDED = "ended"
+
+
+class _Signal(enum.Enum):
+    TICK = "tick"
+    STOP = "stop"
+
+
+_Event = ReaderEvent | RunEnded | _Signal
+
+
+class StreamSession:
+    """One stream of this host.
+
+    Parameters
+    ----------
+    stream
+        Its name, for status and journal.
+    packager
+        Of this stream; the session calls it from its own event loop only.
+    directory
+        The stream's directory, where `status.json` is written.
+    play_name
+        What the reader plays: the stream's name and the secret that the control service knows it by.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        settings: Settings,
+        ladder: Ladder,
+        packager: Packager,
+        *,
+        directory: Path,
+        play_name: str,
+        ffmpeg: str = "ffmpeg",
+    ) -> None:
+        self._settings = settings
+        self._packager = packager
+        self._directory = directory
+        self._url = RtmpUrl.parse(settings.ingest_url)
+        self._play_name = play_name
+        self._events: asyncio.Queue[_Event] = asyncio.Queue()
+        self._pipeline = Pipeline(
+            settings, ladder, packager, before_run=self._go_live, put=self._events.put_nowait, ffmpeg=ffmpeg
+        )
+        self._state = State.WAITING
+        self._deadline = 0.0
+        self._ready_by: float | None = 0.0
+        self._last_media = 0.0
+        self._has_output = False
+        self._meter = Meter()
+        self.status = StreamStatus(stream)
+
+    def stop(self) -> None:
+        """Ends the session cleanly and keeps its state on disk: the next one resumes from there."""
+        self._events.put_nowait(_Signal.STOP)
+
+    async def run(self) -> None:
+        """Lives the stream's life; returns when it is over, or after `stop`.
+
+        Raises OperatorError when no encoder works, and whatever unexpected error a callback met: the process
+        ends then, and systemd starts the next one, which resumes from the disk.
+        """
+        loop = asyncio.get_running_loop()
+        failed: asyncio.Future[None] = loop.create_future()
+
+        def on_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            error = context.get("exception") or RuntimeError(context["message"])
+            if not failed.done():
+                failed.set_exception(error)
+
+        loop.set_exception_handler(on_error)
+        now = time.monotonic()
+        self._ready_by = now + _READY_S
+        self._enter(State.WAITING, "no publisher yet", self._settings.grace_seconds)
+        tasks = [
+            asyncio.create_task(read_stream(self._url, self._play_name, self._events.put_nowait)),
+            asyncio.create_task(self._tick()),
+            asyncio.create_task(self._live()),
+        ]
+        try:
+            done, _ = await asyncio.wait([*tasks, failed], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            notify("STOPPING=1")
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._pipeline.end_run("the session ends")
+            if not failed.done():
+                failed.cancel()
+            loop.set_exception_handler(None)
+
+    async def _tick(self) -> None:
+        while True:
+            self._events.put_nowait(_Signal.TICK)
+            await asyncio.sleep(TICK_S)
+
+    async def _live(self) -> None:
+        await self._pipeline.choose_encoder()
+        while True:
+            event = await self._events.get()
+            match event:
+                case Arrival():
+                    self._last_media = time.monotonic()
+                    self._meter.add(len(event.message.payload), self._last_media)
+                    await self._pipeline.take(event)
+                case RunEnded():
+                    await self._pipeline.take_ending(event)
+                case Joined():
+                    self.status.reader = "connected"
+                    self._ready()
+                case Lost():
+                    self.status.reader = event.reason
+                    await self._publisher_left(f"the reader lost its connection: {event.reason}")
+                case PublisherEvent.STARTED:
+                    log.info("a publisher has come")
+                    await self._publisher_left("another publisher has come")
+                case PublisherEvent.ENDED:
+                    await self._publisher_left("the publisher has left")
+                case _Signal.STOP:
+                    log.info("stopped; the stream's state is kept")
+                    return
+                case _Signal.TICK:
+                    if await self._on_tick(time.monotonic()):
+                        return
+                case _:
+                    assert_never(event)
+
+    async def _on_tick(self, now: float) -> bool:
+        """Returns whether the stream is over."""
+        notify("WATCHDOG=1")
+        if self._ready_by is not None and now >= self._ready_by:
+            self._ready()
+        await self._pipeline.tick()
+        present = self._pipeline.refused is None and now - self._last_media < _PRESENT_S
+        if self._state is not State.LIVE and now >= self._deadline and not present:
+            if self._state is State.ENDED or not self._has_output:
+                log.info("over: %s", self.status.reason)
+                self._packager.remove()
+                remove_status(self._directory)
+                return True
+            self._packager.finish()
+            self._enter(State.ENDED, self.status.reason, self._settings.retain_seconds)
+        self._write_status(now)
+        return False
+
+    def _go_live(self) -> None:
+        """A run is about to begin."""
+        if self._state is State.ENDED:
+            self._packager.new_epoch()
+        self._has_output = True
+        if self._state is not State.LIVE:
+            self._enter(State.LIVE, "publishing", 0)
+
+    async def _publisher_left(self, reason: str) -> None:
+        await self._pipeline.leave(reason)
+        self._last_media = 0.0
+        if self._state is State.LIVE:
+            self._enter(State.WAITING, reason, self._settings.grace_seconds)
+
+    def _enter(self, state: State, reason: str, seconds: float) -> None:
+        self._state = state
+        self._deadline = time.monotonic() + seconds
+        self.status.enter(state.value, reason)
+        log.info("%s: %s", state.value, reason)
+        notify(f"STATUS={state.value}: {reason}")
+
+    def _ready(self) -> None:
+        if self._ready_by is not None:
+            self._ready_by = None
+            notify("READY=1")
+
+    def _write_status(self, now: float) -> None:
+        status, pipeline = self.status, self._pipeline
+        status.bitrate_kbps = self._meter.kbps(now)
+        status.run = pipeline.runs
+        status.last_ending = pipeline.last_ending
+        if pipeline.refused is not None:
+            status.reason = f"the source is refused: {pipeline.refused}"
+        if pipeline.encoder is not None:
+            status.describe_encoder(pipeline.encoder)
+        status.describe_source(pipeline.source, pipeline.keyframe_seconds)
+        status.describe_run(pipeline.run)
+        try:
+            status.write(self._directory)
+        except OSError as error:
+            log.warning("status.json cannot be written: %s", error.strerror)

@@ -1,0 +1,132 @@
+"""`status.json` in the stream's directory: what an operator and the control service can know of a stream."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from appliance.media.encoder import EncoderChoice
+    from appliance.media.run import EncodingRun
+    from appliance.media.source import Source
+
+STATUS_FILE: Final = "status.json"
+_BITRATE_WINDOW_S: Final = 5.0
+
+
+class Meter:
+    """Bits per second over the last five seconds."""
+
+    def __init__(self) -> None:
+        self._counts: deque[tuple[float, int]] = deque()
+        self._sum = 0
+
+    def add(self, count: int, now: float) -> None:
+        """Counts `count` bytes at the monotonic time `now`."""
+        self._counts.append((now, count))
+        self._sum += count
+
+    def kbps(self, now: float) -> int:
+        """Returns the rate at `now` in 1000 bits per second."""
+        while self._counts and now - self._counts[0][0] > _BITRATE_WINDOW_S:
+            self._sum -= self._counts.popleft()[1]
+        if not self._counts:
+            return 0
+        span = max(1.0, now - self._counts[0][0])
+        return round(self._sum * 8 / 1000 / span)
+
+
+@dataclass(slots=True)
+class StreamStatus:
+    """The fields of `status.json`; times are ISO 8601 in UTC."""
+
+    stream: str
+    state: str = "waiting"
+    reason: str = "no publisher yet"
+    since: str = ""
+    reader: str = "connecting"
+    encoder: dict[str, str] | None = None
+    source: dict[str, Any] | None = None
+    rungs: list[dict[str, Any]] = field(default_factory=list)
+    run: int = 0
+    ffmpeg_pid: int | None = None
+    fps: float | None = None
+    speed: float | None = None
+    bitrate_kbps: int = 0
+    last_ending: str | None = None
+
+    def enter(self, state: str, reason: str) -> None:
+        """Notes a change of state."""
+        self.state, self.reason, self.since = state, reason, _now()
+
+    def describe_encoder(self, choice: EncoderChoice) -> None:
+        """Notes which encoder is used and why."""
+        self.encoder = {"family": choice.family, "codec": choice.codec, "reason": choice.reason}
+
+    def describe_source(self, source: Source | None, keyframe_seconds: float | None) -> None:
+        """Notes what the publisher sends."""
+        if source is None:
+            self.source = None
+            return
+        video, audio = source.video, source.audio
+        self.source = {
+            "text": str(source),
+            "video": video
+            and {
+                "codec": "h264",
+                "profile": video.profile_name,
+                "level": video.level / 10,
+                "width": video.width,
+                "height": video.height,
+                "fps": source.fps and round(float(source.fps), 3),
+                "keyframe_seconds": keyframe_seconds,
+            },
+            "audio": audio and {"codec": "aac", "rate": audio.rate, "channels": audio.channels},
+        }
+
+    def describe_run(self, run: EncodingRun | None) -> None:
+        """Notes what is being encoded, and how fast."""
+        if run is None:
+            self.rungs, self.ffmpeg_pid, self.fps, self.speed = [], None, None, None
+            return
+        self.ffmpeg_pid = run.ffmpeg.pid
+        self.fps, self.speed = run.ffmpeg.progress.fps, run.ffmpeg.progress.speed
+        self.rungs = [
+            {
+                "name": rung.name,
+                "width": rung.width,
+                "height": rung.height,
+                "fps": round(rung.fps, 3),
+                "video_kbps": rung.video_kbps,
+            }
+            for rung in run.plan.rungs
+        ]
+
+    def write(self, directory: Path) -> None:
+        """Writes the file in one piece; without the directory, as before the first segment, nothing happens.
+
+        Raises OSError when the disk is full.
+        """
+        text = json.dumps({"version": 1, **asdict(self), "updated": _now()}, indent=1) + "\n"
+        temporary = directory / f".{STATUS_FILE}.tmp"
+        with contextlib.suppress(FileNotFoundError):
+            temporary.write_text(text, encoding="utf-8")
+            temporary.chmod(0o640)
+            temporary.replace(directory / STATUS_FILE)
+
+
+def remove_status(directory: Path) -> None:
+    """Removes the file, as the stream's other files are."""
+    for name in (STATUS_FILE, f".{STATUS_FILE}.tmp"):
+        (directory / name).unlink(missing_ok=True)
+
+
+def _now() -> str:
+    return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
