@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from appliance.errors import OperatorError
-from appliance.lab import nspawn
+from appliance.lab import nspawn, vm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,7 +48,7 @@ class Driver(Protocol):
         """Remove what the hosts had in common, once all are stopped."""
 
 
-DRIVERS: dict[str, Driver] = {"nspawn": nspawn}
+DRIVERS: dict[str, Driver] = {"nspawn": nspawn, "vm": vm}
 
 
 def driver_named(name: str) -> Driver:

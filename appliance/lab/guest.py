@@ -60,10 +60,10 @@ def hosts_file(name: str, hosts: Mapping[str, HostState]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def network_file(match: str, address: str, subnet: IPv4Network) -> str:
+def network_file(match: str, address: str, subnet: IPv4Network, gateway: str) -> str:
     """Return the systemd.network(5) file for a static address."""
     return (
-        f"[Match]\n{match}\n\n[Network]\nAddress={address}/{subnet.prefixlen}\nGateway={subnet[1]}\n"
+        f"[Match]\n{match}\n\n[Network]\nAddress={address}/{subnet.prefixlen}\nGateway={gateway}\n"
         "LinkLocalAddressing=ipv6\nIPv6AcceptRA=no\n"
     )
 
@@ -74,13 +74,23 @@ def keys(paths: LabPaths, name: str) -> tuple[Path, str, str]:
     return host_key, ensure_key(host_key, f"root@{name}"), ensure_key(paths.key, f"lab {paths.lab}")
 
 
-def files(paths: LabPaths, host: HostState, hosts: Mapping[str, HostState], network: str) -> dict[str, File]:
-    """Return path, content and mode of each file of a host."""
+def files(
+    paths: LabPaths, host: HostState, hosts: Mapping[str, HostState], network: str, resolv: str
+) -> dict[str, File]:
+    """Return path, content and mode of each file of a host.
+
+    Args:
+        paths: the lab.
+        host: the host.
+        hosts: all hosts of the lab, for the host's hosts(5) file.
+        network: its systemd.network(5) file.
+        resolv: its resolv.conf(5).
+    """
     host_key, public, operator = keys(paths, host.name)
     return {
         "etc/hostname": (f"{host.name}\n", 0o644),
         "etc/hosts": (hosts_file(host.name, hosts), 0o644),
-        "etc/resolv.conf": (resolver(), 0o644),
+        "etc/resolv.conf": (resolv, 0o644),
         "etc/systemd/network/10-lab.network": (network, 0o644),
         "etc/ssh/ssh_host_ed25519_key": (host_key.read_text(), 0o600),
         "etc/ssh/ssh_host_ed25519_key.pub": (public + "\n", 0o644),

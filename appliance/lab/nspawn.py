@@ -143,10 +143,9 @@ def start(
     """
     _mount(paths, host.name, base)
     root = root_of(paths, host.name)
-    guest.write(
-        root,
-        guest.files(paths, host, hosts, guest.network_file("Name=host0", host.address, IPv4Network(subnet))),
-    )
+    network = IPv4Network(subnet)
+    inside = guest.network_file("Name=host0", host.address, network, str(network[1]))
+    guest.write(root, guest.files(paths, host, hosts, inside, guest.resolver()))
     groups = [group / host.name for group in _cgroups(paths)]
     for group in groups:
         group.mkdir(parents=True, exist_ok=True)
