@@ -38,6 +38,10 @@ _KEY_ID = re.compile(r"([1-9][0-9]{0,8})-([0-9a-f]{32})\Z")
 _INFO: Final = b"appliance hls content key\0"
 
 
+class KeyringError(ValueError):
+    """The text is no keyring; the message says why and holds no secret."""
+
+
 class UnknownKeyError(LookupError):
     """The text is no key id, or its generation is not in the keyring (any more)."""
 
@@ -85,17 +89,17 @@ class Keyring:
 
     @classmethod
     def parse(cls, text: str) -> Keyring:
-        """The keyring that `text` (JSON) describes. Raises ValueError that says what is wrong, without secrets."""
+        """The keyring that `text` (JSON) describes. Raises KeyringError."""
         try:
             data: Any = json.loads(text)
         except json.JSONDecodeError as error:
-            raise ValueError(f"not JSON (line {error.lineno})") from None
+            raise KeyringError(f"not JSON (line {error.lineno})") from None
         if not isinstance(data, dict) or not isinstance(data.get("generations"), dict):
-            raise ValueError('no object with "current" and "generations"')
+            raise KeyringError('no object with "current" and "generations"')
         generations = {_number(key): _generation(key, entry) for key, entry in data["generations"].items()}
         current = data.get("current")
         if isinstance(current, bool) or not isinstance(current, int) or current not in generations:
-            raise ValueError('"current" names none of the generations')
+            raise KeyringError('"current" names none of the generations')
         return cls(current, generations)
 
     def dumps(self) -> str:
@@ -135,23 +139,23 @@ class Keyring:
 
 def _number(text: str) -> int:
     if re.fullmatch(r"[1-9][0-9]{0,8}", text) is None:
-        raise ValueError("a generation is not a whole number from 1 to 999999999")
+        raise KeyringError("a generation is not a whole number from 1 to 999999999")
     return int(text)
 
 
 def _generation(number: str, entry: object) -> Generation:
     if not isinstance(entry, dict):
-        raise ValueError(f"generation {number} is not an object")
+        raise KeyringError(f"generation {number} is not an object")
     master, created = entry.get("master"), entry.get("created")
     # Checked by hand: the error of bytes.fromhex shows where in the secret it stumbled.
     if not isinstance(master, str) or re.fullmatch(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{64}", master) is None:
-        raise ValueError(f'"master" of generation {number} is not 32 or 64 hex digits')
+        raise KeyringError(f'"master" of generation {number} is not 32 or 64 hex digits')
     try:
         moment = datetime.fromisoformat(created) if isinstance(created, str) else None
     except ValueError:
         moment = None
     if moment is None:
-        raise ValueError(f'"created" of generation {number} is not an ISO 8601 time')
+        raise KeyringError(f'"created" of generation {number} is not an ISO 8601 time')
     return Generation(bytes.fromhex(master), moment)
 
 

@@ -1,7 +1,7 @@
 """AES-128-CBC of whole segments (RFC 8216, 4.3.2.4: METHOD=AES-128).
 
-Each segment is a CBC stream of its own with PKCS#7 padding. The IV is random and fresh for each, and stands in
-the playlist: two segments under one key never share it, whatever their sequence numbers are.
+Each segment is a CBC stream of its own with PKCS#7 padding. The IV is random and fresh for each, and
+stands in the playlist: two segments under one key never share it, whatever their sequence numbers are.
 """
 
 from __future__ import annotations

@@ -1,0 +1,170 @@
+"""What has been published of a stream: the content of ``state.json``, from which a new process goes on.
+
+An entry is written here before its file is: after a crash a name is either known with its file (it is
+listed), or known without it (it never was readable, and is forgotten), but never there with bytes that
+nobody knows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+STATE_FILE: Final = "state.json"
+_VERSION: Final = 1
+
+
+@dataclass(slots=True)
+class Entry:
+    """One segment of one rendition. Times are unix seconds, durations seconds, `size` bytes on disk."""
+
+    msn: int
+    starts_at: float
+    duration: float
+    size: int
+    init: int
+    kid: str | None = None
+    iv: str | None = None
+    gap: bool = False
+    independent: bool = True
+
+
+@dataclass(slots=True)
+class RenditionState:
+    """Parameters
+    ----------
+    inits
+        SHA-256 (hex) of each init section; its place is its number in ``init-<n>.mp4``.
+    peak
+        Highest rate of one segment, bits a second.
+    total_bytes, total_seconds
+        Of everything published in this epoch.
+    entries
+        Oldest first, without holes in their numbers: the live window and what stays behind it for slow
+        players.
+    active
+        Whether the present run has it.
+    """
+
+    name: str
+    kind: Literal["video", "audio"]
+    codecs: str = ""
+    width: int = 0
+    height: int = 0
+    channels: int = 0
+    frame_rate: float = 0.0
+    peak: float = 0.0
+    total_bytes: int = 0
+    total_seconds: float = 0.0
+    inits: list[str] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    active: bool = True
+
+    @property
+    def next_msn(self) -> int | None:
+        """The number behind the newest entry; None when there is none."""
+        return self.entries[-1].msn + 1 if self.entries else None
+
+    @property
+    def has_media(self) -> bool:
+        """Whether anything of it was ever published in this epoch."""
+        return self.total_bytes > 0
+
+    def measure(self, size: int, duration: float, target: int) -> None:
+        """Counts a published segment of `size` bytes and `duration` seconds."""
+        self.total_bytes += size
+        self.total_seconds += duration
+        # BANDWIDTH is the peak over spans of half to one and a half target durations (RFC 8216bis, 4.4.6.2).
+        if duration >= target / 2 or not self.peak:
+            self.peak = max(self.peak, size * 8 / duration)
+
+
+@dataclass(slots=True)
+class StreamState:
+    """Parameters
+    ----------
+    epoch
+        Directory of this life of the stream; a new one never meets a name of the old one's.
+    target_duration
+        Seconds; fixed for the epoch.
+    next_base
+        Whole seconds to add to the times of the next run, so that they rise through the epoch.
+    breaks
+        Media sequence numbers that a discontinuity stands before; `earlier_breaks` counts those that are
+        too old to be listed by anybody.
+    kid, kid_since
+        The content key in use and the time (unix seconds) of the first segment under it.
+    """
+
+    epoch: str
+    target_duration: int
+    renditions: list[RenditionState] = field(default_factory=list)
+    next_msn: int = 0
+    next_base: int = 1
+    breaks: list[int] = field(default_factory=list)
+    earlier_breaks: int = 0
+    kid: str | None = None
+    kid_since: float = 0.0
+    finished: bool = False
+
+    def rendition(self, name: str) -> RenditionState | None:
+        """The rendition of that name."""
+        return next((item for item in self.renditions if item.name == name), None)
+
+    def discontinuity_sequence(self, msn: int) -> int:
+        """EXT-X-DISCONTINUITY-SEQUENCE of a playlist that begins with segment `msn`."""
+        return self.earlier_breaks + sum(1 for number in self.breaks if number < msn)
+
+    def dumps(self) -> bytes:
+        """The file's content."""
+        document = {"version": _VERSION, **dataclasses.asdict(self)}
+        return json.dumps(document, separators=(",", ":")).encode()
+
+    @classmethod
+    def loads(cls, data: bytes) -> StreamState:
+        """The state that `data` holds. Raises ValueError when it is none of ours."""
+        try:
+            document = cast("dict[str, Any]", json.loads(data))
+            if document.pop("version") != _VERSION:
+                raise ValueError("another version")
+            renditions = [_rendition(item) for item in document.pop("renditions")]
+            return cls(renditions=renditions, **document)
+        except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+            raise ValueError(f"not a stream's state: {error}") from None
+
+
+def _rendition(document: dict[str, Any]) -> RenditionState:
+    entries = [Entry(**item) for item in document.pop("entries")]
+    return RenditionState(entries=entries, **document)
+
+
+def new_epoch_name(now: datetime, *, taken: set[str]) -> str:
+    """Unix milliseconds in lower-case base 36, later than every name in `taken`."""
+    number = int(now.timestamp() * 1000)
+    number = max([number, *(int(name, 36) + 1 for name in taken if is_epoch(name))])
+    text = ""
+    while number:
+        number, digit = divmod(number, 36)
+        text = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + text
+    return text
+
+
+def is_epoch(name: str) -> bool:
+    """Whether `name` can be an epoch's directory."""
+    return name.isascii() and name.isalnum() and name == name.lower() and len(name) <= 12
+
+
+def wall_clock(started_at: datetime, seconds: Fraction) -> float:
+    """Unix time of what plays `seconds` after `started_at` in a run."""
+    return (started_at + timedelta(seconds=float(seconds))).timestamp()
+
+
+def moment(unix: float) -> datetime:
+    """`unix` seconds as an aware time."""
+    return datetime.fromtimestamp(unix, UTC)

@@ -1,0 +1,133 @@
+"""The files of one stream: whole or not there.
+
+Every file is written under a temporary name, measured, and renamed: nobody ever reads half of it, and a write
+that came out short (a full tmpfs can be silent about it) is found before anything lists the file. There is no
+fsync: the media root is a tmpfs, which outlives our process but not the machine.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+RESERVE_BYTES: Final = 1024 * 1024
+"""Free space that media leaves to playlists and the state, so that a full disk can still be told of."""
+
+_TEMPORARY: Final = ".tmp-"
+# Readable by the group: the delivery nginx is a member of the media root's group (the directories are
+# setgid).
+_FILE_MODE: Final = 0o640
+_DIRECTORY_MODE: Final = 0o750
+
+
+class StorageError(OSError):
+    """A file could not be written whole; nothing is left of it. `full` when space was the reason."""
+
+    def __init__(self, message: str, *, full: bool) -> None:
+        super().__init__(message)
+        self.full = full
+
+
+class Storage:
+    """Reads and writes below `directory`; all names are relative to it, with ``/`` between the parts."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def write(self, name: str, data: bytes, *, reserve: int = 0) -> None:
+        """Puts `data` at `name`, atomically; `reserve` bytes have to stay free.
+
+        Raises StorageError when it does not fit or does not come out whole, ValueError for empty data.
+        """
+        if not data:
+            raise ValueError(f"{name}: an empty file is never published")
+        path = self.directory / name
+        temporary = path.with_name(_TEMPORARY + path.name)
+        try:
+            path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+            self._require_space(name, len(data) + reserve)
+            self._write_whole(temporary, data)
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            if isinstance(error, StorageError):
+                raise
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise StorageError(f"{name}: {error.strerror}", full=full) from error
+
+    def read(self, name: str) -> bytes | None:
+        """The content of `name`; None when it is not there or cannot be read."""
+        try:
+            return (self.directory / name).read_bytes()
+        except OSError:
+            return None
+
+    def size(self, name: str) -> int:
+        """Bytes of `name`; 0 when it is not there."""
+        try:
+            return (self.directory / name).stat().st_size
+        except OSError:
+            return 0
+
+    def delete(self, name: str) -> None:
+        """Removes `name`, a file or a directory with all that is in it; nothing happens when it is gone."""
+        path = self.directory / name
+        try:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s cannot be removed: %s", path, error.strerror)
+
+    def files(self, name: str = "") -> Iterator[str]:
+        """The names of all files below `name`, temporary ones included."""
+        for path in sorted((self.directory / name).rglob("*")):
+            if not path.is_dir():
+                yield path.relative_to(self.directory).as_posix()
+
+    def directories(self) -> list[str]:
+        """The names of the directories on the first level."""
+        if not self.directory.is_dir():
+            return []
+        return sorted(path.name for path in self.directory.iterdir() if path.is_dir())
+
+    def free(self) -> int | None:
+        """Bytes that can still be written; None where the file system has no limit to tell."""
+        directory = self.directory if self.directory.is_dir() else self.directory.parent
+        figures = os.statvfs(directory)
+        # A tmpfs mounted without a size says 0 blocks in all.
+        return figures.f_bavail * figures.f_frsize if figures.f_blocks else None
+
+    def _require_space(self, name: str, needed: int) -> None:
+        free = self.free()
+        if free is not None and free < needed:
+            raise StorageError(f"{name}: {needed} bytes are needed, {free} are free", full=True)
+
+    @staticmethod
+    def _write_whole(path: Path, data: bytes) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
+        try:
+            os.fchmod(descriptor, _FILE_MODE)  # whatever the process's umask is
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            written = os.fstat(descriptor).st_size
+        finally:
+            os.close(descriptor)
+        if written != len(data):
+            raise StorageError(f"{path.name}: {written} of {len(data)} bytes were written", full=True)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether `name` is a write that never became whole."""
+    return name.rpartition("/")[2].startswith(_TEMPORARY)

@@ -1,0 +1,190 @@
+"""Where segments begin: one list of boundaries for all renditions of a run.
+
+Segment `n` of every rendition starts at boundary `n`, so that a player may switch at any segment.
+Pictures lead: the first rung whose keyframe falls due sets the boundary and the others cut at their
+keyframe nearest to it. Sound follows: it waits until the pictures have set the boundary and cuts at the
+fragment nearest to it. Without pictures, sound leads. All times are seconds since the run began.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NEAR: Final = Fraction(1, 10)
+"""How far from a boundary a keyframe counts as being on it: one frame at 10 frames a second."""
+
+
+class Timed(Protocol):
+    """What a cutter needs to know of a fragment."""
+
+    @property
+    def start(self) -> Fraction: ...
+    @property
+    def end(self) -> Fraction: ...
+    @property
+    def keyframe(self) -> bool: ...
+
+
+T = TypeVar("T", bound=Timed)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed(Generic[T]):
+    """A fragment and the index, within the run, of the segment it belongs to."""
+
+    index: int
+    item: T
+
+
+def target_duration(segment_seconds: float) -> int:
+    """EXT-X-TARGETDURATION: whole seconds; EXTINF rounds to it or less (RFC 8216bis, 4.4.3.1)."""
+    return max(1, math.ceil(segment_seconds))
+
+
+def longest_segment(segment_seconds: float) -> Fraction:
+    """The longest a segment of pictures may become, seconds; keyframes further apart have to be encoded anew.
+
+    EXTINF may reach the target and a half. Of that half, 0.3 s are left to sound, which cuts at its fragment
+    nearest to the boundary.
+    """
+    return target_duration(segment_seconds) + Fraction(1, 5)
+
+
+class Timeline:
+    """The boundaries of one run. `segment_seconds` is the wanted distance."""
+
+    def __init__(self, segment_seconds: float) -> None:
+        self.segment = Fraction(segment_seconds).limit_denominator(1000)
+        self.longest = longest_segment(segment_seconds)
+        # Sound that runs this far ahead of the pictures stops waiting for them. Encoders look ahead a
+        # second or two.
+        self.patience = max(Fraction(10), 4 * self.segment)
+        self._boundaries: list[Fraction] = []
+
+    def boundary(self, index: int) -> Fraction | None:
+        """Where segment `index` begins; None while nobody has set it."""
+        return self._boundaries[index] if index < len(self._boundaries) else None
+
+    def set(self, index: int, time: Fraction) -> None:
+        """Sets boundary `index` when it is the next one that is missing; the first to come decides."""
+        if index == len(self._boundaries):
+            self._boundaries.append(time)
+
+
+class Leader(Generic[T]):
+    """Places the fragments of a rendition that sets boundaries: pictures, or sound alone."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self._index = -1
+        self._start = Fraction(0)
+        self._last_keyframe = Fraction(0)
+        self._interval = Fraction(0)
+
+    def add(self, item: T) -> Iterator[Placed[T]]:
+        """Yields `item` placed, or nothing before the first keyframe."""
+        if item.keyframe:
+            self._interval = item.start - self._last_keyframe
+            self._last_keyframe = item.start
+        if self._index < 0:
+            if not item.keyframe:
+                return
+            self._interval = Fraction(0)
+            self._timeline.set(0, item.start)
+            self._begin(0, item)
+        elif item.keyframe and self._due(item):
+            self._begin(self._index + 1, item)
+        elif item.end - self._start > self._timeline.longest:
+            # No keyframe in time: a target duration that is not kept is worse than a segment that needs its
+            # predecessor.
+            self._begin(self._index + 1, item)
+        yield Placed(self._index, item)
+
+    def flush(self, until: Fraction | None) -> Iterator[Placed[T]]:  # noqa: ARG002 - a Follower needs it
+        """Nothing waits here."""
+        return iter(())
+
+    def _begin(self, index: int, item: T) -> None:
+        self._timeline.set(index, item.start)
+        # After a hole the rendition may be behind by more than one boundary.
+        while (later := self._timeline.boundary(index + 1)) is not None and item.start >= later - NEAR:
+            index += 1
+        self._index = index
+        self._start = item.start
+
+    def _due(self, item: T) -> bool:
+        planned = self._timeline.boundary(self._index + 1)
+        if planned is not None:
+            return item.start >= planned - NEAR
+        elapsed = item.start - self._start
+        if elapsed >= self._timeline.segment - NEAR:
+            return True
+        # A keyframe that comes early, but the next one would come too late.
+        return elapsed >= self._timeline.segment / 2 and elapsed + self._interval > self._timeline.longest
+
+
+class Follower(Generic[T]):
+    """Places the fragments of a rendition that can be cut anywhere, by the boundaries that others set."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self._index = 0
+        self._waiting: deque[T] = deque()
+
+    def add(self, item: T) -> Iterator[Placed[T]]:
+        """Yields what can be placed now; the rest waits for the pictures."""
+        self._waiting.append(item)
+        while self._waiting:
+            begin = self._timeline.boundary(self._index)
+            if begin is None:
+                if not self._patience_over(self._waiting[0].start):
+                    return
+                self._timeline.set(self._index, self._waiting[0].start)
+                continue
+            head = self._waiting[0]
+            middle = (head.start + head.end) / 2
+            if self._index == 0 and middle < begin:
+                # Sound from before the first picture would make the first segment too long.
+                self._waiting.popleft()
+                continue
+            end = self._timeline.boundary(self._index + 1)
+            if end is not None and middle >= end:
+                self._index += 1
+                continue
+            if end is None and head.end > begin + self._timeline.segment / 2:
+                # From half a segment on, a keyframe may set the boundary at any time.
+                if not self._patience_over(begin):
+                    return
+                self._timeline.set(self._index + 1, self._cut_after(begin))
+                continue
+            yield Placed(self._index, self._waiting.popleft())
+
+    def flush(self, until: Fraction | None) -> Iterator[Placed[T]]:
+        """The run is over: places what waits, but nothing from `until` on, where pictures end."""
+        while self._waiting:
+            head = self._waiting.popleft()
+            middle = (head.start + head.end) / 2
+            begin = self._timeline.boundary(0)
+            if begin is None or middle < begin or (until is not None and middle >= until):
+                continue
+            while (end := self._timeline.boundary(self._index + 1)) is not None and middle >= end:
+                self._index += 1
+            start = self._timeline.boundary(self._index)
+            if start is not None and head.end - start > self._timeline.longest:
+                self._waiting.clear()
+                return
+            yield Placed(self._index, head)
+
+    def _patience_over(self, since: Fraction) -> bool:
+        return self._waiting[-1].end - since > self._timeline.patience
+
+    def _cut_after(self, begin: Fraction) -> Fraction:
+        wanted = begin + self._timeline.segment
+        return min((item.start for item in self._waiting), key=lambda start: abs(start - wanted))
