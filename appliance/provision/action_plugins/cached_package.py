@@ -11,7 +11,7 @@ Task arguments:
 ``ingredients`` what else decides the result (a dict, as an upstream checksum)
 ``version``     of the software or of a package; empty: the newest cached
 
-Returns ``recipe_hash`` (SHA-256, hex), ``package`` (path, empty when it has to be built), ``package_version``.
+Returns ``recipe_hash`` (SHA-256, hex), ``package`` (path; empty: has to be built), ``package_version``.
 """
 
 from __future__ import annotations

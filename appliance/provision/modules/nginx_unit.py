@@ -113,7 +113,7 @@ def converge(module: AnsibleModule, unit: Unit) -> dict[str, Any]:
     if why_not and not module.params["interrupt_publishers"]:
         module.warn(
             f"{name} was not restarted although {' and '.join(result['reasons'])}: {why_not}. Run the playbook "
-            "again when nobody publishes, or with `-e ingest_interrupt_publishers=true` to cut them off."
+            "again when nobody publishes, or with -e '{\"ingest_interrupt_publishers\": true}' to cut them off."
         )
         return {**result, "deferred": True}
     if not check:
