@@ -174,7 +174,8 @@ def validate(module: AnsibleModule, files: list[Wanted], changes: list[Change], 
     RefusedError
         A validator did not exit with 0.
     """
-    stage = Path(tempfile.mkdtemp(prefix="rendered-files-", dir=module.tmpdir))
+    memory = "/run" if os.access("/run", os.W_OK) else None  # so that a secret is staged on no disk
+    stage = Path(tempfile.mkdtemp(prefix="rendered-files-", dir=memory))
     try:
         for wanted in files:
             if wanted.content is not None:
