@@ -147,7 +147,11 @@ def certificate_problems(wanted: list[dict[str, Any]]) -> list[str]:
     """Load each certificate with its key as a server would."""
     problems = []
     for entry in wanted:
-        missing = [entry[part] for part in ("certificate", "key") if not Path(entry[part]).is_file()]
+        missing = [
+            f"{part} {entry[part] or '(not set)'}"
+            for part in ("certificate", "key")
+            if not Path(entry[part]).is_file()
+        ]
         if missing:
             problems.append(f"{entry['variable']}: no such file on the host: {', '.join(missing)}")
             continue

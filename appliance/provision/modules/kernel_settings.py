@@ -90,13 +90,13 @@ def main() -> None:
     if not module.check_mode:
         if text != before:
             write(path, text)
-        for key in different:
+        for key, value_before in different.items():
             try:
                 place(key).write_text(settable[key]["value"])
             except OSError as error:
                 module.fail_json(
                     msg=f"kernel setting {key} = {settable[key]['value']} was refused: {error.strerror}; "
-                    f"it stays {different[key]}"
+                    f"it stays {value_before}"
                 )
     result: dict[str, Any] = {
         "changed": text != before or bool(different),
