@@ -45,7 +45,9 @@ def init_command(
             help="Read HLS_ENCRYPTION_KEY (32 or 64 hex digits; empty: none) from standard input.",
         ),
     ] = False,
-    check: Annotated[bool, typer.Option("--check", help="Say what is missing, make nothing.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Say what is missing, make nothing.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print {changed, made, kept}.")] = False,
 ) -> None:
     """Make the secrets that are missing; those that exist stay as they are.
