@@ -112,8 +112,9 @@ def converge(module: AnsibleModule, unit: Unit) -> dict[str, Any]:
     why_not = publishers_or_reason(module.params["publishers_url"])
     if why_not and not module.params["interrupt_publishers"]:
         module.warn(
-            f"{name} was not restarted although {' and '.join(result['reasons'])}: {why_not}. Run the playbook "
-            "again when nobody publishes, or with -e '{\"ingest_interrupt_publishers\": true}' to cut them off."
+            f"{name} was not restarted although {' and '.join(result['reasons'])}: {why_not}. Run the "
+            "playbook again when nobody publishes, or with -e '{\"ingest_interrupt_publishers\": true}' to "
+            "cut them off."
         )
         return {**result, "deferred": True}
     if not check:
