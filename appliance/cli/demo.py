@@ -1,0 +1,89 @@
+"""`appliance demo`: a host, a stream and a proof that it plays."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from time import monotonic
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from appliance.lab import demo
+
+app = typer.Typer(no_args_is_help=True, help="One host, one live stream, one command.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to stderr.")]
+
+
+def _table(facts: demo.Facts, title: str) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for what, where in (
+        ("publish to (RTMP)", facts.rtmp_url),
+        ("stream key", facts.stream),
+        ("watch (HLS)", facts.hls_url),
+        ("RTMP statistics", facts.stat_url),
+        ("health", facts.health_url),
+        ("shell on the host", "appliance lab ssh origin"),
+        ("stop it", "make down"),
+    ):
+        table.add_row(what, where)
+    return table
+
+
+@app.command()
+def up(as_json: AsJson = False) -> None:
+    """Start the host, provision it, publish, and see that it plays; a second run changes nothing."""
+    began = monotonic()
+    console = Console(stderr=True)
+    with console.status("starting") as status:
+
+        def say(line: str) -> None:
+            console.print(f"[{monotonic() - began:5.1f} s] {line}", markup=False, highlight=False)
+
+        facts, proof = demo.up(say=say, step=lambda name: status.update(name or "working"))
+    if as_json:
+        print(
+            json.dumps(
+                {**asdict(facts), "proof": asdict(proof), "took_seconds": round(monotonic() - began, 1)}
+            )
+        )
+        return
+    out = Console()
+    out.print(
+        f"{proof.frames} pictures of {proof.seconds:g} s decrypted and decoded, {proof.variants} variants, "
+        f"{monotonic() - began:.0f} s in all.",
+        highlight=False,
+    )
+    out.print(_table(facts, "The demo is live"))
+
+
+@app.command()
+def down(as_json: AsJson = False) -> None:
+    """Stop the publisher and remove the host."""
+    removed = demo.down(say=lambda line: print(line, file=sys.stderr, flush=True))
+    if as_json:
+        print(json.dumps({"removed": removed}))
+    else:
+        print("the demo is down" if removed else "the demo was not up")
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Say what is up; exit code 3 unless all of it is."""
+    seen = demo.status()
+    if as_json:
+        print(json.dumps({**asdict(seen), "up": seen.up}))
+    elif seen.facts is None:
+        print("the demo is down")
+    else:
+        words = [f"{what} {'up' if ok else 'down'}" for what, ok in
+                 (("host", True), ("publisher", seen.publisher), ("stream", seen.plays))]  # fmt: skip
+        Console().print(_table(seen.facts, ", ".join(words)))
+    if not seen.up:
+        raise typer.Exit(3)

@@ -1,0 +1,162 @@
+"""One host, one live stream: what `make demo` and `make down` do.
+
+from appliance.lab.demo import down, up
+
+facts = up(say=print, step=print)      # lab host, site.yml, publisher, proof; repeats change nothing
+print(facts.hls_url)
+down(say=print)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance.errors import EX_USAGE, OperatorError
+from appliance.lab import demo_packages, demo_proof, demo_publisher, demo_site, lab
+from appliance.lab.checkout import find_checkout
+from appliance.lab.command import require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.lab.demo_proof import Proof
+
+
+LAB = "demo"
+HOST = "origin"
+STREAM = "demo"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Where the demo's stream is, as `.demo.json` and the table say it."""
+
+    rtmp_url: str
+    """The application; an encoder appends the stream, or names it as its stream key."""
+    stream: str
+    key: str
+    """Publishing secret; empty in the simple mode, where the stream's name is all that is asked for."""
+    hls_url: str
+    health_url: str
+    stat_url: str
+    host: str
+    """Address of the host."""
+    ssh: str
+    """Command prefix, quoted for a shell: what is appended runs on the host."""
+
+
+def facts_of(host: lab.Host) -> Facts:
+    """Return where everything of the demo is."""
+    web = f"http://{host.address}:8080"
+    return Facts(
+        rtmp_url=f"rtmp://{host.address}/live",
+        stream=STREAM,
+        key="",
+        hls_url=f"{web}/hls/{STREAM}.m3u8",
+        health_url=f"{web}/health",
+        stat_url=f"{web}/stat",
+        host=host.address,
+        ssh=shlex.join(host.ssh),
+    )
+
+
+def _facts_file() -> Path:
+    return find_checkout() / ".demo.json"
+
+
+def _files() -> demo_publisher.PublisherFiles:
+    return demo_publisher.PublisherFiles(find_checkout() / ".lab")
+
+
+def input_path() -> Path | None:
+    """Return the file named by DEMO_INPUT, None for the test picture.
+
+    Raises:
+        OperatorError: it is no file.
+    """
+    named = os.environ.get("DEMO_INPUT", "")
+    if not named:
+        return None
+    path = Path(named).expanduser().resolve()
+    if not path.is_file():
+        raise OperatorError(
+            f"DEMO_INPUT={named} is not a file",
+            exit_code=EX_USAGE,
+            hint="make demo DEMO_INPUT=/path/to/video.mp4",
+        )
+    return path
+
+
+def up(*, say: Callable[[str], None], step: Callable[[str], None]) -> tuple[Facts, Proof]:
+    """Bring the demo up, or see that it is: host, site, publisher, proof.
+
+    Args:
+        say: called with each line worth keeping.
+        step: called with what is going on right now.
+
+    Raises:
+        OperatorError: a step failed; what is up by then stays up, and the next run goes on from there.
+    """
+    require("ffmpeg")
+    path = input_path()
+    checkout = find_checkout()
+    files = _files()
+    found = lab.up([HOST], lab=LAB, say=say).host(HOST)
+    facts = facts_of(found)
+    packages = demo_packages.Packages(checkout / ".cache" / "lab" / "packages", found.ssh)
+    packages.offer(say)
+    say("provisioning it with playbooks/site.yml")
+    changed = demo_site.apply(checkout, files.folder / "demo-site.log", say, step)
+    say(f"the site is applied: {changed} tasks changed something")
+    if changed:
+        packages.keep(say)
+    demo_publisher.start(files, f"{facts.rtmp_url}/{facts.stream}", path)
+    step("waiting for the stream to play")
+    proof = demo_proof.prove(facts.hls_url)
+    draft = _facts_file().with_suffix(".new")
+    draft.write_text(json.dumps(asdict(facts), indent=2) + "\n")
+    draft.replace(_facts_file())
+    return facts, proof
+
+
+def down(*, say: Callable[[str], None]) -> bool:
+    """End the publisher, remove the host and what was written about them; False when there was nothing."""
+    _facts_file().unlink(missing_ok=True)
+    files = _files()
+    published = demo_publisher.stop(files)
+    if published:
+        say("stopped the publisher")
+    (files.folder / "demo-site.log").unlink(missing_ok=True)
+    return lab.down(LAB, say=say) or published
+
+
+@dataclass(frozen=True)
+class Status:
+    """What of the demo is up."""
+
+    host: bool
+    publisher: bool
+    plays: bool
+    facts: Facts | None
+
+    @property
+    def up(self) -> bool:
+        """Whether all of it is."""
+        return self.host and self.publisher and self.plays
+
+
+def status() -> Status:
+    """Return what of the demo is up; asks the host for its playlist, changes nothing."""
+    found = lab.status(LAB)
+    hosts = [host for host in found.hosts if host.name == HOST and host.running] if found else []
+    publisher = demo_publisher.running(_files()) is not None
+    if not hosts:
+        return Status(host=False, publisher=publisher, plays=False, facts=None)
+    facts = facts_of(hosts[0])
+    code, text = demo_proof.fetch(facts.hls_url)
+    return Status(host=True, publisher=publisher, plays=code == 200 and "#EXTM3U" in text, facts=facts)
