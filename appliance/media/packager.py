@@ -197,7 +197,7 @@ class Packager:
             self._publisher.settle(self._state)
 
     def new_epoch(self) -> None:
-        """Starts over with empty playlists under a new directory; the old one goes once the new has filled up."""
+        """Starts over under a new directory; the old one is deleted once the new one has filled up."""
         self.finish()
         self._state = self._new_state(self._state)
         self._old_epochs = True

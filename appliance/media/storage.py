@@ -7,6 +7,7 @@ fsync: the media root is a tmpfs, which outlives our process but not the machine
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -58,7 +59,8 @@ class Storage:
             self._write_whole(temporary, data)
             temporary.replace(path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
             if isinstance(error, StorageError):
                 raise
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
