@@ -1,0 +1,47 @@
+# The project's verbs; `make` alone lists them. Each installs what it needs first (files/bootstrap.sh).
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo down test test-vm check bench clean locks
+
+BOOTSTRAP := files/bootstrap.sh
+# Hosts of the lab are containers, which only root starts.
+AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo --preserve-env)
+APPLIANCE := $(AS_ROOT) .venv/bin/appliance
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## a streaming host on this machine, and a live stream on it (DEMO_INPUT=file to send a file)
+	@$(BOOTSTRAP) python lab
+	@$(APPLIANCE) demo up
+
+down: ## take the demo down, leaving nothing behind
+	@$(BOOTSTRAP) python
+	@$(APPLIANCE) demo down
+
+test: ## everything but virtual machines: check, integration, molecule, end to end, chaos
+	@$(BOOTSTRAP) python lab tests browser
+	@$(AS_ROOT) .venv/bin/python tests/run.py check integration molecule e2e chaos
+
+test-vm: ## the same site in a full virtual machine, rebooted (slow under emulation)
+	@$(BOOTSTRAP) python lab vm
+	@$(AS_ROOT) .venv/bin/python tests/run.py vm
+
+check: ## lint, types and unit tests
+	@$(BOOTSTRAP) python
+	@.venv/bin/python tests/run.py check
+
+bench: ## measure, and compare with the last measurement
+	@$(BOOTSTRAP) python lab tests
+	@$(AS_ROOT) .venv/bin/python tests/run.py bench
+
+clean: down ## remove what was made in the checkout: .venv, caches, hosts
+	@$(AS_ROOT) rm -rf .venv .cache .lab .ansible .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	@$(AS_ROOT) rm -rf tests/e2e/browser/node_modules
+	@find . -name __pycache__ -type d -prune -exec $(AS_ROOT) rm -rf {} +
+
+locks: ## pin the newest versions the .in files allow (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--upgrade files/locks/host.in -o files/locks/host.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--upgrade files/locks/controller.in -c files/locks/host.txt -o files/locks/controller.txt
