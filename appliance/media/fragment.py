@@ -63,6 +63,9 @@ class Fragment:
         Raises Mp4Error when the decode time would be negative or too large for its field.
         """
         moof = bytearray(self.raw.moof)
+        # Samples without composition offsets are shown when they are decoded: nothing could make up for an
+        # earlier decode time.
+        reorder = reorder if self._offsets else 0
         time = self._decode_time + ticks - reorder
         wide = moof[self._tfdt.body] == 1
         if not 0 <= time < (1 << 63 if wide else 1 << 32):
