@@ -1,0 +1,64 @@
+"""Every role's templates render from its documented defaults, with undefined variables as errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+TEMPLATES = sorted(ROLES.glob("*/templates/**/*.j2"))
+
+# What the play knows of a Debian 13 host beside the roles' own variables.
+HOST: dict[str, Any] = {
+    "inventory_hostname": "origin",
+    "ansible_host": "198.51.100.7",
+    "group_names": ["build", "origins", "state"],
+    "groups": {"all": ["origin"], "origins": ["origin"], "state": ["origin"], "build": ["origin"]},
+    "ansible_check_mode": False,
+    "ansible_facts": {
+        "architecture": "x86_64",
+        "distribution": "Debian",
+        "distribution_major_version": "13",
+        "distribution_release": "trixie",
+        "hostname": "origin",
+        "machine": "x86_64",
+        "package_lists": True,
+        "processor_vcpus": 2,
+        "python_version": "3.13.5",
+        "ssh_ports": [22],
+        "virtualization_role": "guest",
+        "virtualization_tech_guest": ["container", "systemd-nspawn"],
+        "virtualization_type": "systemd-nspawn",
+    },
+}
+
+# What a task hands to one template (its `vars`, or what it has registered).
+HANDED: dict[str, dict[str, Any]] = {}
+
+
+def role_variables(role: Path, loader: DataLoader) -> dict[str, Any]:
+    """Return the variables that a role's templates see: all roles' defaults, and the role's own vars."""
+    variables: dict[str, Any] = {**HOST, "role_path": str(role), "role_name": role.name}
+    for defaults in [*sorted(ROLES.glob("*/defaults/main.yml")), role / "vars/main.yml"]:
+        if defaults.exists():
+            variables |= loader.load_from_file(str(defaults), trusted_as_template=True) or {}
+    return variables
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: str(path.relative_to(ROLES)))
+def test_renders_from_defaults(template: Path) -> None:
+    role = ROLES / template.relative_to(ROLES).parts[0]
+    loader = DataLoader()
+    loader.set_basedir(str(role))
+    variables = role_variables(role, loader) | HANDED.get(str(template.relative_to(ROLES)), {})
+    templar = Templar(loader=loader, variables=variables)
+    templar.environment.loader.searchpath = [str(role / "templates")]
+    text = templar.template(trust_as_template(template.read_text()), escape_backslashes=False)
+    assert isinstance(text, str)
+    assert text.strip()
+    assert "{{" not in text
+    assert "{%" not in text
