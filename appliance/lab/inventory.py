@@ -45,24 +45,26 @@ def check_groups(groups: Mapping[str, Sequence[str]], hosts: Iterable[str]) -> d
 
 
 def render(paths: LabPaths, state: State) -> dict[str, Any]:
-    """Return the inventory as the data Ansible's yaml plugin reads."""
-    hosts: dict[str, dict[str, Any]] = {
-        name: {"ansible_host": host.address, "ansible_port": host.port}
-        for name, host in sorted(state.hosts.items())
-    }
-    # -F none and the key stand here as well: a user's own ssh_config must not change how the lab is reached
-    common: dict[str, Any] = {
-        "ansible_user": "root",
-        "ansible_python_interpreter": "/usr/bin/python3",
-        "ansible_ssh_private_key_file": str(paths.key),
-        "ansible_ssh_common_args": shlex.join(ssh.ansible_options(paths)),
-    }
-    if state.subnet:
-        common["delivery_operator_networks"] = ["127.0.0.1", "::1", state.subnet]
-    groups = state.groups or default_groups(state.hosts)
+    """Return the inventory as the data Ansible's yaml plugin reads.
+
+    Everything stands with the host, nothing with `all`: inventories of several labs can be given together.
+    """
+    hosts: dict[str, dict[str, Any]] = {}
+    for name, host in sorted(state.hosts.items()):
+        hosts[name] = {
+            "ansible_host": host.address,
+            "ansible_port": host.port,
+            "ansible_user": "root",
+            "ansible_python_interpreter": "/usr/bin/python3",
+            "ansible_ssh_private_key_file": str(paths.key),
+            "ansible_ssh_common_args": shlex.join(ssh.ansible_options(paths)),
+        }
+        if state.subnet:
+            # this machine is an address of the lab's network: whoever tries the hosts out sits there
+            hosts[name]["delivery_operator_networks"] = ["127.0.0.0/8", "::1", state.subnet]
+    groups = state.groups or default_groups(sorted(state.hosts))
     return {
         "all": {
-            "vars": common,
             "hosts": hosts,
             "children": {
                 group: {"hosts": dict.fromkeys(members)} for group, members in sorted(groups.items())
