@@ -73,9 +73,8 @@ class Fragment:
         struct.pack_into(">Q" if wide else ">I", moof, self._tfdt.body + 4, time)
         if reorder:
             for version_at, places in self._offsets:
-                moof[version_at] = (
-                    1  # signed offsets: a deeper reordering than was seen before stays expressible
-                )
+                # Signed offsets: a deeper reordering than was seen before stays expressible.
+                moof[version_at] = 1
                 for place in places:
                     struct.pack_into(">i", moof, place, struct.unpack_from(">i", moof, place)[0] + reorder)
         return self.raw.prefix + bytes(moof) + self.raw.mdat

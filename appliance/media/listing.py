@@ -48,9 +48,8 @@ def init_file(number: int) -> str:
     return f"init-{number}.mp4"
 
 
-def media_playlist(state: StreamState, rendition: RenditionState, window: int) -> MediaPlaylist:
-    """The live window, the newest `window` segments, of `rendition`, which has at least one."""
-    listed = rendition.entries[-window:]
+def media_playlist(state: StreamState, listed: list[Entry]) -> MediaPlaylist:
+    """The playlist of the segments `listed`, of which there is at least one."""
     breaks = set(state.breaks)
     return MediaPlaylist(
         target_duration=state.target_duration,

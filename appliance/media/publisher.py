@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 # Early by less than a frame is on time.
 _ROTATION_SLACK: Final = 0.1
 
+# A playlist never becomes shorter than three target durations (RFC 8216, 6.2.2); one entry is not listed yet.
+_SHORTEST_WINDOW: Final = 4
+
 
 class KeySchedule:
     """Which content key a segment is under: one for each number, the same in all renditions.
@@ -86,6 +89,7 @@ class Publisher:
         self._window = window_segments
         self._keys = keys
         self._multivariant: bytes | None = storage.read(PLAYLIST_FILE)
+        self._pending: Entry | None = None
 
     def save(self, state: StreamState) -> None:
         """Writes the state. Raises StorageError."""
@@ -108,6 +112,7 @@ class Publisher:
         entry.init = self._register(rendition, init)
         retired = self._append(state, rendition, entry)
         folder = f"{state.epoch}/{rendition.name}"
+        self._pending = entry
         try:
             self.save(state)
             if not self._storage.size(f"{folder}/{init_file(entry.init)}"):
@@ -119,6 +124,7 @@ class Publisher:
             self._try_save(state)
         else:
             rendition.measure(entry.size, entry.duration, state.target_duration)
+        self._pending = None
         self.write_playlist(state, rendition)
         self._delete(folder, retired)
         self.write_multivariant(state)
@@ -132,9 +138,10 @@ class Publisher:
 
     def write_playlist(self, state: StreamState, rendition: RenditionState) -> None:
         """Writes the rendition's playlist, unless it never had media."""
-        if not rendition.has_media or not rendition.entries:
+        listed = [entry for entry in rendition.entries if entry is not self._pending][-self._window :]
+        if not rendition.has_media or not listed:
             return
-        text = render_media(media_playlist(state, rendition, self._window))
+        text = render_media(media_playlist(state, listed))
         self._try_write(f"{state.epoch}/{rendition.name}/{PLAYLIST_FILE}", text.encode())
 
     def write_multivariant(self, state: StreamState) -> None:
@@ -182,28 +189,41 @@ class Publisher:
                 self._storage.delete(f"{folder}/{segment_file(entry.msn)}")
 
     def _write_media(self, state: StreamState, name: str, data: bytes) -> None:
-        try:
-            self._storage.write(name, data, reserve=RESERVE_BYTES)
-        except StorageError as error:
-            if not error.full or not self._make_room(state):
-                raise
-            self._storage.write(name, data, reserve=RESERVE_BYTES)
+        while True:
+            try:
+                self._storage.write(name, data, reserve=RESERVE_BYTES)
+            except StorageError as error:
+                if not error.full or not (self._clear_behind(state) or self._shorten(state)):
+                    raise
+            else:
+                return
 
-    def _make_room(self, state: StreamState) -> bool:
+    def _clear_behind(self, state: StreamState) -> bool:
         """Deletes what no playlist lists any more; whether there was anything."""
         found = False
         for rendition in state.renditions:
-            # One more than the window: the playlist on disk may be one behind.
+            # One more than the window: the newest entry is not listed yet.
             for entry in rendition.entries[: -self._window - 1]:
-                name = f"{state.epoch}/{rendition.name}/{segment_file(entry.msn)}"
-                if not entry.gap and self._storage.size(name):
-                    self._storage.delete(name)
+                if not entry.gap:
+                    self._storage.delete(f"{state.epoch}/{rendition.name}/{segment_file(entry.msn)}")
                     entry.gap = found = True
         if found:
-            log.warning(
-                "%s: the media root is nearly full; segments behind the window were deleted", self._stream
-            )
+            log.warning("%s: the media root is nearly full; deleted what was behind the window", self._stream)
         return found
+
+    def _shorten(self, state: StreamState) -> bool:
+        """Takes the oldest segment out of all playlists and deletes it; whether one could be spared."""
+        spare = [item for item in state.renditions if len(item.entries) > _SHORTEST_WINDOW]
+        oldest = min((item.entries[0].msn for item in spare), default=None)
+        if oldest is None:
+            return False
+        for rendition in spare:
+            if rendition.entries[0].msn == oldest:
+                gone = rendition.entries.pop(0)
+                self.write_playlist(state, rendition)
+                self._delete(f"{state.epoch}/{rendition.name}", [gone])
+        log.warning("%s: the media root is nearly full; segment %d was dropped early", self._stream, oldest)
+        return True
 
     def _try_save(self, state: StreamState) -> None:
         self._try_write(STATE_FILE, state.dumps())

@@ -149,6 +149,14 @@ def test_sound_may_begin_before_zero() -> None:
     assert moved.decode == fragment.decode + 1
 
 
+def test_without_composition_offsets_there_is_nothing_to_reorder() -> None:
+    mp4 = pictures()
+    track = read_track(mp4.init())
+    fragment = read_fragment(raw(mp4.fragment(8, keyframe=True)), track)
+    moved = read_fragment(raw(fragment.moved(16000, 1000)), track)
+    assert (moved.decode, moved.composition) == (Fraction(1), Fraction(0))
+
+
 @given(st.lists(st.integers(-2000, 2000), min_size=1, max_size=20), st.integers(0, 5000))
 def test_moving_keeps_every_presentation_time(offsets: list[int], reorder: int) -> None:
     mp4 = pictures()

@@ -35,7 +35,7 @@ def run(
     seed: int = 0,
     tracks: Mapping[str, Mp4] | None = None,
 ) -> None:
-    """One run of `seconds`, started `at` seconds after STARTED, all pipes interleaved in pieces of any size."""
+    """`seconds` of media, begun `at` seconds after STARTED, with the pipes in pieces of any size."""
     packager.begin(renditions, started_at=STARTED + timedelta(seconds=at))
     made = {item.name: pictures() if item.kind == "video" else sound() for item in renditions}
     made |= tracks or {}
