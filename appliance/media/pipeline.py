@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-JUMP_MS: Final = 3000
-"""Timestamps that leave the others by more begin a new run: as a hole or an overlap players would stall."""
+_JUMP_S: Final = (1.0, 3.0)
+"""Bounds of how far timestamps may leave the others, else a segment's length: beyond it players would stall at a
+hole or an overlap, and a new run begins."""
 
 _HEALTHY_RUN_S: Final = 5.0
 _PAUSES_S: Final = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0)
@@ -64,6 +65,7 @@ class Pipeline:
         self._settings = settings
         self._ladder = ladder
         self._packager = packager
+        self._jump_ms = 1000 * min(max(settings.segment_seconds, _JUMP_S[0]), _JUMP_S[1])
         self._before_run = before_run
         self._put = put
         self._ffmpeg = ffmpeg
@@ -116,7 +118,7 @@ class Pipeline:
             await self._begin(now)
 
     async def take_ending(self, event: RunEnded) -> None:
-        """FFmpeg is gone: the run's segments are completed, and a new one begins unless it was told to end."""
+        """FFmpeg is gone: the run's segments are completed, and another begins unless it was told to end."""
         if event.run is not self.run:
             return
         log.error("FFmpeg (pid %d): %s", event.run.ffmpeg.pid, event.ending.reason)
@@ -197,7 +199,7 @@ class Pipeline:
     async def _break_at_jump(self, arrival: Arrival) -> None:
         timestamp, before = arrival.message.timestamp, self._last_timestamp
         self._last_timestamp = timestamp
-        if before is None or abs(step := milliseconds_since(before, timestamp)) <= JUMP_MS:
+        if before is None or abs(step := milliseconds_since(before, timestamp)) <= self._jump_ms:
             return
         log.warning("the source's timestamps jump by %.3f s", step / 1000)
         self._gop.clear()

@@ -111,7 +111,7 @@ class RtmpPlayer:
                     await player._handshake()
                     await player._start(url, play_name)
                 except BaseException:
-                    writer.close()
+                    await player.close()
                     raise
                 return player
         except TimeoutError:

@@ -75,7 +75,7 @@ class EncodingRun:
         self._base = first.message.timestamp
         packager.begin(
             [Rendition(name, "audio" if name == AUDIO_RENDITION else "video") for name in plan.renditions],
-            started_at=datetime.fromtimestamp(first.wall, UTC),
+            started_at=datetime.fromtimestamp(first.wall - MEDIA_START_S, UTC),
         )
         self.ffmpeg = await FFmpeg.start(
             lambda outputs, progress: ffmpeg_command(plan, outputs=outputs, progress=progress, ffmpeg=ffmpeg),

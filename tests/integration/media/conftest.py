@@ -1,0 +1,143 @@
+"""A private nginx with the RTMP module, publishers, and sources that flash and beep."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+_CONFIG = """
+load_module {module};
+daemon off; master_process off; worker_processes 1;
+pid {directory}/pid; error_log stderr warn;
+events {{ worker_connections 64; }}
+rtmp {{ server {{
+    listen 127.0.0.1:{port}; chunk_size 4096; ping 5s;
+    application live {{
+        live on; idle_streams on; publish_notify on; drop_idle_publisher 10s;
+        allow publish all; allow play 127.0.0.1; deny play all;
+    }}
+    application strict {{ live on; idle_streams off; }}
+}} }}
+"""
+_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
+
+
+@dataclass
+class Ingest:
+    """nginx on a port of its own."""
+
+    port: int
+    directory: Path
+    process: asyncio.subprocess.Process | None = None
+    publishers: list[asyncio.subprocess.Process] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"rtmp://127.0.0.1:{self.port}/live"
+
+    async def start(self) -> None:
+        with (self.directory / "nginx.err").open("ab") as errors:
+            self.process = await asyncio.create_subprocess_exec(
+                "nginx", "-p", str(self.directory), "-c", str(self.directory / "nginx.conf"), stderr=errors
+            )  # fmt: skip
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            assert self.process.returncode is None, (self.directory / "nginx.err").read_text()
+            await asyncio.sleep(0.02)
+
+    async def kill(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+
+    async def publish(self, stream: str, *arguments: str) -> asyncio.subprocess.Process:
+        """Starts an FFmpeg that publishes `stream` with the given input and codec arguments."""
+        command = ["ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error", *arguments]
+        with (self.directory / "publish.err").open("ab") as errors:
+            publisher = await asyncio.create_subprocess_exec(
+                *command, "-f", "flv", f"{self.url}/{stream}", stdin=asyncio.subprocess.DEVNULL, stderr=errors
+            )
+        self.publishers.append(publisher)
+        return publisher
+
+
+@pytest.fixture
+async def ingest(tmp_path: Path) -> AsyncIterator[Ingest]:
+    assert shutil.which("nginx") and _MODULE.exists(), "apt-get install nginx libnginx-mod-rtmp ffmpeg"
+    directory = tmp_path / "nginx"
+    (directory / "logs").mkdir(parents=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = _CONFIG.format(module=_MODULE, directory=directory, port=port)
+    (directory / "nginx.conf").write_text(config, encoding="utf-8")
+    server = Ingest(port, directory)
+    await server.start()
+    try:
+        yield server
+    finally:
+        for publisher in server.publishers:
+            await end(publisher)
+        await server.kill()
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+
+
+Encode = Callable[..., Awaitable[Path]]
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of sources that `clip` fills on demand."""
+    return tmp_path_factory.mktemp("clips")
+
+
+@pytest.fixture
+def clip(clips: Path) -> Encode:
+    """Returns a function that encodes a source: white flashes and beeps in each even-numbered tenth second.
+
+    Every second, at the whole second, picture and sound are on for 0.1 s.
+    """
+
+    async def encode(
+        *, size: str = "320x180", fps: str = "30", seconds: int = 12, gop_s: float = 2, channels: int = 2,
+        video: bool = True, audio: bool = True, bframes: int = 0, late_audio: float = 0,
+    ) -> Path:  # fmt: skip
+        name = f"{size}-{fps}-{seconds}-{gop_s}-{channels}-{video}-{audio}-{bframes}-{late_audio}"
+        path = clips / f"{name.replace('/', '_')}.flv"
+        if path.exists():
+            return path
+        command = ["ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error", "-y"]
+        if video:
+            flash = "drawbox=t=fill:color=white:enable='lt(mod(t+0.0005,1),0.1)'"
+            command += ["-f", "lavfi", "-i", f"color=black:size={size}:rate={fps},{flash}"]
+        if audio:
+            beep = "if(lt(mod(t,1),0.1),0.5*sin(2*PI*1000*t),0)"
+            expressions = "|".join([beep] * channels)
+            command += ["-f", "lavfi", "-i", f"aevalsrc='{expressions}':sample_rate=48000"]
+        command += ["-t", str(seconds)]
+        if video:
+            keyframes = f"expr:gte(t,n_forced*{gop_s})"
+            command += ["-c:v", "libx264", "-preset", "ultrafast", "-bf", str(bframes), "-g", "9999",
+                        "-sc_threshold", "0", "-force_key_frames", keyframes, "-pix_fmt", "yuv420p"]  # fmt: skip
+        if audio:
+            command += ["-c:a", "aac", "-b:a", "128k"]
+            if late_audio:
+                command += ["-af", f"aselect='gte(t,{late_audio})'"]
+        process = await asyncio.create_subprocess_exec(*command, str(path))
+        assert await process.wait() == 0
+        return path
+
+    return encode

@@ -1,0 +1,258 @@
+"""A stream's whole life: real nginx, real FFmpeg, real packager, encryption on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from appliance.media.content_keys import Keyring
+from appliance.media.ladder import ladder_path, load_ladder
+from appliance.media.packager import Packager, PackagingOptions
+from appliance.media.session import StreamSession
+from appliance.settings import Settings
+from tests.integration.media.conftest import end
+from tests.integration.media.hls import Published
+from tests.integration.media.measure import picture_against_sound
+
+if TYPE_CHECKING:
+    from tests.integration.media.conftest import Encode, Ingest
+
+MOST_SKEW_MS = 60
+
+
+@dataclass
+class Stage:
+    """One stream `demo` of one host."""
+
+    ingest: Ingest
+    root: Path
+    keyring: Keyring
+
+    @property
+    def published(self) -> Published:
+        return Published(self.root, "demo", self.keyring)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        path = self.root / "demo" / "status.json"
+        status: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return status
+
+    @asynccontextmanager
+    async def session(self, **settings: Any) -> AsyncIterator[asyncio.Task[None]]:
+        """Runs a session until the block is left."""
+        values = {"grace_seconds": 3.0, "retain_seconds": 2.0, "window_segments": 1000, **settings}
+        options = Settings(ingest_url=self.ingest.url, media_root=str(self.root), **values)
+        packaging = PackagingOptions(
+            segment_seconds=options.segment_seconds,
+            window_segments=options.window_segments,
+            rotation_seconds=options.rotation_seconds,
+            encryption=options.encryption,
+            part_seconds=options.part_seconds,
+        )
+        session = StreamSession(
+            "demo",
+            options,
+            load_ladder(ladder_path("default")),
+            Packager(self.root, "demo", packaging, self.keyring),
+            directory=self.root / "demo",
+            play_name="demo?reader=secret",
+        )
+        task = asyncio.create_task(session.run())
+        try:
+            yield task
+        finally:
+            session.stop()
+            async with asyncio.timeout(15):
+                await task
+
+    async def publish(self, clip: Path, *, loop: bool = False) -> asyncio.subprocess.Process:
+        again = ("-stream_loop", "-1") if loop else ()
+        return await self.ingest.publish("demo", "-re", *again, "-i", str(clip), "-c", "copy")
+
+    async def until(self, reached: Callable[[], object], *, seconds: float = 25) -> float:
+        """Waits until `reached` gives something true; returns how long that took."""
+        begun = time.monotonic()
+        while not reached():
+            if time.monotonic() - begun > seconds:
+                playlist = self.published.playlist("360p") or self.published.playlist("audio")
+                raise AssertionError(f"not reached in {seconds} s; status {self.status}; {playlist}")
+            await asyncio.sleep(0.05)
+        return time.monotonic() - begun
+
+    async def until_run(self, number: int, *, segments: int = 2) -> None:
+        """Waits until the smallest rung and the sound both have `segments` segments in run `number`."""
+
+        def reached() -> bool:
+            if not {"360p", "audio"} <= set(self.published.renditions):
+                return False
+            runs = [self.published.runs(name) for name in ("360p", "audio")]
+            return all(len(each) > number and len(each[number].segments) >= segments for each in runs)
+
+        await self.until(reached)
+
+    async def skew(self, run: int = -1, rung: str = "360p") -> float:
+        published = self.published
+        offsets = await picture_against_sound(published.media(rung, run), published.media("audio", run))
+        print(f"sound against picture, run {run}: {offsets.worst:+.1f} ms of {len(offsets.milliseconds)}")
+        return abs(offsets.worst)
+
+
+@pytest.fixture
+def stage(ingest: Ingest, tmp_path: Path) -> Stage:
+    root = tmp_path / "hls"
+    root.mkdir()
+    return Stage(ingest, root, Keyring.create())
+
+
+async def test_a_stream_begins_with_its_first_picture_and_ends_by_itself(stage: Stage, clip: Encode) -> None:
+    path = await clip(seconds=8, bframes=2)
+    async with stage.session() as session:
+        await asyncio.sleep(0.5)  # the reader has joined; nothing tells from outside
+        begun = time.monotonic()
+        await stage.publish(path)
+        await stage.until(lambda: stage.published.count("360p") >= 1)
+        print(f"publish to first playable segment of 2 s: {time.monotonic() - begun:.2f} s")
+        assert time.monotonic() - begun < 4.0
+        await stage.until(lambda: stage.status.get("state") == "live")
+        assert stage.status["encoder"]["reason"]
+        await stage.until(lambda: stage.status.get("state") == "waiting")
+        assert "#EXT-X-ENDLIST" not in stage.published.playlist("360p")
+        # Eight seconds were sent; the first frame is there, or the first segment would be short.
+        lengths = [float(x) for x in re.findall(r"#EXTINF:([\d.]+)", stage.published.playlist("360p"))]
+        assert sum(lengths) == pytest.approx(8, abs=0.3)
+        assert lengths[:3] == [pytest.approx(2, abs=0.05)] * 3
+        assert await stage.skew() < MOST_SKEW_MS
+        await stage.until(lambda: "#EXT-X-ENDLIST" in stage.published.playlist("360p"))
+        assert stage.status["state"] == "ended"
+        async with asyncio.timeout(10):
+            await session
+        assert not any((stage.root / "demo").glob("*"))
+
+
+async def test_joining_between_keyframes_keeps_sound_and_picture_together(stage: Stage, clip: Encode) -> None:
+    await stage.publish(await clip(seconds=20, gop_s=3, bframes=2))
+    await asyncio.sleep(1.2)  # the join must fall between two keyframes
+    async with stage.session():
+        await stage.until(lambda: stage.published.count("360p") >= 3)
+        assert await stage.skew() < MOST_SKEW_MS
+
+
+async def test_a_publisher_that_returns_with_another_size_goes_on(stage: Stage, clip: Encode) -> None:
+    before, after = await clip(seconds=30), await clip(size="854x480", fps="25", seconds=30)
+    async with stage.session():
+        first = await stage.publish(before, loop=True)
+        await stage.until(lambda: stage.published.count("360p") >= 2)
+        epoch = stage.published.epochs
+        await end(first)
+        await stage.until(lambda: stage.status["state"] == "waiting")
+        await stage.publish(after, loop=True)
+        await stage.until_run(1)
+        assert "480p" in stage.published.renditions
+        assert stage.published.epochs == epoch
+        assert await stage.skew(0) < MOST_SKEW_MS
+        assert await stage.skew(1) < MOST_SKEW_MS
+        assert "#EXT-X-MEDIA-SEQUENCE:0" in stage.published.playlist("360p")
+
+
+async def test_a_killed_ffmpeg_is_replaced_at_once(stage: Stage, clip: Encode) -> None:
+    path = await clip(seconds=30, bframes=2)
+    async with stage.session():
+        await stage.publish(path, loop=True)
+        await stage.until(lambda: stage.published.count("360p") >= 2 and stage.status.get("ffmpeg_pid"))
+        victim = stage.status["ffmpeg_pid"]
+        os.kill(victim, signal.SIGKILL)
+        took = await stage.until(lambda: stage.status.get("ffmpeg_pid") not in {victim, None})
+        print(f"a new FFmpeg after {took:.2f} s")
+        await stage.until_run(1)
+        assert stage.status["last_ending"] == "killed by SIGKILL"
+        assert await stage.skew() < MOST_SKEW_MS
+
+
+async def test_a_restart_of_ingest_is_survived(stage: Stage, clip: Encode) -> None:
+    path = await clip(seconds=30)
+    async with stage.session(grace_seconds=20.0):
+        await stage.publish(path, loop=True)
+        await stage.until(lambda: stage.published.count("360p") >= 1)
+        await stage.ingest.kill()
+        await stage.until(lambda: stage.status["state"] == "waiting")
+        await stage.ingest.start()
+        await stage.until(lambda: stage.status["reader"] == "connected")
+        await stage.publish(path, loop=True)
+        await stage.until_run(1)
+        assert await stage.skew() < MOST_SKEW_MS
+
+
+@pytest.mark.parametrize(("kind", "rendition"), [("video", "360p"), ("audio", "audio")])
+async def test_a_source_with_one_track_starts_quickly(
+    stage: Stage, clip: Encode, kind: str, rendition: str
+) -> None:
+    path = await clip(seconds=12, video=kind == "video", audio=kind == "audio")
+    async with stage.session():
+        await stage.publish(path)
+        took = await stage.until(lambda: stage.published.count(rendition) >= 1)
+        print(f"{kind} only: first segment after {took:.2f} s")
+        assert took < 5
+        assert stage.published.renditions == [rendition]
+
+
+async def test_surround_sound_and_high_frame_rates(stage: Stage, clip: Encode) -> None:
+    path = await clip(fps="60000/1001", channels=6, seconds=12)
+    async with stage.session():
+        await stage.publish(path)
+        await stage.until(lambda: stage.published.count("360p") >= 3)
+        assert await stage.skew() < MOST_SKEW_MS
+        assert stage.status["source"]["audio"]["channels"] == 6
+        assert 'CHANNELS="2"' in stage.published.multivariant
+
+
+async def test_who_returns_after_the_end_gets_a_new_epoch(stage: Stage, clip: Encode) -> None:
+    path = await clip(seconds=8)
+    async with stage.session(grace_seconds=2.0, retain_seconds=20.0):
+        await stage.publish(path)
+        await stage.until(lambda: "#EXT-X-ENDLIST" in stage.published.playlist("360p"))
+        before = stage.published.epochs
+        await stage.publish(path)
+        await stage.until(lambda: stage.published.epochs not in ([], before))
+        assert "#EXT-X-ENDLIST" not in stage.published.playlist("360p")
+
+
+async def test_the_next_process_goes_on_where_this_one_stopped(stage: Stage, clip: Encode) -> None:
+    await stage.publish(await clip(seconds=30), loop=True)
+    async with stage.session():
+        await stage.until(lambda: stage.published.count("360p") >= 2)
+    before, epochs = stage.published.count("360p"), stage.published.epochs
+    assert "#EXT-X-ENDLIST" not in stage.published.playlist("360p")
+    async with stage.session():
+        await stage.until(lambda: stage.published.count("360p") > before)
+        assert stage.published.epochs == epochs
+        assert stage.published.playlist("360p").count("#EXT-X-DISCONTINUITY\n") == 1
+        await stage.until_run(1)
+        assert await stage.skew() < MOST_SKEW_MS
+
+
+async def test_a_codec_that_is_not_taken_is_refused_with_its_name(stage: Stage, clip: Encode) -> None:
+    source = await clip(seconds=12)
+    async with stage.session(grace_seconds=4.0):
+        await stage.ingest.publish("demo", "-re", "-i", str(source), "-c:v", "flv1", "-c:a", "copy")
+        (stage.root / "demo").mkdir(exist_ok=True)
+        await stage.until(lambda: "refused" in stage.status.get("reason", ""))
+        assert "video is H.263, allowed is H.264" in stage.status["reason"]
+        assert not stage.published.multivariant
+
+
+async def test_a_stream_that_nobody_publishes_is_over_after_the_grace_time(stage: Stage) -> None:
+    async with stage.session(grace_seconds=0.5) as session, asyncio.timeout(5):
+        await session
+    assert not (stage.root / "demo").exists()
