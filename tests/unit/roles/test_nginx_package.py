@@ -1,0 +1,145 @@
+"""Which nginx package is taken from the cache, and what the throwaway chroot installs from."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appliance.provision.action_plugins import cached_package
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+FILES = Path(__file__).parents[3] / "roles" / "nginx" / "files"
+RECIPE = "1a2b3c4d" + "0" * 56
+OLD_RECIPE = "ffffffff" + "0" * 56
+
+
+def package(software: str, recipe: str = RECIPE) -> str:
+    return f"appliance-nginx_{software}+rtmp1.2.2-1+r{recipe[:8]}_amd64.deb"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    for name in (
+        package("1.26.3-3+deb13u7"),
+        package("1.26.3-3+deb13u11"),
+        package("1.26.3-3+deb13u9", OLD_RECIPE),
+        package("1.28.0-1", OLD_RECIPE),
+    ):
+        (tmp_path / name).touch()
+    (tmp_path / "incoming").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("wanted", "taken"),
+    [
+        ("", "1.26.3-3+deb13u11+rtmp1.2.2-1+r1a2b3c4d"),  # newest by Debian's rules: u11 is younger than u7
+        ("1.26.3", "1.26.3-3+deb13u11+rtmp1.2.2-1+r1a2b3c4d"),
+        ("1.26.3-3+deb13u7", "1.26.3-3+deb13u7+rtmp1.2.2-1+r1a2b3c4d"),
+        ("1.26.3-3+deb13u9", None),  # only made by another recipe: build it again
+        ("1.28.0-1+rtmp1.2.2-1+rffffffff", "1.28.0-1+rtmp1.2.2-1+rffffffff"),  # named whole: taken as it is
+        ("1.26", None),
+        ("1.29.0-1", None),
+    ],
+)
+def test_choice(cache: Path, wanted: str, taken: str | None) -> None:
+    chosen = cached_package.choose(cache, "appliance-nginx", wanted, RECIPE)
+    assert (chosen[1] if chosen else None) == taken
+    assert chosen is None or chosen[0].exists()
+
+
+def test_an_empty_or_missing_cache_has_nothing(tmp_path: Path) -> None:
+    assert cached_package.choose(tmp_path / "none", "appliance-nginx", "", RECIPE) is None
+
+
+def test_the_recipe_hash_follows_content_name_and_ingredients(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe"
+    (recipe / "patches").mkdir(parents=True)
+    (recipe / "configure-arguments").write_text("--with-threads\n")
+    seen = {cached_package.recipe_hash(recipe, {})}
+    seen.add(cached_package.recipe_hash(recipe, {"source": "upstream"}))
+    (recipe / "patches" / "a.patch").write_text("x")
+    seen.add(cached_package.recipe_hash(recipe, {}))
+    (recipe / "patches" / "a.patch").rename(recipe / "patches" / "b.patch")
+    seen.add(cached_package.recipe_hash(recipe, {}))
+    (recipe / "configure-arguments").write_text("--with-threads\n--with-debug\n")
+    seen.add(cached_package.recipe_hash(recipe, {}))
+    assert len(seen) == 5
+    (recipe / "__pycache__").mkdir()
+    (recipe / "__pycache__" / "x.pyc").write_text("x")
+    assert cached_package.recipe_hash(recipe, {}) in seen
+
+
+@pytest.fixture(scope="module")
+def builder() -> ModuleType:
+    """Return the script that runs on the build host, as a module."""
+    spec = importlib.util.spec_from_file_location("build_in_chroot", FILES / "build_in_chroot.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_chroot_uses_the_hosts_debian_archives_only(builder: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list").write_text(
+        "# deb http://commented.example/debian trixie main\n"
+        "deb [arch=amd64 signed-by=/etc/apt/keyrings/a.gpg] http://mirror.example/debian trixie main contrib\n"
+        "deb-src http://mirror.example/debian trixie main\n"
+    )
+    (tmp_path / "sources.list.d" / "debian.sources").write_text(
+        "Types: deb\nURIs: http://mirror.example/security\nSuites: trixie-security\nComponents: main\n"
+        "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n"
+        "Types: deb\nEnabled: no\nURIs: http://off.example\nSuites: trixie\nComponents: main\n"
+    )
+    (tmp_path / "sources.list.d" / "other.list").write_text("deb http://nginx.example/debian trixie nginx\n")
+    (tmp_path / "sources.list.d" / "broken.list.save").write_text(
+        "deb http://old.example/debian trixie main\n"
+    )
+    found = builder.debian_sources(tmp_path, "trixie")
+    assert [(source.uris, source.suites, source.signed_by) for source in found] == [
+        (("http://mirror.example/debian",), ("trixie",), "/etc/apt/keyrings/a.gpg"),
+        (
+            ("http://mirror.example/security",),
+            ("trixie-security",),
+            "/usr/share/keyrings/debian-archive-keyring.gpg",
+        ),
+    ]
+    assert found[0].stanza() == (
+        "Types: deb deb-src\nURIs: http://mirror.example/debian\nSuites: trixie\nComponents: main\n"
+        "Signed-By: /etc/apt/keyrings/a.gpg\n"
+    )
+
+
+def test_a_host_without_a_debian_archive_is_named(builder: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "sources.list").write_text("deb http://mirror.example/debian bookworm main\n")
+    with pytest.raises(builder.BuildError, match="suite 'trixie'"):
+        builder.debian_sources(tmp_path, "trixie")
+
+
+@pytest.mark.parametrize(
+    ("log", "code", "message"),
+    [
+        (
+            "I: x\nbuild-package: error 3: version 9 is not served\nE: failed\n",
+            3,
+            "is not served",
+        ),
+        ("gcc: error\nE: command failed\n", 1, "gcc: error"),
+    ],
+)
+def test_a_failed_build_says_why(
+    builder: ModuleType, tmp_path: Path, log: str, code: int, message: str
+) -> None:
+    (tmp_path / "build.log").write_text(log)
+    error = builder.failure(tmp_path / "build.log", 1)
+    assert error.code == code
+    assert message in str(error)
