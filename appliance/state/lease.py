@@ -89,6 +89,7 @@ class Leases:
             "session": lease.session,
             "started_at": lease.started_at,
             "seen": "1" if lease.seen else "0",
+            "life_ms": str(self._life_ms),
         }
         arguments = [replacing.session if replacing else "", str(self._life_ms), lease.stream]
         for name, value in fields.items():
@@ -142,4 +143,6 @@ class Leases:
             started_at=fields.get("started_at", ""),
             seen=fields.get("seen") == "1",
         )
-        return replace(lease, idle_seconds=max(0.0, (self._life_ms - remaining_ms) / 1000))
+        # Its own life, not ours: another host, or this one before its settings changed, may have taken it.
+        life_ms = int(fields.get("life_ms", self._life_ms))
+        return replace(lease, idle_seconds=max(0.0, (life_ms - remaining_ms) / 1000))

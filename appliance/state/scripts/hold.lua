@@ -5,7 +5,7 @@ if redis.call('HGET', KEYS[1], 'session') ~= ARGV[1] then
 end
 local life = tonumber(ARGV[2])
 local now = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'seen', '1')
+redis.call('HSET', KEYS[1], 'seen', '1', 'life_ms', life)
 redis.call('PEXPIRE', KEYS[1], life)
 redis.call('ZADD', KEYS[2], now[1] * 1000 + math.floor(now[2] / 1000) + life, ARGV[3])
 return 1
