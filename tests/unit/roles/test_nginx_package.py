@@ -92,11 +92,11 @@ def test_the_chroot_uses_the_hosts_debian_archives_only(builder: ModuleType, tmp
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / "sources.list").write_text(
         "# deb http://commented.example/debian trixie main\n"
-        "deb [arch=amd64 signed-by=/etc/apt/keyrings/a.gpg] http://mirror.example/debian trixie main contrib\n"
+        "deb [arch=amd64 signed-by=/etc/apt/a.gpg] http://mirror.example/debian trixie main non-free\n"
         "deb-src http://mirror.example/debian trixie main\n"
     )
     (tmp_path / "sources.list.d" / "debian.sources").write_text(
-        "Types: deb\nURIs: http://mirror.example/security\nSuites: trixie-security\nComponents: main\n"
+        "Types: deb\nURIs: http://mirror.example/sec\nSuites: trixie-security\nComponents: main\n"
         "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n"
         "Types: deb\nEnabled: no\nURIs: http://off.example\nSuites: trixie\nComponents: main\n"
     )
@@ -106,16 +106,16 @@ def test_the_chroot_uses_the_hosts_debian_archives_only(builder: ModuleType, tmp
     )
     found = builder.debian_sources(tmp_path, "trixie")
     assert [(source.uris, source.suites, source.signed_by) for source in found] == [
-        (("http://mirror.example/debian",), ("trixie",), "/etc/apt/keyrings/a.gpg"),
+        (("http://mirror.example/debian",), ("trixie",), "/etc/apt/a.gpg"),
         (
-            ("http://mirror.example/security",),
+            ("http://mirror.example/sec",),
             ("trixie-security",),
             "/usr/share/keyrings/debian-archive-keyring.gpg",
         ),
     ]
     assert found[0].stanza() == (
         "Types: deb deb-src\nURIs: http://mirror.example/debian\nSuites: trixie\nComponents: main\n"
-        "Signed-By: /etc/apt/keyrings/a.gpg\n"
+        "Signed-By: /etc/apt/a.gpg\n"
     )
 
 
