@@ -93,6 +93,7 @@ def multivariant_playlist(stream: str, state: StreamState) -> MultivariantPlayli
     present = [item for item in state.renditions if item.active and item.has_media]
     videos = [item for item in present if item.kind == "video"]
     sounds = [item for item in present if item.kind == "audio"]
+    independent = all(entry.independent for item in present for entry in item.entries)
     if not videos:
         return MultivariantPlaylist(tuple(_variant(stream, state, item, []) for item in sounds))
     return MultivariantPlaylist(
@@ -101,6 +102,7 @@ def multivariant_playlist(stream: str, state: StreamState) -> MultivariantPlayli
             AudioRendition(item.name, _uri(stream, state, item), item.channels, default=number == 0)
             for number, item in enumerate(sounds)
         ),
+        independent=independent,
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).parents[4]
-KILLS = 25
+KILLS = 15
 
 
 def test_killed_again_and_again(tmp_path: Path) -> None:
@@ -34,8 +34,7 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
     for _ in range(KILLS):
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as writer:
             assert writer.stdout is not None
-            for _ in range(chance.randint(1, 3)):
-                numbers.append(int(writer.stdout.readline()))
+            numbers += [int(writer.stdout.readline()) for _ in range(chance.randint(1, 3))]
             # Not a wait for something to happen: the moment of the kill is the test's random variable.
             time.sleep(chance.uniform(0, 0.1))
             writer.kill()
