@@ -1,0 +1,107 @@
+"""`appliance credentials init`: makes what is missing, keeps what is there, shows nothing."""
+
+from __future__ import annotations
+
+import json
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from appliance.cli.credentials import app
+from appliance.control.secrets import Secrets
+from appliance.errors import OperatorError
+from appliance.media.content_keys import Keyring
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from typer.testing import Result
+
+MASTER = "00112233445566778899aabbccddeeff"
+NAMES = ["content-keyring", "rtmp-reader-secret", "valkey-password"]
+
+
+def run(directory: Path, *options: str, given: str = "") -> Result:
+    return CliRunner().invoke(app, ["init", "--directory", str(directory), *options], input=given)
+
+
+def contents(directory: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in directory.iterdir()}
+
+
+def test_the_first_run_makes_all_and_the_second_nothing(tmp_path: Path) -> None:
+    directory = tmp_path / "credentials"
+    first = run(directory, "--json")
+    assert json.loads(first.stdout)["changed"] is True
+    made = contents(directory)
+    assert sorted(made) == NAMES
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o400}
+    second = run(directory, "--json")
+    assert json.loads(second.stdout) == {
+        "changed": False,
+        "made": [],
+        "kept": ["content-keyring", "valkey-password", "rtmp-reader-secret"],
+    }
+    assert contents(directory) == made
+    for secret in (made["valkey-password"], made["rtmp-reader-secret"]):
+        assert len(secret.strip()) == 64
+        assert secret.strip() not in first.stdout
+
+
+def test_what_is_lost_is_made_again_and_the_rest_stays(tmp_path: Path) -> None:
+    run(tmp_path)
+    before = contents(tmp_path)
+    (tmp_path / "rtmp-reader-secret").unlink()
+    assert "made: " in run(tmp_path).stdout
+    after = contents(tmp_path)
+    assert after["rtmp-reader-secret"] != before["rtmp-reader-secret"]
+    assert after["content-keyring"] == before["content-keyring"]
+
+
+def test_check_makes_nothing(tmp_path: Path) -> None:
+    directory = tmp_path / "credentials"
+    assert json.loads(run(directory, "--check", "--json").stdout)["changed"] is True
+    assert not directory.exists()
+
+
+def test_the_given_key_is_the_first_master(tmp_path: Path) -> None:
+    result = run(tmp_path, "--hls-encryption-key-stdin", given=f"{MASTER}\n")
+    assert result.exit_code == 0
+    assert MASTER not in result.stdout
+    keyring = Keyring.load(tmp_path / "content-keyring")
+    assert {number: item.master.hex() for number, item in keyring.generations.items()} == {1: MASTER}
+    assert (
+        json.loads(run(tmp_path, "--hls-encryption-key-stdin", "--json", given=MASTER).stdout)["made"] == []
+    )
+
+
+def test_another_key_becomes_a_new_generation_and_the_old_one_stays(tmp_path: Path) -> None:
+    run(tmp_path)
+    old = Keyring.load(tmp_path / "content-keyring")
+    kid = old.new_key_id()
+    run(tmp_path, "--hls-encryption-key-stdin", given=MASTER)
+    new = Keyring.load(tmp_path / "content-keyring")
+    assert new.current == 2
+    assert new.derive(kid, "demo") == old.derive(kid, "demo")
+
+
+@pytest.mark.parametrize("given", ["xyz", MASTER[:-1], MASTER + "0", "g" * 32])
+def test_a_key_that_is_none_is_refused_unshown(tmp_path: Path, given: str) -> None:
+    result = run(tmp_path, "--hls-encryption-key-stdin", given=given)
+    assert isinstance(result.exception, OperatorError)
+    assert given not in str(result.exception)
+    assert "32 or 64" in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_service_reads_what_was_made(tmp_path: Path) -> None:
+    run(tmp_path)
+    secrets = Secrets.load(tmp_path)
+    assert secrets.valkey_password not in repr(secrets)
+    assert secrets.reader_secret not in repr(secrets)
+    (tmp_path / "valkey-password").unlink()
+    with pytest.raises(OperatorError, match=r"valkey-password: No such file"):
+        Secrets.load(tmp_path)
