@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _JUMP_S: Final = (1.0, 3.0)
-"""Bounds of how far timestamps may leave the others, else a segment's length: beyond it players would stall at a
-hole or an overlap, and a new run begins."""
+"""Within these bounds a segment's length: timestamps that leave the others by more begin a new run, for
+players would stall at the hole or the overlap."""
 
 _HEALTHY_RUN_S: Final = 5.0
 _PAUSES_S: Final = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0)

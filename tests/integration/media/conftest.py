@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,6 +28,8 @@ rtmp {{ server {{
 }} }}
 """
 _MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
+_MISSING = [name for name in ("nginx", "ffmpeg") if shutil.which(name) is None]
+_MISSING += [] if _MODULE.exists() else [str(_MODULE)]
 
 
 @dataclass
@@ -71,7 +74,7 @@ class Ingest:
 
 @pytest.fixture
 async def ingest(tmp_path: Path) -> AsyncIterator[Ingest]:
-    assert shutil.which("nginx") and _MODULE.exists(), "apt-get install nginx libnginx-mod-rtmp ffmpeg"
+    assert not _MISSING, f"{_MISSING} not found: apt-get install nginx libnginx-mod-rtmp ffmpeg"
     directory = tmp_path / "nginx"
     (directory / "logs").mkdir(parents=True)
     with socket.socket() as probe:
@@ -130,8 +133,8 @@ def clip(clips: Path) -> Encode:
         command += ["-t", str(seconds)]
         if video:
             keyframes = f"expr:gte(t,n_forced*{gop_s})"
-            command += ["-c:v", "libx264", "-preset", "ultrafast", "-bf", str(bframes), "-g", "9999",
-                        "-sc_threshold", "0", "-force_key_frames", keyframes, "-pix_fmt", "yuv420p"]  # fmt: skip
+            command += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-bf", str(bframes)]
+            command += ["-g", "9999", "-sc_threshold", "0", "-force_key_frames", keyframes]
         if audio:
             command += ["-c:a", "aac", "-b:a", "128k"]
             if late_audio:

@@ -1,4 +1,4 @@
-"""Reads what a session has published, as a player would: playlists, runs between discontinuities, clear media."""
+"""Reads what a session has published, as a player would: playlists, runs, clear media."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Published:
                 begins = True
             elif line.startswith("#EXT-X-MAP"):
                 init = folder / line.split('"')[1]
-            elif line.startswith("#EXT-X-KEY"):
+            elif line.startswith("#EXT-X-KEY:METHOD=AES-128"):
                 key = line.split('"')[1].rpartition("/")[2]
                 iv = line.partition("IV=0x")[2]
             elif line and not line.startswith("#"):

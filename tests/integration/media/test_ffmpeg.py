@@ -1,4 +1,4 @@
-"""The ladder's command line with the real FFmpeg: aligned keyframes, sound with its picture, a quick start."""
+"""The ladder's command line with the real FFmpeg: aligned keyframes, sound in sync, a quick start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.integration.media.measure import picture_against_sound
 
 from appliance.media import flv
 from appliance.media.command import MEDIA_START_S, RunPlan, ffmpeg_command
@@ -22,6 +21,7 @@ from appliance.media.ladder import Ladder, ladder_path, load_ladder
 from appliance.media.rtmp_chunks import Message
 from appliance.media.rungs import plan_rungs
 from appliance.media.source import SourceProbe
+from tests.integration.media.measure import picture_against_sound
 
 if TYPE_CHECKING:
     from tests.integration.media.conftest import Encode
@@ -75,7 +75,7 @@ def _messages(path: Path) -> list[Message]:
 
 
 async def _encode(path: Path, *, ladder: Ladder | None = None, paced: bool = False) -> Output:
-    """Runs the clip through the ladder; `paced` as fast as it would arrive, else as fast as FFmpeg takes it."""
+    """Runs the clip through the ladder, `paced` as it would arrive, else as fast as FFmpeg takes it."""
     probe, output = SourceProbe(), Output()
     messages = _messages(path)
     for message in messages:
@@ -85,7 +85,9 @@ async def _encode(path: Path, *, ladder: Ladder | None = None, paced: bool = Fal
     else:
         probe.ready(60)
     source = probe.source
-    plan = RunPlan(source, plan_rungs(ladder or load_ladder(ladder_path("default")), source), _X264, 2.0, 0.25)
+    plan = RunPlan(
+        source, plan_rungs(ladder or load_ladder(ladder_path("default")), source), _X264, 2.0, 0.25
+    )
     begun = time.monotonic()
 
     def sink(rendition: str, data: bytes) -> None:
@@ -105,8 +107,8 @@ async def _encode(path: Path, *, ladder: Ladder | None = None, paced: bool = Fal
         if paced:
             await asyncio.sleep(max(0, begun + message.timestamp / 1000 - time.monotonic()))
         ffmpeg.write(flv.tag(message.type, MEDIA_START_S * 1000 + message.timestamp, message.payload))
-        while ffmpeg.backlog > 100_000:
-            await asyncio.sleep(0.01)
+        if ffmpeg._process.stdin is not None:
+            await ffmpeg._process.stdin.drain()
     output.ending = await ffmpeg.finish()
     assert output.ending == Ending("end of input", asked=True, code=0)
     return output
