@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _BACKLOG: Final = 1024
 _SHUTDOWN_SECONDS: Final = 5
+_DRAIN_SECONDS: Final = 0.1
 
 
 class _Server(uvicorn.Server):
@@ -39,6 +40,11 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         sdnotify.notify("STOPPING=1")
+        # No new connection; those taken a moment ago get the time to bring their question. Closed with
+        # it unread they would be reset, and nginx-rtmp does not ask again.
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(_DRAIN_SECONDS)
         await super().shutdown(sockets)
 
 
