@@ -41,7 +41,7 @@ class Driver(Protocol):
     ) -> Process:
         """Start a host and return the process that stands for it."""
 
-    def stop(self, paths: LabPaths, name: str, index: int) -> None:
+    def stop(self, paths: LabPaths, host: HostState) -> None:
         """Stop a host and remove its files, whatever part of it exists."""
 
     def clear(self, paths: LabPaths) -> None:

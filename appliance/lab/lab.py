@@ -151,7 +151,7 @@ def _stop(paths: LabPaths, state: State, names: Sequence[str]) -> None:
     """Stop hosts, all at the same time."""
     driver = driver_named(state.driver)
     with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
-        list(pool.map(lambda name: driver.stop(paths, name, state.hosts[name].index), names))
+        list(pool.map(lambda name: driver.stop(paths, state.hosts[name]), names))
 
 
 def _state_for(paths: LabPaths, driver: str | None) -> State:

@@ -35,6 +35,7 @@ POWEROFF_SECONDS = 15.0
 """How long a guest may take to stop its services; everything it holds is thrown away afterwards anyway."""
 
 WATCHER = r"""
+cd /
 stop=
 trap 'stop=1; kill "$child" 2>/dev/null' TERM
 groups=$1; shift
@@ -157,48 +158,38 @@ def start(
     ]  # fmt: skip
     if not Path("/run/systemd/system").is_dir():
         nspawn.append("--keep-unit")
-    with (paths.host(host.name) / "console.log").open("ab") as console:
-        started = subprocess.Popen(
-            ["sh", "-c", WATCHER, "lab-watcher", " ".join(map(str, groups)), *nspawn],
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=console,
-            cwd="/",
-            start_new_session=True,
-            env={"PATH": os.environ.get("PATH", os.defpath), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
-        )
-    process = processes.identify(started.pid)
-    if process is None:
-        raise OperatorError(
-            f"host {host.name} could not be started; see {paths.host(host.name) / 'console.log'}"
-        )
-    return process
+    return processes.spawn(
+        ["sh", "-c", WATCHER, "lab-watcher", " ".join(map(str, groups)), *nspawn],
+        paths.host(host.name) / "console.log",
+        {"PATH": os.environ.get("PATH", os.defpath), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+    )
 
 
-def stop(paths: LabPaths, name: str, index: int) -> None:
+def stop(paths: LabPaths, host: HostState) -> None:
     """Stop a host and unmount its file system, whatever part of it exists."""
-    root = root_of(paths, name)
+    root = root_of(paths, host.name)
     marked = processes.with_argument(f"--directory={root}")
     # both take SIGTERM as "power the guest off", and a second one as "at once": only one of them is told
     watchers = [process for process in marked if process.name == "sh"]
     processes.send(watchers or marked, signal.SIGTERM)
-    if not processes.wait(marked, POWEROFF_SECONDS):
+    # a host that was killed while it booted holds nothing, and its systemd may not listen yet
+    if not processes.wait(marked, POWEROFF_SECONDS if host.ready else 1.0):
         processes.stop(marked, ask=signal.SIGKILL, seconds=5.0)
-    for group in (folder / name for folder in _cgroups(paths)):
+    for group in (folder / host.name for folder in _cgroups(paths)):
         if group.is_dir():
             processes.stop(processes.in_cgroup(group), ask=signal.SIGKILL, seconds=5.0)
             for folder in sorted(group.rglob("*"), reverse=True):
                 if folder.is_dir():
                     folder.rmdir()
             group.rmdir()
-    interface = f"vb-{paths.machine(index)}"
+    interface = f"vb-{paths.machine(host.index)}"
     if (Path("/sys/class/net") / interface).exists():
         # the kernel takes a dead namespace down in the background, and the interface with it
         succeeds(["ip", "link", "delete", "dev", interface])
     while root.is_mount():
         run(["umount", str(root)])
-    if paths.host(name).exists():
-        shutil.rmtree(paths.host(name))
+    if paths.host(host.name).exists():
+        shutil.rmtree(paths.host(host.name))
 
 
 def clear(paths: LabPaths) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from appliance.errors import OperatorError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,39 @@ class Process:
     def alive(self) -> bool:
         """Whether this very process still runs (a zombie does not)."""
         return identify(self.pid) == self
+
+
+def spawn(argv: Sequence[str], log: Path, env: Mapping[str, str]) -> Process:
+    """Start a program that outlives us, in a session of its own, and return its process.
+
+    Args:
+        argv: program, found on PATH, and arguments.
+        log: file that its output is appended to.
+        env: its whole environment.
+
+    Raises:
+        OperatorError: the program is missing or ended at once.
+    """
+    program = shutil.which(argv[0])
+    if program is None:
+        raise OperatorError(f"not installed: {argv[0]}")
+    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    pid = os.posix_spawn(
+        program,
+        list(argv),
+        env,
+        setsid=True,
+        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them, the program must not
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), append, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+    )
+    process = identify(pid)
+    if process is None:
+        raise OperatorError(f"{argv[0]} could not be started; see {log}")
+    return process
 
 
 def identify(pid: int) -> Process | None:

@@ -167,25 +167,18 @@ def start(
         "-netdev", netdev, "-device", f"virtio-net-pci,netdev=lan,mac={mac}",
         "-device", "virtio-rng-pci",
     ]  # fmt: skip
-    with (folder / "qemu.log").open("ab") as log:
-        started = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True
-        )
-    process = processes.identify(started.pid)
-    if process is None:
-        raise OperatorError(f"host {host.name} could not be started; see {folder / 'qemu.log'}")
-    return process
+    return processes.spawn(argv, folder / "qemu.log", os.environ)
 
 
-def stop(paths: LabPaths, name: str, index: int) -> None:
+def stop(paths: LabPaths, host: HostState) -> None:
     """Stop a host and remove its files, whatever part of it exists."""
     # SIGTERM ends QEMU at once: there is nothing to save on a disk that goes with the host
-    processes.stop(processes.with_argument(paths.machine(index)), ask=signal.SIGTERM, seconds=10.0)
-    tap = _tap(paths, index)
+    processes.stop(processes.with_argument(paths.machine(host.index)), ask=signal.SIGTERM, seconds=10.0)
+    tap = _tap(paths, host.index)
     if (Path("/sys/class/net") / tap).exists():
         succeeds(["ip", "link", "delete", "dev", tap])
-    if paths.host(name).exists():
-        shutil.rmtree(paths.host(name))
+    if paths.host(host.name).exists():
+        shutil.rmtree(paths.host(host.name))
 
 
 def clear(paths: LabPaths) -> None:
