@@ -1,0 +1,98 @@
+"""The machine has rebooted by itself into what playbooks/site.yml made of it, and serves.
+
+Run by `make test-vm` (molecule, scenario vm) after its reboot: what a container cannot show.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+TUNING = Path(__file__).parents[2] / "roles" / "tuning" / "defaults" / "main.yml"
+
+EMULATED_SECONDS = 180.0
+"""An emulated machine is about fifteen times slower: what takes 5 s elsewhere may take this long."""
+
+
+@pytest.fixture(scope="module")
+def address(host: Any) -> str:
+    """Give the machine's address."""
+    return str(host.ansible.get_variables()["ansible_host"])
+
+
+def words(value: object) -> list[str]:
+    """Return a kernel setting in a form that can be compared: the kernel separates by tabs."""
+    return str(value).split()
+
+
+def test_it_is_a_machine_of_its_own_that_has_booted_again(host: Any) -> None:
+    assert host.check_output("systemd-detect-virt") in {"qemu", "kvm"}
+    assert len(host.check_output("journalctl --list-boots --no-pager -q").splitlines()) >= 2
+    assert host.check_output("systemctl is-system-running --wait") == "running"
+
+
+def test_every_kernel_setting_is_in_force(host: Any) -> None:
+    """None is skipped here, where nothing belongs to another kernel."""
+    wanted = yaml.safe_load(TUNING.read_text())["tuning_sysctl"]
+    # one call, and an unknown key fails it
+    seen = host.check_output(f"sysctl --values {' '.join(wanted)}").splitlines()
+    differing = {
+        key: (words(item["value"]), words(value))
+        for (key, item), value in zip(wanted.items(), seen, strict=True)
+        if words(item["value"]) != words(value)
+    }
+    assert differing == {}
+
+
+def test_the_network_card_paces_each_connection(host: Any) -> None:
+    """`default_qdisc` is read when a card comes up, so only a boot shows whether it comes early enough."""
+    assert " fq " in host.check_output("tc qdisc show dev eth0")
+
+
+@pytest.mark.parametrize("unit", ["appliance-ingest", "appliance-delivery", "appliance-control"])
+def test_the_limit_of_open_files_is_in_force(host: Any, unit: str) -> None:
+    pid = host.check_output(f"systemctl show --property MainPID --value {unit}.service")
+    limits = host.check_output(f"cat /proc/{pid}/limits")
+    line = next(line for line in limits.splitlines() if line.startswith("Max open files"))
+    assert int(line.split()[3]) >= 65536
+
+
+def test_it_answers(address: str) -> None:
+    with httpx.Client(trust_env=False, timeout=30) as client:
+        assert client.get(f"http://{address}:8080/health").status_code == 200
+
+
+def test_a_stream_plays(address: str) -> None:
+    """Published, accepted, encoded, packaged, delivered and decoded: all after the boot, by itself."""
+    publisher = [
+        "ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10",
+        "-f", "lavfi", "-i", "sine=sample_rate=48000", "-c:v", "libx264", "-preset", "ultrafast", "-g", "20",
+        "-c:a", "aac", "-f", "flv", f"rtmp://{address}/live/demo",
+    ]  # fmt: skip
+    url = f"http://{address}:8080/hls/demo.m3u8"
+    with subprocess.Popen(publisher, stdin=subprocess.DEVNULL) as process:
+        try:
+            wait_for(url, process)
+            player = ["ffmpeg", "-v", "error", "-i", url, "-t", "4", "-f", "null", "-"]
+            played = subprocess.run(
+                player, capture_output=True, text=True, check=False, timeout=EMULATED_SECONDS
+            )
+            assert (played.returncode, played.stderr) == (0, "")
+        finally:
+            process.terminate()
+
+
+def wait_for(url: str, publisher: subprocess.Popen[bytes]) -> None:
+    """Return once a playlist is there."""
+    deadline = time.monotonic() + EMULATED_SECONDS
+    with httpx.Client(trust_env=False, timeout=30) as client:
+        while client.get(url).status_code != 200:
+            assert publisher.poll() is None, "the publisher was turned away"
+            assert time.monotonic() < deadline, f"no playlist within {EMULATED_SECONDS:.0f} s"
+            time.sleep(0.5)  # a playlist is announced to nobody before it exists
