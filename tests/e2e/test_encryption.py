@@ -1,0 +1,99 @@
+"""Segments are ciphertext of AES-128-CBC, each with an IV of its own, and worthless without the key."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tests.support import player
+from tests.support.encoder import Publisher, Signal
+from tests.support.site import Site
+
+
+def _packets(file: Path) -> tuple[int, int]:
+    """Return ffprobe's exit code and how many packets it found."""
+    done = subprocess.run(
+        ["ffprobe", "-v", "error", "-show_entries", "packet=flags", "-of", "csv=p=0", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, len(done.stdout.split())
+
+
+def test_ciphertext_keys_and_headers(site: Site, stream: str, tmp_path: Path) -> None:
+    with Publisher(site.rtmp(stream), Signal(width=854, height=480)):
+        listed = player.wait_for(site.hls(stream), segments=3)
+        playlists = [player.media(variant.url) for variant in listed.variants]
+        assert listed.audio_url is not None
+        playlists.append(player.media(listed.audio_url))
+        assert len(playlists) >= 3
+
+        ivs = [segment.key.iv for playlist in playlists for segment in playlist.segments if segment.key]
+        assert len(set(ivs)) == len(ivs), "two segments share an IV"
+        assert len({playlist.target for playlist in playlists}) == 1
+
+        # the same number is the same time in every rendition
+        for number in range(min(playlist.last for playlist in playlists) + 1):
+            times = [
+                segment.time.timestamp()
+                for playlist in playlists
+                for segment in playlist.segments
+                if segment.number == number and segment.time
+            ]
+            assert max(times[:-1]) - min(times[:-1]) < 0.005, f"segment {number} of the variants: {times}"
+            assert max(times) - min(times) < 0.25, f"segment {number} with its sound: {times}"
+
+        segment = playlists[0].segments[-1]
+        assert segment.map_url is not None
+        assert segment.key is not None
+        init, body, key = player.get(segment.map_url), player.get(segment.url), player.get(segment.key.url)
+
+        bare, joined, clear = (tmp_path / name for name in ("bare.mp4", "joined.mp4", "clear.mp4"))
+        bare.write_bytes(body.body)
+        joined.write_bytes(init.body + body.body)
+        clear.write_bytes(init.body + player.decrypt(segment, key.body, body.body))
+        assert _packets(bare)[0] != 0
+        assert _packets(joined)[1] == 0
+        assert _packets(clear)[1] == 50  # 2 s of 25 pictures
+
+        assert b"Cache-Control" not in body.body
+        assert key.headers["cache-control"] == "no-store"
+        assert "immutable" in body.headers["cache-control"]
+        assert player.get(listed.url).headers["content-type"] == "application/vnd.apple.mpegurl"
+        assert body.headers["access-control-allow-origin"] == "*"
+
+        # keys of a generation that never was, and files that are nobody's business
+        for url in (
+            segment.key.url.replace("/keys/1-", "/keys/9-"),
+            segment.key.url + "0",
+            site.http(f"/hls/{stream}/state.json"),
+            site.http(f"/hls/{stream}/"),
+            site.http("/hls/"),
+            site.http(f"/hls/{stream}/../../../etc/passwd"),
+        ):
+            assert player.get(url).status in {400, 403, 404}, url
+
+
+def test_segments_start_with_a_keyframe(site: Site, stream: str, tmp_path: Path) -> None:
+    with Publisher(site.rtmp(stream), Signal(gop_seconds=5)):
+        listed = player.wait_for(site.hls(stream), segments=3)
+        playlist = player.media(listed.variants[0].url)
+        for segment in playlist.segments:
+            assert segment.map_url is not None
+            file = tmp_path / f"{segment.number}.mp4"
+            clear = player.decrypt(segment, player.content_key(segment), player.get(segment.url).body)
+            file.write_bytes(player.get(segment.map_url).body + clear)
+            flags = subprocess.run(
+                ["ffprobe", "-v", "error", "-show_entries", "packet=flags", "-of", "csv=p=0", str(file)],
+                capture_output=True, text=True, check=True,
+            ).stdout.split()  # fmt: skip
+            assert flags[0].startswith("K"), f"segment {segment.number} begins with {flags[0]}"
+
+
+def test_any_player_plays_every_variant(site: Site, stream: str) -> None:
+    with Publisher(site.rtmp(stream), Signal(width=854, height=480)):
+        listed = player.wait_for(site.hls(stream), segments=3)
+        assert player.decodes(listed.url, 5) == ""
+        for variant in listed.variants:
+            assert player.decodes(variant.url, 2) == "", variant.url

@@ -1,0 +1,141 @@
+"""A provisioned host to test against.
+
+`APPLIANCE_TEST_LAB=NAME` uses a lab that is up and provisioned, and leaves it alone. Otherwise lab `test` is
+brought up (or reused when an earlier run has kept it) and goes away afterwards, unless
+`APPLIANCE_TEST_KEEP=1`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from defusedxml import ElementTree as DefusedET
+
+from appliance.lab import lab
+from tests.support import player
+
+TOP = Path(__file__).resolve().parents[2]
+LAB = "test"
+HOST = "origin"
+STREAMS = [f"test-{number}" for number in range(24)]
+GRACE_SECONDS = 4
+RETAIN_SECONDS = 4
+SETTINGS = {
+    "control_allowed_stream_keys": STREAMS,
+    # The tests wait for both; an operator's defaults are 30 and 60.
+    "control_settings": {"grace_seconds": GRACE_SECONDS, "retain_seconds": RETAIN_SECONDS},
+}
+
+# The host has no curl, and a test installs nothing.
+_POST = """
+import sys, urllib.request, urllib.error
+try:
+    print(urllib.request.urlopen(sys.argv[1], sys.argv[2].encode(), timeout=10).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A provisioned host."""
+
+    address: str
+    ssh: tuple[str, ...]
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command on the host as root; its arguments arrive as they are."""
+        return subprocess.run(
+            [*self.ssh, shlex.join(command)],
+            capture_output=True,
+            text=True,
+            check=check,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+        )
+
+    def rtmp(self, stream: str) -> str:
+        """Return where a stream is published."""
+        return f"rtmp://{self.address}/live/{stream}"
+
+    def hls(self, stream: str) -> str:
+        """Return where a stream is watched."""
+        return f"http://{self.address}:8080/hls/{stream}.m3u8"
+
+    def http(self, path: str) -> str:
+        """Return a URL of the delivery."""
+        return f"http://{self.address}:8080{path}"
+
+    def property(self, unit: str, name: str) -> str:
+        """Return a property of a systemd unit."""
+        return self.run("systemctl", "show", "--value", f"--property={name}", unit).stdout.strip()
+
+    def units(self, pattern: str) -> list[str]:
+        """Return the units that are loaded and not inactive."""
+        listed = self.run(
+            "systemctl", "list-units", "--plain", "--no-legend",
+            "--state=active,activating,deactivating,failed", pattern,
+        ).stdout  # fmt: skip
+        return [line.split()[0] for line in listed.splitlines()]
+
+    def active(self) -> list[str]:
+        """Return the streams that the control service holds for live."""
+        answer = player.get(self.http("/streams/active"))
+        assert answer.status == 200, f"/streams/active: {answer.status}"
+        return sorted(json.loads(answer.body)["active_streams"])
+
+    def publishing(self) -> list[str]:
+        """Return the streams that ingest has a publisher for (`/stat`, nginx-rtmp's XML)."""
+        answer = player.get(self.http("/stat"))
+        assert answer.status == 200, f"/stat: {answer.status}"
+        return [
+            stream.findtext("name", "")
+            for stream in DefusedET.fromstring(answer.body.decode()).iter("stream")
+            if stream.find("publishing") is not None
+        ]
+
+    def post(self, url: str, form: str) -> int:
+        """Post a form from the host itself to a service on its loopback; return the status."""
+        done = self.run("python3", "-c", _POST, url, form)
+        return int(done.stdout)
+
+
+def _site(found: lab.Lab) -> Site:
+    host = found.host(HOST)
+    return Site(host.address, host.ssh)
+
+
+@contextmanager
+def provisioned() -> Iterator[Site]:
+    """Give a provisioned host, and take it down again when it was brought up for this."""
+    foreign = os.environ.get("APPLIANCE_TEST_LAB")
+    if foreign:
+        there = lab.status(foreign)
+        assert there is not None, f"APPLIANCE_TEST_LAB={foreign}: that lab is down"
+        yield _site(there)
+        return
+    made = lab.up([HOST], lab=LAB, say=lambda line: print(line, file=sys.stderr))
+    try:
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(made.inventory),
+             "playbooks/site.yml", "--extra-vars", json.dumps(SETTINGS)],
+            cwd=TOP,
+            env={**os.environ, "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+        yield _site(made)
+    finally:
+        if os.environ.get("APPLIANCE_TEST_KEEP") != "1":
+            lab.down(LAB)
