@@ -101,7 +101,7 @@ install_browser_packages() {
 for part in "$@"; do
     case $part in
         python) want python3-venv git openssh-client ;;
-        lab) want mmdebstrap systemd-container nftables iproute2 openssh-client ffmpeg curl ;;
+        lab) want mmdebstrap systemd-container nftables iproute2 openssh-client ffmpeg fonts-dejavu-core curl ;;
         vm) want qemu-system-x86 e2fsprogs mmdebstrap nftables iproute2 openssh-client ;;
         tests) want ffmpeg nginx libnginx-mod-rtmp curl "$(first_available valkey-server redis-server)" ;;
         browser)

@@ -48,9 +48,9 @@ def tool(name: str, *arguments: str) -> Step:
     return Step(name, (str(BIN / name), *arguments))
 
 
-def tests(name: str, *arguments: str) -> Step:
+def tests(name: str, *arguments: str, **env: str) -> Step:
     """Return a step that runs pytest."""
-    return Step(name, (str(BIN / "python"), "-m", "pytest", "-q", *arguments), pytest=True)
+    return Step(name, (str(BIN / "python"), "-m", "pytest", "-q", *arguments), pytest=True, env=env)
 
 
 def tracked(*patterns: str) -> list[str]:
@@ -81,14 +81,16 @@ def check_steps() -> list[Step]:
     ]
 
 
-def suite_steps(suite: str) -> list[Step]:
-    """Return the steps of a suite."""
+def suite_steps(suite: str, suites: list[str]) -> list[Step]:
+    """Return the steps of a suite that runs together with others."""
     if suite == "check":
         return check_steps()
     if suite == "molecule":
         return [tool("molecule", "test", "-s", "default")]
     if suite == "vm":
         return [tool("molecule", "test", "-s", "vm")]
+    if suite == "e2e" and "chaos" in suites:
+        return [tests(suite, "tests/e2e", APPLIANCE_TEST_KEEP="1")]  # chaos goes on with its host
     return [tests(suite, f"tests/{suite}")]
 
 
@@ -171,7 +173,7 @@ def main(suites: list[str]) -> int:
     started = time.monotonic()
     outcomes: list[Outcome] = []
     for suite in suites:
-        steps, together = suite_steps(suite), SUITES[suite][1]
+        steps, together = suite_steps(suite, suites), SUITES[suite][1]
         with ThreadPoolExecutor(os.cpu_count() if together else 1) as pool:
             outcomes += pool.map(partial(run, suite, live=not together), steps)
     print(f"\n{table(outcomes)}\n")

@@ -43,6 +43,8 @@ def apply(checkout: Path, log: Path, say: Say, step: Say) -> int:
         **os.environ,
         "ANSIBLE_CONFIG": str(checkout / "ansible.cfg"),
         "ANSIBLE_FORCE_COLOR": "0",
+        # without skipped tasks a task is named only once it is over
+        "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true",
         "LC_ALL": "C.UTF-8",
     }
     tail: deque[str] = deque(maxlen=TAIL_LINES)
