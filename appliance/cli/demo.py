@@ -44,7 +44,8 @@ def up(as_json: AsJson = False) -> None:
     with console.status("starting") as status:
 
         def say(line: str) -> None:
-            console.print(f"[{monotonic() - began:5.1f} s] {line}", markup=False, highlight=False, soft_wrap=True)
+            text = f"[{monotonic() - began:5.1f} s] {line}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
 
         facts, proof = demo.up(say=say, step=lambda name: status.update(name or "working"))
     if as_json:

@@ -51,7 +51,7 @@ class PublisherFiles:
 def test_picture(now: float) -> list[str]:
     """Return FFmpeg's input arguments for a moving picture with a burnt-in clock and a beep each second.
 
-    The clock is read when a frame is made (`RTCTIME` in ffmpeg-filters(1), setpts), in UTC with milliseconds, so
+    The clock is read when a frame is made (`RTCTIME` in ffmpeg-filters(1), setpts), in UTC with milliseconds:
     it stays true however long the connection took; the frame numbers then give back even time stamps.
 
     Args:
