@@ -126,16 +126,16 @@ class FFmpeg:
         if stdin is not None and not stdin.is_closing() and self._process.returncode is None:
             stdin.write(data)
 
-    async def finish(self) -> Ending:
-        """Closes its input, lets it write what it holds, and returns its ending; kills it after 5 s."""
+    async def finish(self, *, patience_s: float = _STOP_S) -> Ending:
+        """Closes its input, lets it write what it holds, kills it after `patience_s`; returns its ending."""
         self._asked = True
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
-            async with asyncio.timeout(_STOP_S):
+            async with asyncio.timeout(patience_s):
                 return await asyncio.shield(self.ended)
         except TimeoutError:
-            log.warning("FFmpeg did not end within %g s and is killed", _STOP_S)
+            log.warning("FFmpeg did not end within %g s and is killed", patience_s)
             return await self.kill()
 
     async def kill(self) -> Ending:

@@ -91,7 +91,8 @@ class StreamSession:
         self._deadline = 0.0
         self._ready_by: float | None = 0.0
         self._last_media = 0.0
-        self._has_output = False
+        # A process before this one may have published already.
+        self._has_output = packager.next_msn > 0
         self._meter = Meter()
         self.status = StreamStatus(stream)
 

@@ -17,7 +17,7 @@ from appliance.media import flv
 from appliance.media.command import MEDIA_START_S, RunPlan, ffmpeg_command
 from appliance.media.encoder import EncoderChoice, choose_encoder, try_encoder
 from appliance.media.ffmpeg import Ending, FFmpeg
-from appliance.media.ladder import Ladder, ladder_path, load_ladder
+from appliance.media.ladder import Ladder, ladder_path, load_ladder, parse_ladder
 from appliance.media.rtmp_chunks import Message
 from appliance.media.rungs import plan_rungs
 from appliance.media.source import SourceProbe
@@ -109,7 +109,7 @@ async def _encode(path: Path, *, ladder: Ladder | None = None, paced: bool = Fal
         ffmpeg.write(flv.tag(message.type, MEDIA_START_S * 1000 + message.timestamp, message.payload))
         if ffmpeg._process.stdin is not None:
             await ffmpeg._process.stdin.drain()
-    output.ending = await ffmpeg.finish()
+    output.ending = await ffmpeg.finish(patience_s=60)
     assert output.ending == Ending("end of input", asked=True, code=0)
     return output
 
@@ -117,9 +117,16 @@ async def _encode(path: Path, *, ladder: Ladder | None = None, paced: bool = Fal
 @pytest.mark.parametrize("fps", ["25", "30000/1001", "50", "60000/1001", "60", "24000/1001"])
 async def test_keyframes_of_all_rungs_stand_at_the_segment_boundaries(clip: Encode, fps: str) -> None:
     """Source keyframes lie elsewhere (every 3 s), and two rungs have half the frames of 50 and 60 fps."""
-    output = await _encode(await clip(size="1280x720", fps=fps, seconds=21, gop_s=3, bframes=2))
-    rungs = [name for name in output.data if name != "audio"]
-    assert rungs == ["720p", "480p", "360p"]
+    boxes = [("a", 640, 360, 60), ("b", 480, 270, 30), ("c", 320, 180, 30)]
+    rows = [
+        {"name": name, "width": width, "height": height, "fps": cap, "video_kbps": 400, "audio_kbps": 64}
+        for name, width, height, cap in boxes
+    ]
+    ladder = parse_ladder({"rungs": rows}, Path("test.yml"))
+    path = await clip(size="640x360", fps=fps, seconds=21, gop_s=3, bframes=2)
+    output = await _encode(path, ladder=ladder)
+    rungs = sorted(output.data.keys() - {"audio"})
+    assert rungs == ["a", "b", "c"]
     keyframes = [output.keyframes(name) for name in rungs]
     assert keyframes[0] == keyframes[1] == keyframes[2]
     assert len(keyframes[0]) == 11

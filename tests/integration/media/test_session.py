@@ -256,3 +256,12 @@ async def test_a_stream_that_nobody_publishes_is_over_after_the_grace_time(stage
     async with stage.session(grace_seconds=0.5) as session, asyncio.timeout(5):
         await session
     assert not (stage.root / "demo").exists()
+
+
+async def test_a_process_that_finds_nobody_any_more_ends_what_it_found(stage: Stage, clip: Encode) -> None:
+    publisher = await stage.publish(await clip(seconds=30), loop=True)
+    async with stage.session():
+        await stage.until(lambda: stage.published.count("360p") >= 1)
+    await end(publisher)
+    async with stage.session(grace_seconds=0.5):
+        await stage.until(lambda: "#EXT-X-ENDLIST" in stage.published.playlist("360p"))
