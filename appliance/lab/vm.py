@@ -182,7 +182,5 @@ def stop(paths: LabPaths, host: HostState) -> None:
 
 
 def clear(paths: LabPaths) -> None:
-    """Nothing is shared by the hosts."""
-    with_files = paths.folder / "hosts"
-    if with_files.is_dir() and not any(with_files.iterdir()):
-        with_files.rmdir()
+    """Remove nothing: the hosts have nothing in common."""
+    del paths
