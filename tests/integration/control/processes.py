@@ -202,7 +202,8 @@ class Bus(Server):
             "<!DOCTYPE busconfig PUBLIC '-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN' "
             "'http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd'>"
             f"<busconfig><type>system</type><listen>unix:path={self.socket}</listen><auth>EXTERNAL</auth>"
-            "<policy context='default'><allow send_destination='*'/><allow own='*'/></policy></busconfig>"
+            "<policy context='default'><allow send_destination='*'/><allow receive_sender='*'/>"
+            "<allow own='*'/></policy></busconfig>"
         )
         command = ["dbus-daemon", "--nofork", f"--config-file={directory / 'bus.conf'}"]
         super().__init__(command, directory)

@@ -62,7 +62,8 @@ class Systemd(ServiceInterface):
 
     async def connect(self, address: str) -> None:
         """Takes systemd's place on the bus at `address`."""
-        self._bus = await MessageBus(bus_address=address).connect()
+        async with asyncio.timeout(10):
+            self._bus = await MessageBus(bus_address=address).connect()
         self._bus.export("/org/freedesktop/systemd1", self)
         await self._bus.request_name("org.freedesktop.systemd1")
 
