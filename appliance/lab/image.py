@@ -100,6 +100,8 @@ def _build(made: Recipe, target: Path, say: Say) -> None:
         "setpriv",
         "--pdeathsig",
         "TERM",
+        # as root, mmdebstrap makes every mount of its namespace private: in the machine's own, for good
+        *(("unshare", "--mount", "--propagation", "slave") if os.geteuid() == 0 else ()),
         "mmdebstrap",
         "--variant=minbase",
         f"--include={','.join(made.packages)}",

@@ -211,6 +211,9 @@ def build(arguments: argparse.Namespace) -> dict[str, object]:
         listing = directory / "appliance.sources"
         listing.write_text("\n".join(source.stanza() for source in sources))
         command = [
+            # As root, mmdebstrap makes every mount of its namespace private. In the host's own that would be
+            # for good, and systemd could give no service a credential any more.
+            *("unshare", "--mount", "--propagation", "slave"),
             "mmdebstrap",
             "--mode=root",
             "--variant=apt",
