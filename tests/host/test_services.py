@@ -167,3 +167,8 @@ def test_refuses_a_second_publisher(on_host: Callable[[str], Any]) -> None:
         pytest.skip("nothing is live on this host")
     form = f"app=live&name={next(iter(active))}&addr=192.0.2.1"
     assert _ask(on_host, "http://127.0.0.1:8000/auth/publish", form)[0] == 409
+
+
+def test_mounts_reach_the_services(host: Any) -> None:
+    """A private root mount, which some tools leave behind, keeps systemd from passing credentials on."""
+    assert host.check_output("findmnt --noheadings --output PROPAGATION /") == "shared"
