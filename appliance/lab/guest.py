@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from appliance.lab.checkout import LabPaths
     from appliance.lab.state import HostState
 
+USER_SUBNET = IPv4Network("10.0.2.0/24")
+"""QEMU's user networking (qemu(1), -netdev user): the guest is .15, this machine .2, the resolver .3."""
+
 RESOLVERS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 """The machine's resolver settings; the second one names the real servers behind systemd-resolved's stub."""
 

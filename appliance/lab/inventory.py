@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from appliance.errors import OperatorError
-from appliance.lab import ssh
+from appliance.lab import guest, ssh
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -59,9 +59,9 @@ def render(paths: LabPaths, state: State) -> dict[str, Any]:
             "ansible_ssh_private_key_file": str(paths.key),
             "ansible_ssh_common_args": shlex.join(ssh.ansible_options(paths)),
         }
-        if state.subnet:
-            # this machine is an address of the lab's network: whoever tries the hosts out sits there
-            hosts[name]["delivery_operator_networks"] = ["127.0.0.0/8", "::1", state.subnet]
+        # this machine, where whoever tries the hosts out sits, is an address of their network
+        here = state.subnet or str(guest.USER_SUBNET[2])
+        hosts[name]["delivery_operator_networks"] = ["127.0.0.0/8", "::1", here]
     groups = state.groups or default_groups(sorted(state.hosts))
     return {
         "all": {

@@ -38,8 +38,8 @@ KERNEL_PACKAGES = ("linux-image-cloud-amd64", "initramfs-tools", "zstd")
 MEMORY_LIMIT_MIB = 4096
 """More than a streaming host of one stream needs; half of the machine's memory where that is less."""
 
-USER_SUBNET = IPv4Network("10.0.2.0/24")
-"""QEMU's user networking (qemu(1), -netdev user): the guest is .15, the gateway .2, the resolver .3."""
+SERVED_PORTS = (1935, 8080, 8443)
+"""What a streaming host serves: behind user networking it is reached at the same ports of this machine."""
 
 KVM_CPUS = ("host", "host,-arch-capabilities")
 """CPU models to try: a nested hypervisor may refuse to let IA32_ARCH_CAPABILITIES be set."""
@@ -119,6 +119,15 @@ def address(index: int, subnet: str) -> tuple[str, int]:
         return "127.0.0.1", probe.getsockname()[1]
 
 
+def _free(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+        return True
+
+
 def _tap(paths: LabPaths, index: int) -> str:
     return f"vt-{paths.machine(index)}"
 
@@ -126,9 +135,14 @@ def _tap(paths: LabPaths, index: int) -> str:
 def _network(paths: LabPaths, host: HostState, subnet: str) -> tuple[str, str, str]:
     """Make the host's interface; return QEMU's netdev, the guest's .network file and its resolv.conf."""
     if not subnet:
-        netdev = f"user,id=lan,hostfwd=tcp:{host.address}:{host.port}-:22"
-        inside = guest.network_file("Type=ether", str(USER_SUBNET[15]), USER_SUBNET, str(USER_SUBNET[2]))
-        return netdev, inside, f"nameserver {USER_SUBNET[3]}\n"
+        forwards = {host.port: 22} | {port: port for port in SERVED_PORTS if _free(host.address, port)}
+        netdev = "user,id=lan" + "".join(
+            f",hostfwd=tcp:{host.address}:{here}-:{there}" for here, there in forwards.items()
+        )
+        inside = guest.network_file(
+            "Type=ether", str(guest.USER_SUBNET[15]), guest.USER_SUBNET, str(guest.USER_SUBNET[2])
+        )
+        return netdev, inside, f"nameserver {net[3]}\n"
     tap = _tap(paths, host.index)
     if not (Path("/sys/class/net") / tap).exists():
         run(["ip", "tuntap", "add", "dev", tap, "mode", "tap"])
