@@ -31,7 +31,7 @@ check: ## lint, types and unit tests
 	@$(BOOTSTRAP) python
 	@.venv/bin/python tests/run.py check
 
-bench: ## measure, and compare with the last measurement
+bench: ## compare alternatives side by side, as ratios
 	@$(BOOTSTRAP) python lab tests
 	@$(AS_ROOT) .venv/bin/python tests/run.py bench
 
