@@ -142,7 +142,7 @@ def _network(paths: LabPaths, host: HostState, subnet: str) -> tuple[str, str, s
         inside = guest.network_file(
             "Type=ether", str(guest.USER_SUBNET[15]), guest.USER_SUBNET, str(guest.USER_SUBNET[2])
         )
-        return netdev, inside, f"nameserver {net[3]}\n"
+        return netdev, inside, f"nameserver {guest.USER_SUBNET[3]}\n"
     tap = _tap(paths, host.index)
     if not (Path("/sys/class/net") / tap).exists():
         run(["ip", "tuntap", "add", "dev", tap, "mode", "tap"])
