@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.table import Table
 
 from appliance.errors import EX_USAGE, OperatorError
-from appliance.media.codec_config import AudioConfig, VideoConfig
-from appliance.media.command import RunPlan, ffmpeg_command
-from appliance.media.encoder import EncoderChoice, choose_encoder
-from appliance.media.ladder import ladder_path, load_ladder
-from appliance.media.rungs import plan_rungs
-from appliance.media.source import Source
+from appliance.media.encode.codec_config import AudioConfig, VideoConfig
+from appliance.media.encode.command import RunPlan, ffmpeg_command
+from appliance.media.encode.encoder import EncoderChoice, choose_encoder
+from appliance.media.encode.ladder import ladder_path, load_ladder
+from appliance.media.encode.rungs import plan_rungs
+from appliance.media.encode.source import Source
 from appliance.settings import SETTINGS_FILE, Settings
 
 Preference = Literal["auto", "nvenc", "x264"]

@@ -43,8 +43,8 @@ def run(
 
 async def _run(stream: str, settings: Settings) -> None:
     from appliance.media.content_keys import Keyring
-    from appliance.media.ladder import ladder_path, load_ladder
-    from appliance.media.packager import Packager, PackagingOptions
+    from appliance.media.encode.ladder import ladder_path, load_ladder
+    from appliance.media.package.packager import Packager, PackagingOptions
     from appliance.media.session import StreamSession
 
     credentials = _credentials_directory()

@@ -1,7 +1,6 @@
-"""A live stream's way from RTMP to files: receive, encode, package, encrypt.
+"""A live stream's way from RTMP to files, one room after the other.
 
-In the order of the flow: `rtmp`, `amf` and `flv` read the encoder's stream; `source`, `ladder`, `encoder` and
-`ffmpeg` turn it into one fragmented MP4 byte stream for each rendition; `packager` cuts those with `mp4`
-along one `timeline`, encrypts with `encryption` under the keys of `content_keys`, and publishes through
-`storage` the files that `playlist` describes. `session` holds it all together for one stream.
+`rtmp` reads what the publisher sends, `encode` makes of it one fragmented MP4 byte stream for each rendition,
+`package` cuts and encrypts those into segments and lists them in playlists. `session` leads one stream
+through the rooms for as long as it lives, and `status` writes down where it stands.
 """

@@ -1,7 +1,7 @@
 """The life of one stream: waiting → live → waiting (grace) → ended (kept for its last viewers) → gone.
 
 One queue of events, one place that decides. How frames become runs of FFmpeg stands in
-`appliance.media.pipeline`, what becomes of their fragments in `appliance.media.packager`.
+`appliance.media.encode.pipeline`, what becomes of their fragments in `appliance.media.package.packager`.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ import time
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from appliance.control.sdnotify import notify
-from appliance.media.gop import Arrival
-from appliance.media.pipeline import Pipeline, RunEnded
-from appliance.media.reader import Joined, Lost, ReaderEvent, read_stream
-from appliance.media.rtmp import PublisherEvent, RtmpUrl
+from appliance.media.encode.pipeline import Pipeline, RunEnded
+from appliance.media.rtmp.client import PublisherEvent, RtmpUrl
+from appliance.media.rtmp.reader import Arrival, Joined, Lost, ReaderEvent, read_stream
 from appliance.media.status import Meter, StreamStatus, remove_status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from appliance.media.ladder import Ladder
-    from appliance.media.packager import Packager
+    from appliance.media.encode.ladder import Ladder
+    from appliance.media.package.packager import Packager
     from appliance.settings import Settings
 
 log = logging.getLogger(__name__)

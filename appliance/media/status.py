@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from appliance.media.encoder import EncoderChoice
-    from appliance.media.run import EncodingRun
-    from appliance.media.source import Source
+    from appliance.media.encode.encoder import EncoderChoice
+    from appliance.media.encode.run import EncodingRun
+    from appliance.media.encode.source import Source
 
 STATUS_FILE: Final = "status.json"
 _BITRATE_WINDOW_S: Final = 5.0

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.media.codec_config import VideoConfig
-from appliance.media.command import RunPlan, ffmpeg_command
-from appliance.media.encoder import EncoderChoice
-from appliance.media.ladder import ladder_path, load_ladder
-from appliance.media.rungs import plan_rungs
-from appliance.media.source import Source
+from appliance.media.encode.codec_config import VideoConfig
+from appliance.media.encode.command import RunPlan, ffmpeg_command
+from appliance.media.encode.encoder import EncoderChoice
+from appliance.media.encode.ladder import ladder_path, load_ladder
+from appliance.media.encode.rungs import plan_rungs
+from appliance.media.encode.source import Source
 from tests.bench.conftest import Comparison
 
 SECONDS = 4

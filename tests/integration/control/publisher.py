@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 from typing import Self
 
-from appliance.media import amf
-from appliance.media.rtmp import RtmpError, RtmpPlayer, RtmpUrl
-from appliance.media.rtmp_chunks import Message, MessageType
+from appliance.media.rtmp import amf
+from appliance.media.rtmp.chunks import Message, MessageType
+from appliance.media.rtmp.client import RtmpError, RtmpPlayer, RtmpUrl
 
 _SOUND = b"\xaf\x01" + bytes(16)
 

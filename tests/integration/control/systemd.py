@@ -15,7 +15,7 @@ from dbus_fast.aio import MessageBus
 from dbus_fast.annotations import DBusSignature, DBusStr
 from dbus_fast.service import ServiceInterface, dbus_method
 
-from appliance.media.rtmp import RtmpError, RtmpPlayer, RtmpUrl
+from appliance.media.rtmp.client import RtmpError, RtmpPlayer, RtmpUrl
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

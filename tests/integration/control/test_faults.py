@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from appliance.media.rtmp import RtmpError
+from appliance.media.rtmp.client import RtmpError
 from appliance.names import StreamName
 from appliance.state.lease import Lease
 from tests.integration.control.conftest import eventually

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.media.rtmp import RtmpError, RtmpPlayer, RtmpUrl
+from appliance.media.rtmp.client import RtmpError, RtmpPlayer, RtmpUrl
 from appliance.names import StreamName
 from appliance.state.lease import Lease
 from tests.integration.control.conftest import eventually

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.media import flv
-from appliance.media.command import MEDIA_START_S, RunPlan, ffmpeg_command
-from appliance.media.encoder import EncoderChoice, choose_encoder, try_encoder
-from appliance.media.ffmpeg import Ending, FFmpeg
-from appliance.media.ladder import Ladder, ladder_path, load_ladder, parse_ladder
-from appliance.media.rtmp_chunks import Message
-from appliance.media.rungs import plan_rungs
-from appliance.media.source import SourceProbe
+from appliance.media.encode.command import MEDIA_START_S, RunPlan, ffmpeg_command
+from appliance.media.encode.encoder import EncoderChoice, choose_encoder, try_encoder
+from appliance.media.encode.ffmpeg import Ending, FFmpeg
+from appliance.media.encode.ladder import Ladder, ladder_path, load_ladder, parse_ladder
+from appliance.media.encode.rungs import plan_rungs
+from appliance.media.encode.source import SourceProbe
+from appliance.media.rtmp import flv
+from appliance.media.rtmp.chunks import Message
 from tests.integration.media.measure import picture_against_sound
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.media import flv
-from appliance.media.codec_config import parse_avc_config
-from appliance.media.rtmp import PublisherEvent, RtmpError, RtmpPlayer, RtmpRefusedError, RtmpUrl
-from appliance.media.rtmp_chunks import Message, MessageType
+from appliance.media.encode.codec_config import parse_avc_config
+from appliance.media.rtmp import flv
+from appliance.media.rtmp.chunks import Message, MessageType
+from appliance.media.rtmp.client import PublisherEvent, RtmpError, RtmpPlayer, RtmpRefusedError, RtmpUrl
 
 if TYPE_CHECKING:
     from tests.integration.media.conftest import Encode, Ingest

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from appliance.media.content_keys import Keyring
-from appliance.media.ladder import ladder_path, load_ladder
-from appliance.media.packager import Packager, PackagingOptions
+from appliance.media.encode.ladder import ladder_path, load_ladder
+from appliance.media.package.packager import Packager, PackagingOptions
 from appliance.media.session import StreamSession
 from appliance.settings import Settings
 from tests.integration.media.conftest import end

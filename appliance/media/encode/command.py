@@ -1,0 +1,155 @@
+"""The one FFmpeg command line of a stream: FLV in, one decode, every rung and the audio out on pipes of
+their own.
+
+Why each flag stands here is said beside it; they were measured with FFmpeg 5.1 and 7.1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from appliance.media.encode.encoder import CODECS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from appliance.media.encode.encoder import EncoderChoice
+    from appliance.media.encode.rungs import PlannedRung
+    from appliance.media.encode.source import Source
+
+MEDIA_START_S: Final = 10
+"""Media time of a run's first keyframe. Well above zero, so that audio's encoder delay and the timestamps of
+B-frames never become negative: the muxer would shift that track alone, and sound and picture would part."""
+
+AUDIO_RATE: Final = 48_000
+VIDEO_TICKS: Final = 90_000
+AUDIO_RENDITION: Final = "audio"
+
+_FRAGMENT_FLAGS: Final = (
+    "+cmaf+empty_moov+default_base_moof+skip_trailer+delay_moov+frag_keyframe+frag_discont"
+)
+_PROBE_US: Final = 100_000
+_SINGLE_THREAD_PIXELS: Final = 1920 * 1088 * 60.5
+"""Pixels per second that one thread decodes with ease (a tenth of a core at 1080p60 30 fps); each further
+decoder thread holds one more frame back."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What one run of FFmpeg makes of a source. Times are seconds."""
+
+    source: Source
+    rungs: tuple[PlannedRung, ...]
+    encoder: EncoderChoice
+    segment_seconds: float
+    part_seconds: float
+
+    @property
+    def renditions(self) -> tuple[str, ...]:
+        """Names of the outputs in the command's order: the rungs, then the audio."""
+        audio = (AUDIO_RENDITION,) if self.source.audio else ()
+        return (*(rung.name for rung in self.rungs), *audio)
+
+
+def ffmpeg_command(
+    plan: RunPlan, *, outputs: Sequence[int], progress: int, ffmpeg: str = "ffmpeg"
+) -> list[str]:
+    """Returns the command line. `outputs` are the pipes' descriptors in the order of `plan.renditions`.
+
+    Raises ValueError when their number differs from the renditions' or there is nothing to encode.
+    """
+    if len(outputs) != len(plan.renditions) or not outputs:
+        raise ValueError(f"{len(outputs)} outputs for the renditions {plan.renditions}")
+    command = [ffmpeg, "-hide_banner", "-loglevel", "level+warning", "-nostats"]
+    command += ["-stats_period", "1", "-progress", f"pipe:{progress}"]
+    command += _input(plan.source)
+    command += ["-filter_complex", ";".join(_filters(plan))]
+    for rung, descriptor in zip(plan.rungs, outputs, strict=False):
+        command += _video_output(plan, rung) + _muxer(plan, descriptor)
+    if plan.source.audio:
+        bitrate = max((rung.audio_kbps for rung in plan.rungs), default=128)
+        command += ["-map", f"[{AUDIO_RENDITION}]", "-c:a", "aac", "-b:a", f"{bitrate}k"]
+        command += _muxer(plan, outputs[-1])
+    return command
+
+
+def _input(source: Source) -> list[str]:
+    threads: list[str] = []
+    if source.video:
+        pixels = source.video.width * source.video.height * float(source.fps or 30)
+        threads = ["-threads", "1" if pixels <= _SINGLE_THREAD_PIXELS else "4"]
+    return [
+        *threads,
+        # Timestamps pass through as the FLV has them: media time is known here, not guessed from the first
+        # packet.
+        "-copyts",
+        # The headers come first and the metadata names the frame rate, so the probe needs no frames for it;
+        # it ends after 0.1 s of media. No `nobuffer`: that drops the probed packets.
+        *("-fpsprobesize", "0", "-analyzeduration", str(_PROBE_US)),
+        *("-f", "flv", "-i", "pipe:0"),
+    ]
+
+
+def _filters(plan: RunPlan) -> list[str]:
+    filters: list[str] = []
+    if plan.rungs:
+        copies = "".join(f"[in{index}]" for index in range(len(plan.rungs)))
+        filters.append(f"[0:v:0]split={len(plan.rungs)}{copies}")
+    for index, rung in enumerate(plan.rungs):
+        steps = [_thin(plan, rung)] if rung.every > 1 else []
+        if rung.scaled:
+            steps += [f"scale={rung.width}:{rung.height}", "setsar=1"]
+        filters.append(f"[in{index}]{','.join([*steps, 'format=yuv420p'])}[{rung.name}]")
+    if plan.source.audio:
+        # async fills holes and drops overlaps of more than 0.1 s, so that sound stays with the picture.
+        audio = f"aresample={AUDIO_RATE}:async=1,aformat=channel_layouts=stereo:sample_fmts=fltp"
+        filters.append(f"[0:a:0]{audio}[{AUDIO_RENDITION}]")
+    return filters
+
+
+def _thin(plan: RunPlan, rung: PlannedRung) -> str:
+    """Takes every n-th frame by time, and each frame that begins a segment, so that keyframes stay aligned.
+
+    `fps` would put this rung's frames on a grid of its own, and with 59.94 fps a keyframe one frame beside.
+    """
+    shortest = (rung.every - 0.5) / (rung.fps * rung.every)
+    begins = f"gt({_segment_number('t-start_t', plan)},{_segment_number('prev_t-start_t', plan)})"
+    return f"select='isnan(prev_selected_t)+gte(t-prev_selected_t,{shortest:.5f})+{begins}'"
+
+
+def _segment_number(moment: str, plan: RunPlan) -> str:
+    # `moment` counts from the first frame, as `t` does in `force_key_frames` whatever the timestamps are.
+    # Half a millisecond of slack: FLV's times are whole milliseconds, and 2.0 may be 1.9999999 in the
+    # expression.
+    return f"floor(({moment}+0.0005)/{plan.segment_seconds:g})"
+
+
+def _video_output(plan: RunPlan, rung: PlannedRung) -> list[str]:
+    settings = rung.encoders[plan.encoder.family]
+    # By time, not by count: each rung gets its keyframe on the first frame of each segment, whatever the
+    # frame rate. Compared with the last forced one, so that a hole in the source is followed by one
+    # keyframe, not by several.
+    forced = (
+        f"expr:if(isnan(prev_forced_t),1,"
+        f"gt({_segment_number('t', plan)},{_segment_number('prev_forced_t', plan)}))"
+    )
+    return [
+        *("-map", f"[{rung.name}]", "-c:v", CODECS[plan.encoder.family], "-preset:v", settings.preset),
+        *(word for name, value in settings.options.items() for word in (f"-{name}:v", value)),
+        *("-b:v", f"{rung.video_kbps}k", "-maxrate", f"{rung.peak_kbps}k", "-bufsize", f"{rung.peak_kbps}k"),
+        *("-bf", "0", "-sc_threshold", "0", "-g", str(math.ceil(4 * plan.segment_seconds * rung.fps))),
+        *("-forced-idr", "1", "-force_key_frames", forced),
+        # Variable: a picture keeps its time; only one that has another's time is dropped.
+        *("-fps_mode", "vfr", "-enc_time_base", f"1:{VIDEO_TICKS}"),
+    ]
+
+
+def _muxer(plan: RunPlan, descriptor: int) -> list[str]:
+    return [
+        *("-movflags", _FRAGMENT_FLAGS, "-frag_duration", str(round(plan.part_seconds * 1e6))),
+        # The muxer of a CMAF track has no edit list and would move the first timestamp to zero, of each
+        # track by itself: the picture would part from the sound by what lay between their first frames.
+        *("-avoid_negative_ts", "disabled", "-f", "mp4", f"pipe:{descriptor}"),
+    ]

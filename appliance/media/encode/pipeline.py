@@ -1,0 +1,220 @@
+"""From frames to runs: when a run can begin, when it must end, and what follows when FFmpeg dies."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from appliance.errors import OperatorError
+from appliance.media.encode.command import RunPlan
+from appliance.media.encode.encoder import EncoderChoice, choose_encoder
+from appliance.media.encode.ffmpeg import Ending
+from appliance.media.encode.gop import GopBuffer, milliseconds_since
+from appliance.media.encode.run import EncodingRun
+from appliance.media.encode.rungs import plan_rungs
+from appliance.media.encode.source import Source, SourceProbe, UnsupportedSourceError
+from appliance.media.rtmp import flv
+from appliance.media.rtmp.chunks import MessageType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.media.encode.ladder import Ladder
+    from appliance.media.package.packager import Packager
+    from appliance.media.rtmp.reader import Arrival
+    from appliance.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_JUMP_S: Final = (1.0, 3.0)
+"""Within these bounds a segment's length: timestamps that leave the others by more begin a new run, for
+players would stall at the hole or the overlap."""
+
+_HEALTHY_RUN_S: Final = 5.0
+_PAUSES_S: Final = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0)
+"""Pauses before FFmpeg is started again, by how many runs in a row ended within five seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """A run's FFmpeg is gone."""
+
+    run: EncodingRun
+    ending: Ending
+
+
+class Pipeline:
+    """Turns one stream's frames into runs of FFmpeg that feed `packager`.
+
+    `before_run` is called before each run begins; `put` gets RunEnded when an FFmpeg is gone, which the
+    caller hands back to `take_ending` from the place where it calls everything else.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ladder: Ladder,
+        packager: Packager,
+        *,
+        before_run: Callable[[], None],
+        put: Callable[[RunEnded], None],
+        ffmpeg: str = "ffmpeg",
+    ) -> None:
+        self._settings = settings
+        self._ladder = ladder
+        self._packager = packager
+        self._jump_ms = 1000 * min(max(settings.segment_seconds, _JUMP_S[0]), _JUMP_S[1])
+        self._before_run = before_run
+        self._put = put
+        self._ffmpeg = ffmpeg
+        self._probe = SourceProbe()
+        self._gop = GopBuffer()
+        self._last_timestamp: int | None = None
+        self._short_runs = 0
+        self._respawn_at = 0.0
+        self.run: EncodingRun | None = None
+        self.runs = 0
+        self.encoder: EncoderChoice | None = None
+        self.refused: str | None = None
+        self.last_ending: str | None = None
+
+    @property
+    def source(self) -> Source | None:
+        """What the publisher sends; None while nothing is known."""
+        return self._probe.source if self._probe.headers else None
+
+    @property
+    def keyframe_seconds(self) -> float | None:
+        """The distance of the last two keyframes of the source."""
+        return self._probe.keyframe_seconds
+
+    async def choose_encoder(self) -> None:
+        """Finds out which encoder works. Raises OperatorError when none that is allowed does."""
+        self.encoder = await choose_encoder(self._settings.encoder, ffmpeg=self._ffmpeg)
+
+    async def take(self, arrival: Arrival) -> None:
+        """Takes one message of the publisher."""
+        message, now = arrival.message, time.monotonic()
+        if self.refused is not None:
+            return
+        try:
+            frame = self._probe.observe(message, now)
+        except UnsupportedSourceError as error:
+            self.refused = str(error)
+            log.error("the source is refused: %s", error)  # noqa: TRY400 - a reason, not a crash
+            await self.end_run("the source is refused")
+            return
+        if not frame:
+            return
+        await self._break_at_jump(arrival)
+        self._gop.add(message, arrival.wall)
+        if self.run is not None and self._outgrown(self.run, arrival):
+            await self.end_run("the source's codec parameters have changed")
+        if self.run is not None:
+            self.run.feed(message)
+        else:
+            await self._begin(now)
+
+    async def take_ending(self, event: RunEnded) -> None:
+        """FFmpeg is gone: the run's segments are completed, and another begins unless it was told to end."""
+        if event.run is not self.run:
+            return
+        log.error("FFmpeg (pid %d): %s", event.run.ffmpeg.pid, event.ending.reason)
+        lasted = time.monotonic() - event.run.begun_at
+        self._short_runs = self._short_runs + 1 if lasted < _HEALTHY_RUN_S else 0
+        pause = _PAUSES_S[min(self._short_runs, len(_PAUSES_S) - 1)]
+        self._respawn_at = time.monotonic() + pause
+        await self.end_run(event.ending.reason)
+        if self.encoder is not None and self.encoder.family == "nvenc":
+            # The GPU may be the cause: ask again what works before the next run.
+            self.encoder = None
+        await self._begin(time.monotonic())
+
+    async def tick(self) -> None:
+        """To be called every half second: begins what waited for a missing track or the end of a pause."""
+        if self.run is None and self.refused is None:
+            await self._begin(time.monotonic())
+
+    async def leave(self, reason: str) -> None:
+        """The publisher is gone: its run ends, and all that was known of it is forgotten."""
+        await self.end_run(reason)
+        self._probe = SourceProbe()
+        self._gop.clear()
+        self._last_timestamp = None
+        self._short_runs = 0
+        self._respawn_at = 0.0
+        self.refused = None
+
+    async def end_run(self, reason: str) -> None:
+        """Ends the run, if there is one, and completes its last segments."""
+        run, self.run = self.run, None
+        if run is None:
+            return
+        self.last_ending = reason
+        try:
+            ending = await run.finish()
+        except OSError as error:
+            self.last_ending = f"the last segments cannot be written: {error.strerror}"
+            log.error("%s", self.last_ending)  # noqa: TRY400 - a reason, not a crash
+        else:
+            log.info("run %d ended: %s (FFmpeg: %s)", self.runs, reason, ending.reason)
+
+    async def _begin(self, now: float) -> None:
+        if now < self._respawn_at or not self._probe.ready(now):
+            return
+        source = self._probe.source
+        self._gop.video = source.video is not None
+        replay = self._gop.replay()
+        if not replay:
+            return
+        try:
+            if self.encoder is None:
+                await self.choose_encoder()
+            if self.encoder is None:
+                return
+            plan = RunPlan(
+                source=source,
+                rungs=plan_rungs(self._ladder, source),
+                encoder=self.encoder,
+                segment_seconds=self._settings.segment_seconds,
+                part_seconds=self._settings.part_seconds,
+            )
+            self._before_run()
+            run = await EncodingRun.begin(
+                plan, self._probe.headers, replay, self._packager, ffmpeg=self._ffmpeg
+            )
+        except (OSError, OperatorError) as error:
+            self.last_ending = str(error)
+            self._respawn_at = time.monotonic() + _PAUSES_S[-1]
+            log.error("a run cannot begin: %s", error)  # noqa: TRY400 - a reason, not a crash
+            return
+        self.run = run
+        self.runs += 1
+        run.ffmpeg.ended.add_done_callback(lambda done: self._put(RunEnded(run, done.result())))
+        names = ", ".join(f"{rung.name} {rung.width}x{rung.height}" for rung in plan.rungs) or "audio only"
+        log.info("run %d begins: %s → %s (%s)", self.runs, source, names, self.encoder.codec)
+
+    async def _break_at_jump(self, arrival: Arrival) -> None:
+        timestamp, before = arrival.message.timestamp, self._last_timestamp
+        self._last_timestamp = timestamp
+        if before is None or abs(step := milliseconds_since(before, timestamp)) <= self._jump_ms:
+            return
+        log.warning("the source's timestamps jump by %.3f s", step / 1000)
+        self._gop.clear()
+        await self.end_run(f"the source's timestamps jumped by {step / 1000:.3f} s")
+
+    def _outgrown(self, run: EncodingRun, arrival: Arrival) -> bool:
+        """Whether `run` cannot go on: a codec header has changed, or a track has come that it does not have.
+
+        A picture's track counts from a keyframe on, where the next run can begin.
+        """
+        message = arrival.message
+        header = self._probe.headers.get(message.type)
+        begun_with = run.headers.get(message.type)
+        if header is None or (begun_with is not None and begun_with.payload == header.payload):
+            return False
+        if message.type == MessageType.VIDEO:
+            return flv.parse_video(message.payload).kind is flv.PacketKind.KEYFRAME
+        return True

@@ -1,0 +1,173 @@
+"""One fragment: when it plays, whether it begins with a keyframe, and how to move it in time.
+
+Two things FFmpeg 5.1 and 7.1 write need mending (measured): sound begins at a decode time of -1024 ticks, the
+encoder's priming, which an unsigned ``tfdt`` cannot say; and with ``+cmaf`` pictures carry negative
+composition offsets, for which libavformat's own demuxer shows them two frames late against the sound.
+`Fragment.moved` writes the same presentation times with decode times that are early enough for both.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from appliance.media.package.mp4 import Box, Mp4Error, RawFragment, boxes, child
+
+if TYPE_CHECKING:
+    from appliance.media.package.track import Track
+
+_NON_SYNC = 0x0001_0000  # sample_is_non_sync_sample, 14496-12, 8.8.3.1
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """Parameters
+    ----------
+    decode
+        Decode time of the first sample, seconds since the run began; may be negative.
+    composition
+        How much later than that the first sample is shown, seconds.
+    duration
+        Sum of the samples' durations, seconds.
+    samples
+        How many.
+    keyframe
+        Whether the first sample is a sync sample.
+    reorder
+        Ticks by which composition precedes decoding at most (the depth of negative offsets); 0 where none
+        does.
+    """
+
+    raw: RawFragment
+    decode: Fraction
+    composition: Fraction
+    duration: Fraction
+    samples: int
+    keyframe: bool
+    reorder: int
+    _tfdt: Box
+    _decode_time: int
+    _offsets: tuple[tuple[int, tuple[int, ...]], ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.raw.prefix) + len(self.raw.moof) + len(self.raw.mdat)
+
+    def moved(self, ticks: int, reorder: int) -> bytes:
+        """The fragment's bytes with presentation `ticks` later and decoding `reorder` ticks earlier than
+        that.
+
+        Raises Mp4Error when the decode time would be negative or too large for its field.
+        """
+        moof = bytearray(self.raw.moof)
+        # Samples without composition offsets are shown when they are decoded: nothing could make up for an
+        # earlier decode time.
+        reorder = reorder if self._offsets else 0
+        time = self._decode_time + ticks - reorder
+        wide = moof[self._tfdt.body] == 1
+        if not 0 <= time < (1 << 63 if wide else 1 << 32):
+            raise Mp4Error(f"a decode time of {time} ticks does not fit the tfdt")
+        struct.pack_into(">Q" if wide else ">I", moof, self._tfdt.body + 4, time)
+        if reorder:
+            for version_at, places in self._offsets:
+                # Signed offsets: a deeper reordering than was seen before stays expressible.
+                moof[version_at] = 1
+                for place in places:
+                    struct.pack_into(">i", moof, place, struct.unpack_from(">i", moof, place)[0] + reorder)
+        return self.raw.prefix + bytes(moof) + self.raw.mdat
+
+
+def read_fragment(raw: RawFragment, track: Track) -> Fragment:
+    """What `raw` holds. Raises Mp4Error when it is not one track's fragment with a decode time."""
+    try:
+        return _read_fragment(raw, track)
+    except struct.error as error:
+        raise Mp4Error(f"moof is cut short: {error}") from None
+
+
+def _read_fragment(raw: RawFragment, track: Track) -> Fragment:
+    moof = raw.moof
+    top = next(boxes(moof))
+    trafs = [box for box in boxes(moof, top.body, top.end) if box.kind == b"traf"]
+    if len(trafs) != 1:
+        raise Mp4Error(f"{len(trafs)} track fragments in one moof; one is expected")
+    traf = trafs[0]
+    duration, flags = _defaults(moof, child(moof, traf, b"tfhd"), track)
+    tfdt = child(moof, traf, b"tfdt")
+    # Signed on purpose: see the module's text.
+    wide = moof[tfdt.body] == 1
+    (decode_time,) = struct.unpack_from(">q" if wide else ">I", moof, tfdt.body + 4)
+    runs = [
+        _read_run(moof, box, duration, flags)
+        for box in boxes(moof, traf.body, traf.end)
+        if box.kind == b"trun"
+    ]
+    runs = [run for run in runs if run.samples]
+    if not runs:
+        raise Mp4Error("a fragment without samples")
+    composition = [struct.unpack_from(">i", moof, place)[0] for run in runs for place in run.places]
+    first = composition[0] if runs[0].places else 0
+    return Fragment(
+        raw=raw,
+        decode=Fraction(decode_time, track.timescale),
+        composition=Fraction(first, track.timescale),
+        duration=Fraction(sum(run.duration for run in runs), track.timescale),
+        samples=sum(run.samples for run in runs),
+        keyframe=not runs[0].first_flags & _NON_SYNC,
+        reorder=max(0, -min(composition, default=0)),
+        _tfdt=tfdt,
+        _decode_time=decode_time,
+        _offsets=tuple((run.version_at, run.places) for run in runs if run.places),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    samples: int
+    duration: int
+    first_flags: int
+    version_at: int
+    places: tuple[int, ...]
+
+
+def _defaults(moof: bytes, tfhd: Box, track: Track) -> tuple[int, int]:
+    """Default sample duration and flags: ``tfhd`` over ``trex`` (8.8.7)."""
+    present = struct.unpack_from(">I", moof, tfhd.body)[0] & 0xFFFFFF
+    at = tfhd.body + 8
+    values = {}
+    for flag, size in ((0x1, 8), (0x2, 4), (0x8, 4), (0x10, 4), (0x20, 4)):
+        if present & flag:
+            values[flag] = int.from_bytes(moof[at : at + size], "big")
+            at += size
+    return values.get(0x8, track.default_duration), values.get(0x20, track.default_flags)
+
+
+def _read_run(moof: bytes, trun: Box, duration: int, flags: int) -> _Run:
+    present = struct.unpack_from(">I", moof, trun.body)[0] & 0xFFFFFF
+    (count,) = struct.unpack_from(">I", moof, trun.body + 4)
+    at = trun.body + 8 + (4 if present & 0x1 else 0)
+    first_flags = flags
+    if present & 0x4:
+        (first_flags,) = struct.unpack_from(">I", moof, at)
+        at += 4
+    fields = [flag for flag in (0x100, 0x200, 0x400, 0x800) if present & flag]
+    stride = 4 * len(fields)
+    if at + stride * count > trun.end:
+        raise Mp4Error(f"a trun of {count} samples is cut short")
+    if not stride and count > 1_000_000:
+        raise Mp4Error(f"a trun claims {count} samples")
+
+    def column(flag: int) -> range:
+        begin = at + 4 * fields.index(flag)
+        return range(begin, begin + stride * count, stride)
+
+    total = duration * count
+    if 0x100 in fields:
+        total = sum(struct.unpack_from(">I", moof, place)[0] for place in column(0x100))
+    if 0x400 in fields and not present & 0x4 and count:
+        (first_flags,) = struct.unpack_from(">I", moof, column(0x400)[0])
+    places = tuple(column(0x800)) if 0x800 in fields else ()
+    return _Run(count, total, first_flags, trun.body, places)

@@ -1,0 +1,108 @@
+"""What a new process finds: the state of the one before it, made true to the files that are there."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from appliance.media.package.catalogue import STATE_FILE, Entry, RenditionState, StreamState
+from appliance.media.package.listing import PLAYLIST_FILE, init_file, segment_file
+from appliance.media.package.storage import Storage, is_temporary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+log = logging.getLogger(__name__)
+
+
+def recover(storage: Storage, target: int) -> StreamState | None:
+    """The state to go on from, or None when a new epoch has to begin.
+
+    Half-written files are deleted, and so are files of the epoch that the state does not know. `target`
+    is the target duration of the present options: it never changes within an epoch.
+    """
+    for name in list(storage.files()):
+        if is_temporary(name):
+            storage.delete(name)
+    data = storage.read(STATE_FILE)
+    if data is None:
+        return None
+    try:
+        state = StreamState.loads(data)
+    except ValueError as error:
+        log.warning("%s: %s; a new epoch begins", storage.directory / STATE_FILE, error)
+        return None
+    if state.target_duration != target:
+        log.info("%s: another segment length; a new epoch begins", storage.directory)
+        return None
+    for rendition in state.renditions:
+        _check_files(storage, state, rendition)
+    _sweep(storage, state)
+    state.next_msn = max((item.next_msn or 0 for item in state.renditions), default=0)
+    state.breaks = [number for number in state.breaks if number <= state.next_msn]
+    align(storage, state)
+    return state
+
+
+def align(storage: Storage, state: StreamState) -> None:
+    """Gives every rendition with a history the same newest number; what it lacks becomes gaps."""
+    for rendition in state.renditions:
+        fill(storage, state, rendition, state.next_msn)
+
+
+def fill(storage: Storage, state: StreamState, rendition: RenditionState, msn: int) -> bool:
+    """Adds gaps to `rendition`, at the times of those that have the segments, up to `msn`, which is left out.
+
+    Whether there were any to add. A rendition without a history gets none: its playlist begins later.
+    """
+    front = max(state.renditions, key=lambda item: item.next_msn or 0)
+    begin = rendition.next_msn
+    if begin is None or begin >= msn or not front.entries:
+        return False
+    if begin < front.entries[0].msn:
+        # So far behind that the segments between are forgotten, and so are its own.
+        for entry in rendition.entries:
+            storage.delete(f"{state.epoch}/{rendition.name}/{segment_file(entry.msn)}")
+        rendition.entries.clear()
+        begin = front.entries[0].msn
+    for entry in front.entries:
+        if begin <= entry.msn < msn:
+            rendition.entries.append(_gap(entry, len(rendition.inits) - 1))
+    return True
+
+
+def _gap(entry: Entry, init: int) -> Entry:
+    return replace(entry, size=0, init=init, kid=None, iv=None, gap=True, independent=True)
+
+
+def _check_files(storage: Storage, state: StreamState, rendition: RenditionState) -> None:
+    """An entry without its file was never readable at the end of the list, and is a gap within it."""
+    folder = f"{state.epoch}/{rendition.name}"
+    inits = {
+        number for number in range(len(rendition.inits)) if storage.size(f"{folder}/{init_file(number)}")
+    }
+    for entry in rendition.entries:
+        whole = storage.size(f"{folder}/{segment_file(entry.msn)}") == entry.size and entry.init in inits
+        if not entry.gap and not whole:
+            entry.gap, entry.size = True, 0
+    if rendition.entries and rendition.entries[-1].gap and rendition.entries[-1].kid is not None:
+        rendition.entries.pop()
+
+
+def _sweep(storage: Storage, state: StreamState) -> None:
+    known = set(_known(state))
+    for name in list(storage.files(state.epoch)):
+        if name not in known:
+            storage.delete(name)
+
+
+def _known(state: StreamState) -> Iterator[str]:
+    for rendition in state.renditions:
+        folder = f"{state.epoch}/{rendition.name}"
+        yield f"{folder}/{PLAYLIST_FILE}"
+        for number in range(len(rendition.inits)):
+            yield f"{folder}/{init_file(number)}"
+        for entry in rendition.entries:
+            if not entry.gap:
+                yield f"{folder}/{segment_file(entry.msn)}"

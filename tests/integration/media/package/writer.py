@@ -1,0 +1,33 @@
+"""A packager that writes for ever, to be killed; prints the next sequence number at the start of each run."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from appliance.media.content_keys import Keyring
+from appliance.media.package.packager import Packager
+from appliance.media.package.rendition import Rendition
+from tests.unit.media.package.conftest import STARTED, options, pictures, sound
+
+
+def main(root: Path) -> None:
+    packager = Packager(root, "demo", options(segment=1, window=4, rotation=3), Keyring.create(b"m" * 32))
+    for number in itertools.count():
+        packager.begin(
+            [Rendition("720p", "video"), Rendition("audio", "audio")],
+            started_at=STARTED + timedelta(seconds=100 * number),
+        )
+        print(packager.next_msn, flush=True)
+        tracks = {"720p": pictures(), "audio": sound()}
+        for name, mp4 in tracks.items():
+            packager.feed(name, mp4.init())
+        for step in range(40):
+            packager.feed("720p", tracks["720p"].fragment(8, keyframe=step % 4 == 0, payload=200_000))
+            packager.feed("audio", tracks["audio"].fragment(12, payload=8_000))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

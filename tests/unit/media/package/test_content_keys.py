@@ -1,0 +1,128 @@
+"""Derivation, the keyring's file, and encryption."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.errors import OperatorError
+from appliance.media.content_keys import Keyring, KeyringError, UnknownKeyError
+from appliance.media.package.encryption import encrypt, new_iv
+from tests.unit.media.package.conftest import decrypt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MASTER = bytes(range(32))
+KEYRING = Keyring.create(MASTER, now=datetime(2026, 1, 1, tzinfo=UTC))
+KID = "1-000102030405060708090a0b0c0d0e0f"
+
+
+def test_the_derivation_is_as_documented() -> None:
+    info = b"appliance hls content key\0demo"
+    expected = HKDF(SHA256(), 16, bytes(range(16)), info).derive(MASTER)
+    assert KEYRING.derive(KID, "demo") == expected
+    # Fixed for ever: other nodes and later versions have to answer the same.
+    assert expected.hex() == "546c619e216923ed72e81abe3c478958"
+
+
+def test_streams_and_ids_have_keys_of_their_own() -> None:
+    ids = {KEYRING.new_key_id() for _ in range(100)}
+    assert len(ids) == 100
+    assert len({KEYRING.derive(kid, stream) for kid in ids for stream in ("a", "b")}) == 200
+
+
+@pytest.mark.parametrize(
+    "kid",
+    [
+        "",
+        "1",
+        "2-" + "0" * 32,
+        "1-" + "0" * 31,
+        "1-" + "0" * 33,
+        "1-" + "G" * 32,
+        "01-" + "0" * 32,
+        f"{KID}\n",
+    ],
+)
+def test_unknown_ids(kid: str) -> None:
+    assert not KEYRING.knows(kid)
+    with pytest.raises(UnknownKeyError):
+        KEYRING.derive(kid, "demo")
+
+
+def test_file_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "content-keyring"
+    path.write_text(KEYRING.dumps())
+    assert Keyring.load(path) == KEYRING
+
+
+def test_a_master_of_16_bytes() -> None:
+    assert Keyring.parse(Keyring.create(b"k" * 16).dumps()).knows(KID)
+    with pytest.raises(ValueError, match="16 or 32"):
+        Keyring.create(b"k" * 20)
+
+
+def edited(**changes: object) -> str:
+    return json.dumps({**json.loads(KEYRING.dumps()), **changes})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        edited(current=2),
+        edited(current="1"),
+        edited(current=True),
+        edited(generations={"1": {"master": "abc", "created": "2026-01-01"}}),
+        edited(generations={"1": {"master": MASTER.hex(), "created": "yesterday"}}),
+        edited(generations={"1": {"master": MASTER.hex() + "zz", "created": "2026-01-01"}}),
+        edited(generations={"0": {"master": MASTER.hex(), "created": "2026-01-01"}}),
+        edited(generations={"1": None}),
+    ],
+)
+def test_what_is_no_keyring_is_refused_without_showing_it(text: str, tmp_path: Path) -> None:
+    with pytest.raises(KeyringError):
+        Keyring.parse(text)
+    path = tmp_path / "content-keyring"
+    path.write_text(text)
+    with pytest.raises(OperatorError) as caught:
+        Keyring.load(path)
+    assert str(path) in str(caught.value)
+    assert MASTER.hex()[:8] not in str(caught.value)
+
+
+def test_a_missing_file_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match="appliance credentials init"):
+        Keyring.load(tmp_path / "content-keyring")
+
+
+def test_a_repr_shows_no_master() -> None:
+    assert MASTER.hex()[:8] not in repr(KEYRING)
+    assert repr(MASTER)[2:10] not in repr(KEYRING)
+
+
+@given(st.binary(max_size=100))
+def test_encryption_round_trip(plain: bytes) -> None:
+    key, iv = b"k" * 16, new_iv()
+    data = encrypt(plain, key, iv)
+    assert len(data) == len(plain) // 16 * 16 + 16
+    assert decrypt(data, key, iv) == plain
+
+
+def test_ivs_differ() -> None:
+    assert len({new_iv() for _ in range(1000)}) == 1000
+
+
+def test_key_length_is_checked() -> None:
+    with pytest.raises(ValueError, match="16 bytes"):
+        encrypt(b"x", b"k" * 32, new_iv())

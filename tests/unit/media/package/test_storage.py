@@ -1,0 +1,62 @@
+"""Files are whole or not there."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appliance.media.package.storage import Storage, StorageError, is_temporary
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_write_read_delete(tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "demo")
+    storage.write("e/720p/0.m4s", b"one")
+    storage.write("e/720p/0.m4s", b"two")
+    assert storage.read("e/720p/0.m4s") == b"two"
+    assert storage.size("e/720p/0.m4s") == 3
+    assert list(storage.files()) == ["e/720p/0.m4s"]
+    assert storage.directories() == ["e"]
+    storage.delete("e/720p/0.m4s")
+    storage.delete("e/720p/0.m4s")
+    assert storage.read("e/720p/0.m4s") is None
+    storage.delete("")
+    assert not (tmp_path / "demo").exists()
+
+
+def test_modes_let_the_group_read(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        Storage(tmp_path).write("state.json", b"{}")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "state.json").stat().st_mode & 0o777 == 0o640
+
+
+def test_empty_data_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="never published"):
+        Storage(tmp_path).write("0.m4s", b"")
+
+
+def test_no_room_leaves_nothing(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    with pytest.raises(StorageError, match="are free") as caught:
+        storage.write("0.m4s", b"x", reserve=1 << 60)
+    assert caught.value.full
+    assert list(storage.files()) == []
+
+
+def test_other_failures_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "e").write_text("a file where a directory belongs")
+    with pytest.raises(StorageError) as caught:
+        Storage(tmp_path).write("e/0.m4s", b"x")
+    assert not caught.value.full
+
+
+def test_temporary_names() -> None:
+    assert is_temporary("e/720p/.tmp-0.m4s")
+    assert not is_temporary("e/.tmp-x/0.m4s")
