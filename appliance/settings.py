@@ -2,7 +2,7 @@
 
 Each field of `Settings` is one key of the file. The field's metadata is its manual (`help`) and its
 check (`rule`); nothing else in the code knows a default or a limit. Secrets are not settings: they are
-systemd credentials, see `appliance.control.secrets`.
+systemd credentials, see `appliance.secrets`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from appliance.control.readers import Readers
 from appliance.control.stat import IngestStat
 from appliance.control.units import StreamUnits
-from appliance.media.content_keys import Keyring
+from appliance.secrets.keyring import Keyring
 from appliance.state.counters import Counters
 from appliance.state.lease import Leases
 from appliance.state.valkey import State

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from appliance.control.responses import NO_STORE, detail
-from appliance.media.content_keys import UnknownKeyError
 from appliance.names import InvalidStreamNameError, parse_stream_name
+from appliance.secrets.content_keys import UnknownKeyError
 
 if TYPE_CHECKING:
     from starlette.requests import Request

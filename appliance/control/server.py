@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from appliance.control import audit, sdnotify
+from appliance import journal, sdnotify
 from appliance.control.app import create_app
 from appliance.control.context import Control
 from appliance.errors import EX_OSERR, OperatorError
@@ -66,11 +66,11 @@ def serve(settings: Settings, secrets: Secrets, *, address: tuple[str, int]) -> 
 
     Raises OperatorError when the address is taken or the keyring unreadable.
     """
-    audit.configure()
+    journal.configure()
     control = Control.build(settings, secrets)
     config = uvicorn.Config(
         create_app(control),
-        log_config=None,  # audit.configure() has the root logger
+        log_config=None,  # journal.configure() has the root logger
         access_log=False,  # ours leaves the arguments out
         server_header=False,
         proxy_headers=False,  # nobody in front of us may say who somebody is

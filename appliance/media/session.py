@@ -12,11 +12,11 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
-from appliance.control.sdnotify import notify
 from appliance.media.encode.pipeline import Pipeline, RunEnded
 from appliance.media.rtmp.client import PublisherEvent, RtmpUrl
 from appliance.media.rtmp.reader import Arrival, Joined, Lost, ReaderEvent, read_stream
 from appliance.media.status import Meter, StreamStatus, remove_status
+from appliance.sdnotify import notify
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from appliance.media.content_keys import Keyring
     from appliance.media.package.catalogue import StreamState
+    from appliance.secrets.keyring import Keyring
 
 # Early by less than a frame is on time.
 _ROTATION_SLACK: Final = 0.1

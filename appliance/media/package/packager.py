@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from appliance.media.content_keys import Keyring
     from appliance.media.package.rendition import Rendition
     from appliance.media.package.track import Track
+    from appliance.secrets.keyring import Keyring
 
 log = logging.getLogger(__name__)
 

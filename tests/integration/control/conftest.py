@@ -15,7 +15,7 @@ import httpx
 import pytest
 import yaml
 
-from appliance.cli.credentials import init
+from appliance.secrets.credentials import make_missing
 from appliance.state.lease import Leases
 from appliance.state.valkey import State
 from tests.integration.control.processes import Bus, Nginx, Server, Valkey, free_port, valkey_command
@@ -140,7 +140,7 @@ async def valkey(tmp_path: Path) -> AsyncIterator[tuple[Valkey, str]]:
 async def site(tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[Site]:
     """The whole: started before the test, gone after it."""
     credentials = tmp_path / "credentials"
-    init(credentials, None)
+    make_missing(credentials, None)
     password = (credentials / "valkey-password").read_text().strip()
     secret = (credentials / "rtmp-reader-secret").read_text().strip()
     valkey, bus, port = Valkey(tmp_path / "valkey", password), Bus(tmp_path / "bus"), free_port()

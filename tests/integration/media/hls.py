@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from appliance.media.content_keys import Keyring
+from appliance.secrets.keyring import Keyring
 
 
 @dataclass

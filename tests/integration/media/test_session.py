@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from appliance.media.content_keys import Keyring
 from appliance.media.encode.ladder import ladder_path, load_ladder
 from appliance.media.package.packager import Packager, PackagingOptions
 from appliance.media.session import StreamSession
+from appliance.secrets.keyring import Keyring
 from appliance.settings import Settings
 from tests.integration.media.conftest import end
 from tests.integration.media.hls import Published

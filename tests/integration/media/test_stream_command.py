@@ -9,7 +9,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from appliance.media.content_keys import Keyring
+from appliance.secrets.keyring import Keyring
 from tests.integration.media.hls import Published
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ async def test_it_tells_systemd_how_it_fares_and_stops_cleanly(
     assert (tmp_path / "hls" / "demo" / "state.json").exists()
     assert "#EXT-X-ENDLIST" not in published.playlist("360p")
     lines = journal.decode().splitlines()
-    assert any(line.startswith("<6>run 1 begins: H.264") for line in lines)
+    assert any(line.startswith('<6>{"event": "run 1 begins: H.264') for line in lines)
     assert _SECRET not in journal.decode()
 
 

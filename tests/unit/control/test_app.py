@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from appliance.control.app import create_app
-from appliance.control.audit import JsonFormatter
 from appliance.control.context import Control
 from appliance.control.secrets import Secrets
-from appliance.media.content_keys import Keyring
+from appliance.journal import JsonFormatter
+from appliance.secrets.keyring import Keyring
 from appliance.settings import Settings
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from appliance.media.content_keys import Keyring, UnknownKeyError
 from appliance.media.package.packager import Packager, PackagingOptions
 from appliance.media.package.rendition import Rendition
+from appliance.secrets.content_keys import UnknownKeyError
+from appliance.secrets.keyring import Keyring
 from tests.unit.media.package.conftest import Workbench
 
 if TYPE_CHECKING:

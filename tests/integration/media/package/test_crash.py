@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.media.content_keys import Keyring
 from appliance.media.package.rendition import Rendition
 from appliance.media.package.storage import Storage
+from appliance.secrets.keyring import Keyring
 from tests.unit.media.package.conftest import STARTED, Workbench, options, pictures, sound
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from appliance.media.content_keys import Keyring
 from appliance.media.package.packager import Packager
 from appliance.media.package.rendition import Rendition
+from appliance.secrets.keyring import Keyring
 from tests.unit.media.package.conftest import STARTED, options, pictures, sound
 
 

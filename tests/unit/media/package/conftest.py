@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from appliance.media.content_keys import Keyring
 from appliance.media.package.packager import Packager, PackagingOptions
+from appliance.secrets.keyring import Keyring
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from appliance.media.content_keys import Generation, Keyring
 from appliance.media.package.mp4 import Mp4Error
 from appliance.media.package.packager import Packager
 from appliance.media.package.rendition import Rendition
+from appliance.secrets.keyring import Generation, Keyring
 from tests.unit.media.package.conftest import STARTED, Mp4, Workbench, options, pictures, sound
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from appliance.cli.credentials import app
 from appliance.control.secrets import Secrets
 from appliance.errors import OperatorError
-from appliance.media.content_keys import Keyring
+from appliance.secrets.keyring import Keyring
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,11 +1,6 @@
-"""Content keys are derived, never stored.
+"""The generations of master keys that a host holds.
 
-A key id names a generation of the master key and a nonce; whoever holds the keyring answers for any id:
-
-    key = HKDF-SHA256(master[generation], salt=nonce, info="appliance hls content key" 00 stream, 16 bytes)
-
-(RFC 5869). The stream's name is part of the derivation, so that an id seen on one stream opens no other.
-The keyring is a JSON file: ``{"current": 1, "generations": {"1": {"master": HEX, "created": ISO 8601}}}``.
+A JSON file: ``{"current": 1, "generations": {"1": {"master": HEX, "created": ISO 8601}}}``.
 """
 
 from __future__ import annotations
@@ -17,33 +12,27 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from appliance.errors import EX_CONFIG, OperatorError
+from appliance.secrets.content_keys import KeyId, UnknownKeyError, derive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-KEY_ID_PATTERN: Final = r"[1-9][0-9]{0,8}-[0-9a-f]{32}"
-"""A key id: generation, hyphen, 16 random bytes in lower-case hex."""
-
-CONTENT_KEY_BYTES: Final = 16
-"""AES-128 (RFC 8216, 4.3.2.4)."""
-
 _MASTER_LENGTHS: Final = (16, 32)
-_NONCE_BYTES: Final = 16
-_KEY_ID = re.compile(r"([1-9][0-9]{0,8})-([0-9a-f]{32})\Z")
-_INFO: Final = b"appliance hls content key\0"
+_MASTER_FORM: Final = re.compile("|".join(f"[0-9a-fA-F]{{{2 * length}}}" for length in _MASTER_LENGTHS))
 
 
 class KeyringError(ValueError):
     """The text is no keyring; the message says why and holds no secret."""
 
 
-class UnknownKeyError(LookupError):
-    """The text is no key id, or its generation is not in the keyring (any more)."""
+def parse_master(text: str) -> bytes:
+    """The master key that `text` spells, 32 or 64 hex digits. Raises ValueError, which holds none of it."""
+    # Checked by hand: the error of bytes.fromhex shows where in the secret it stumbled.
+    if _MASTER_FORM.fullmatch(text) is None:
+        raise ValueError(f"a text of {len(text)} characters is refused; allowed are 32 or 64 hex digits")
+    return bytes.fromhex(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,30 +100,19 @@ class Keyring:
         return json.dumps({"current": self.current, "generations": entries}, indent=2) + "\n"
 
     def new_key_id(self) -> str:
-        """A key id that was never used before: the current generation with a fresh random nonce."""
-        return f"{self.current}-{secrets.token_hex(_NONCE_BYTES)}"
+        """A key id that was never used before, of the current generation."""
+        return str(KeyId.new(self.current))
 
     def derive(self, kid: str, stream: str) -> bytes:
         """The 16 bytes of content key `kid` of `stream`.
 
         Raises UnknownKeyError when `kid` is no key id or its generation is not here.
         """
-        match = _KEY_ID.match(kid)
-        generation = self.generations.get(int(match[1])) if match else None
-        if match is None or generation is None:
+        number, nonce = KeyId.parse(kid)
+        generation = self.generations.get(number)
+        if generation is None:
             raise UnknownKeyError("no such key id")
-        derivation = HKDF(
-            algorithm=SHA256(),
-            length=CONTENT_KEY_BYTES,
-            salt=bytes.fromhex(match[2]),
-            info=_INFO + stream.encode(),
-        )
-        return derivation.derive(generation.master)
-
-    def knows(self, kid: str) -> bool:
-        """Whether `derive` answers for `kid`."""
-        match = _KEY_ID.match(kid)
-        return match is not None and int(match[1]) in self.generations
+        return derive(generation.master, nonce, stream)
 
 
 def _number(text: str) -> int:
@@ -147,8 +125,11 @@ def _generation(number: str, entry: object) -> Generation:
     if not isinstance(entry, dict):
         raise KeyringError(f"generation {number} is not an object")
     master, created = entry.get("master"), entry.get("created")
-    # Checked by hand: the error of bytes.fromhex shows where in the secret it stumbled.
-    if not isinstance(master, str) or re.fullmatch(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{64}", master) is None:
+    try:
+        key = parse_master(master) if isinstance(master, str) else None
+    except ValueError:
+        key = None
+    if key is None:
         raise KeyringError(f'"master" of generation {number} is not 32 or 64 hex digits')
     try:
         moment = datetime.fromisoformat(created) if isinstance(created, str) else None
@@ -156,7 +137,7 @@ def _generation(number: str, entry: object) -> Generation:
         moment = None
     if moment is None:
         raise KeyringError(f'"created" of generation {number} is not an ISO 8601 time')
-    return Generation(bytes.fromhex(master), moment)
+    return Generation(key, moment)
 
 
 def _refusal(path: Path, reason: str) -> OperatorError:

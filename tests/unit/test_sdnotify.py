@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.control import sdnotify
+from appliance import sdnotify
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()) if meant_for == "u
 os.execv(sys.executable, [sys.executable, "-c", program])
 """
 PROGRAM = """
-from appliance.control.sdnotify import listening_socket
+from appliance.sdnotify import listening_socket
 given = listening_socket()
 print(given and given.getsockname()[0])
 """

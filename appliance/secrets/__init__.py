@@ -1,0 +1,6 @@
+"""What a host must know and never show.
+
+`credentials` are the files that hold it: their names, reading them, and making those that are missing.
+`keyring` is one of them, the generations of master keys; `content_keys` derives from a master what opens a
+stream's segments.
+"""

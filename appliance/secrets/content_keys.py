@@ -1,0 +1,57 @@
+"""Content keys are derived, never stored.
+
+A key id names a generation of the master key and a nonce; whoever holds that master answers for the id:
+
+    key = HKDF-SHA256(master[generation], salt=nonce, info="appliance hls content key" 00 stream, 16 bytes)
+
+(RFC 5869). The stream's name is part of the derivation, so that an id seen on one stream opens no other.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Final, NamedTuple, Self
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+CONTENT_KEY_BYTES: Final = 16
+"""AES-128 (RFC 8216, 4.3.2.4)."""
+
+_NONCE_BYTES: Final = 16
+_KEY_ID = re.compile(r"([1-9][0-9]{0,8})-([0-9a-f]{32})\Z")
+_INFO: Final = b"appliance hls content key\0"
+
+
+class UnknownKeyError(LookupError):
+    """The text is no key id, or its generation is not in the keyring (any more)."""
+
+
+class KeyId(NamedTuple):
+    """A key id's parts; its text is generation, hyphen, nonce in lower-case hex."""
+
+    generation: int
+    nonce: bytes
+
+    @classmethod
+    def new(cls, generation: int) -> Self:
+        """A key id that was never used before: `generation` with a fresh random nonce."""
+        return cls(generation, secrets.token_bytes(_NONCE_BYTES))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The parts of `text`. Raises UnknownKeyError when it is no key id."""
+        match = _KEY_ID.match(text)
+        if match is None:
+            raise UnknownKeyError("no such key id")
+        return cls(int(match[1]), bytes.fromhex(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.generation}-{self.nonce.hex()}"
+
+
+def derive(master: bytes, nonce: bytes, stream: str) -> bytes:
+    """The 16 bytes of the content key of `stream` that `nonce` stands for."""
+    derivation = HKDF(algorithm=SHA256(), length=CONTENT_KEY_BYTES, salt=nonce, info=_INFO + stream.encode())
+    return derivation.derive(master)

@@ -1,0 +1,141 @@
+"""The files that hold a host's secrets.
+
+They are made where they are used, below CREDENTIALS_DIRECTORY. systemd hands each unit its own
+(LoadCredential=) in the directory that `$CREDENTIALS_DIRECTORY` names (systemd.exec(5)).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from appliance.errors import EX_CONFIG, EX_NOPERM, OperatorError
+from appliance.secrets.keyring import Generation, Keyring
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CREDENTIALS_DIRECTORY: Final = Path("/etc/appliance/credentials")
+
+VALKEY_PASSWORD: Final = "valkey-password"  # noqa: S105 - the name of a credential, not its value
+READER_SECRET: Final = "rtmp-reader-secret"  # noqa: S105 - the name of a credential, not its value
+CONTENT_KEYRING: Final = "content-keyring"
+
+_RANDOM_BYTES: Final = 32
+
+
+def handed_over(unit: str) -> Path:
+    """The directory of the credentials that systemd gave to this process, `unit` when it is started as meant.
+
+    Raises OperatorError (EX_CONFIG) when there is none.
+    """
+    given = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not given:
+        raise OperatorError(
+            "CREDENTIALS_DIRECTORY is not set, so there are no secrets to work with",
+            exit_code=EX_CONFIG,
+            hint=f"start it as a unit: systemctl start {unit}",
+        )
+    return Path(given)
+
+
+def read_credential(path: Path) -> str:
+    """The secret in `path`. Raises OperatorError (EX_CONFIG) when it is missing, empty or no text."""
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise _refusal(path, reason or "cannot be read") from None
+    if not text:
+        raise _refusal(path, "is empty")
+    return text
+
+
+def read_reader_secret(directory: Path) -> str:
+    """The secret that a stream's own reader is known by.
+
+    Raises OperatorError (EX_CONFIG) as `read_credential` does, and when it would not survive in a play name.
+    """
+    path = directory / READER_SECRET
+    secret = read_credential(path)
+    if not (secret.isascii() and secret.replace("-", "").replace("_", "").isalnum()):
+        # It travels in an RTMP play name; `&` or `=` would make other arguments of it.
+        raise OperatorError(
+            f"credential {path}: allowed are letters, digits, - and _",
+            exit_code=EX_CONFIG,
+            hint="remove it and run: appliance credentials init",
+        )
+    return secret
+
+
+def make_missing(
+    directory: Path, master: bytes | None, *, check: bool = False
+) -> tuple[list[str], list[str]]:
+    """Makes what is missing below `directory` (0700, files 0400); with `check` it only looks.
+
+    Returns the names of what was made (or changed) and of what was kept.
+    Raises OperatorError when the directory cannot be written or the keyring cannot be read.
+    """
+    wanted: dict[str, Callable[[Path], str | None]] = {
+        CONTENT_KEYRING: lambda path: _keyring(path, master),
+        VALKEY_PASSWORD: _random,
+        READER_SECRET: _random,
+    }
+    made, kept = [], []
+    try:
+        if not check:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, content in wanted.items():
+            text = content(directory / name)
+            if text is None:
+                kept.append(name)
+                continue
+            if not check:
+                _write(directory / name, text)
+            made.append(name)
+    except PermissionError as error:
+        raise OperatorError(
+            f"credentials in {directory}: {error.strerror}", exit_code=EX_NOPERM, hint="run it as root"
+        ) from None
+    return made, kept
+
+
+def _keyring(path: Path, master: bytes | None) -> str | None:
+    """The keyring's new text, None when it may stay."""
+    if not path.exists():
+        return Keyring.create(master).dumps()
+    keyring = Keyring.load(path)
+    if master is None or any(item.master == master for item in keyring.generations.values()):
+        return None
+    number = max(keyring.generations) + 1
+    added = Generation(master, datetime.now(UTC))
+    return replace(keyring, current=number, generations={**keyring.generations, number: added}).dumps()
+
+
+def _random(path: Path) -> str | None:
+    return None if path.exists() and path.stat().st_size else secrets.token_hex(_RANDOM_BYTES) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    """Replaces `path` in one step: a reader sees the old secret or the new one, never half of it."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _refusal(path: Path, reason: str) -> OperatorError:
+    return OperatorError(
+        f"credential {path}: {reason}", exit_code=EX_CONFIG, hint="make it: appliance credentials init"
+    )
