@@ -163,7 +163,7 @@ class Nginx(Server):
             .render(
                 ingest_rtmp_port=self.rtmp_port,
                 ingest_stat_port=self.stat_port,
-                ingest_control_url=f"http://127.0.0.1:{control_port}",
+                _ingest_control_url=f"http://127.0.0.1:{control_port}",
                 ingest_worker_connections=512,
                 ingest_drop_idle_publisher_seconds=10,
                 ingest_max_message_bytes=1 << 20,

@@ -17,7 +17,7 @@ RTMP_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 
 
 class Render(Protocol):
-    """Render a template of a role with its defaults and vars, overridden by keyword."""
+    """Render a template of a role with all roles' defaults and its own vars, overridden by keyword."""
 
     def __call__(self, role: str, template: str, **variables: Any) -> str: ...
 
@@ -29,8 +29,9 @@ def render() -> Render:
     def rendered(role: str, template: str, **variables: Any) -> str:
         loader = DataLoader()
         known: dict[str, Any] = {}
-        for folder in ("defaults", "vars"):
-            known |= loader.load_from_file(str(ROLES / role / folder / "main.yml"), trusted_as_template=True)
+        # In a play, each role knows the defaults of all.
+        for path in [*sorted(ROLES.glob("*/defaults/main.yml")), ROLES / role / "vars/main.yml"]:
+            known |= loader.load_from_file(str(path), trusted_as_template=True)
         text = (ROLES / role / "templates" / template).read_text()
         templar = Templar(loader=loader, variables=known | variables)
         options = {"trim_blocks": True, "lstrip_blocks": False}

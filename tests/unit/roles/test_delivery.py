@@ -100,8 +100,8 @@ def delivery(
         "delivery_ipv6": False,
         "delivery_worker_processes": "1",
         "delivery_worker_connections": 64,
-        "delivery_media_root": str(media),
-        "delivery_control_address": f"127.0.0.1:{control.server_address[1]}",
+        "origin_media_root": str(media),
+        "control_listen": f"127.0.0.1:{control.server_address[1]}",
     }
     text = render("delivery", "delivery.conf.j2", **(variables | settings))
     text = text.replace("/dev/log", str(tmp_path / "log"))
