@@ -1,6 +1,6 @@
-"""Starting and stopping the streams' units, over systemd's D-Bus interface (org.freedesktop.systemd1(5)).
+"""Starting the streams' units, over systemd's D-Bus interface (org.freedesktop.systemd1(5)).
 
-The service is unprivileged; one polkit rule lets it start and stop `stream@*.service` and nothing else.
+The service is unprivileged; one polkit rule lets it start `stream@*.service` and nothing else.
 """
 
 from __future__ import annotations
@@ -32,10 +32,6 @@ class StreamUnits:
     async def start(self, stream: StreamName) -> None:
         """Starts the unit of `stream`; nothing happens when it runs. Returns when the job is queued."""
         await self._call("StartUnit", "ss", [stream_unit(stream), "replace"])
-
-    async def stop(self, stream: StreamName) -> None:
-        """Stops the unit of `stream`, if it runs. Returns when the job is queued."""
-        await self._call("StopUnit", "ss", [stream_unit(stream), "replace"])
 
     async def running(self) -> set[StreamName]:
         """The streams whose unit runs or is being started."""

@@ -1,6 +1,6 @@
 """A stand-in for systemd on a private bus: tests run where no systemd is process 1.
 
-It answers the three calls that the control service makes. A "unit" that is started is a real reader: our RTMP
+It answers the two calls that the control service makes. A "unit" that is started is a real reader: our RTMP
 player, which plays the stream from the real nginx with the real secret. What only the real systemd can show
 (polkit, the unit itself) is tested on lab hosts.
 """
@@ -45,12 +45,6 @@ class Systemd(ServiceInterface):
             stream = name.removeprefix("stream@").removesuffix(".service")
             self.units[name] = asyncio.create_task(self._guarded(stream))
         return "/job/1"
-
-    @dbus_method(name="StopUnit")
-    async def stop_unit(self, name: DBusStr, mode: DBusStr) -> _PATH:
-        assert mode == "replace"
-        await self.stop(name)
-        return "/job/2"
 
     @dbus_method(name="ListUnitsByPatterns")
     def list_units(self, states: _STRINGS, patterns: _STRINGS) -> _UNITS:
