@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 from rich import print as show
+from rich.markup import escape
+from rich.table import Column, Table
 
 from appliance.errors import EX_USAGE, OperatorError
-from appliance.settings import SETTINGS_FILE, Settings
+from appliance.settings import SETTINGS_FILE, Settings, describe
 
 app = typer.Typer(no_args_is_help=True, help="The service that decides who may publish and watch.")
 
@@ -32,9 +34,13 @@ def serve_command(
 def check_config(
     file: Annotated[Path, typer.Argument(help="Settings file.")] = SETTINGS_FILE,
 ) -> None:
-    """Check a settings file; exit status 78 and the reason when it is refused."""
-    Settings.load(file)
+    """Check a settings file and print what holds; exit status 78 and the reason when it is refused."""
+    settings = Settings.load(file)
     show(f"{file}: good")
+    table = Table("setting", Column("value", overflow="fold"), Column("allowed", overflow="fold"), box=None)
+    for name, _, allowed, _ in describe():
+        table.add_row(name, escape(str(getattr(settings, name))), escape(allowed))
+    show(table)
 
 
 def _address(text: str) -> tuple[str, int]:
