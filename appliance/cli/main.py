@@ -7,7 +7,6 @@ the areas meant for it.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,14 +26,8 @@ AREAS = {
     "ladder": "The encoding ladders and their rungs.",
     "control": "The service that decides who may publish and watch.",
     "streams": "What is live.",
-    "keys": "Content keys: the keyring's generations.",
     "credentials": "The secrets a host keeps in /etc/appliance/credentials.",
 }
-
-
-def available_areas() -> list[str]:
-    """Return the areas this installation carries, in the order they are declared."""
-    return [name for name in AREAS if importlib.util.find_spec(f"appliance.cli.{name}")]
 
 
 def load_area(name: str) -> typer.Typer:
@@ -79,9 +72,9 @@ def build_app(area: str | None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for name in available_areas():
+    for name, line in AREAS.items():
         module_app = load_area(name) if name == area else _placeholder()
-        app.add_typer(module_app, name=name, help=AREAS[name])
+        app.add_typer(module_app, name=name, help=line)
     return app
 
 
