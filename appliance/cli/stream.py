@@ -51,7 +51,6 @@ async def _run(stream: str, settings: Settings) -> None:
         window_segments=settings.window_segments,
         rotation_seconds=settings.rotation_seconds,
         encryption=settings.encryption,
-        part_seconds=settings.part_seconds,
     )
     root = Path(settings.media_root)
     session = StreamSession(

@@ -32,19 +32,15 @@ _LEVEL: Final = re.compile(r"(?:\[[^\]]* @ 0x[0-9a-f]+\] )?\[(fatal|error|warnin
 class Progress:
     """What `-progress` last said: frames per second, speed as media time over time; None at first."""
 
-    frame: int | None = None
     fps: float | None = None
     speed: float | None = None
-    dropped: int | None = None
-    duplicated: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How FFmpeg ended, in words. `asked` when we had closed its input or stopped it."""
+    """How FFmpeg ended, in words."""
 
     reason: str
-    asked: bool
     code: int
 
 
@@ -152,11 +148,8 @@ class FFmpeg:
             values[name] = value.strip()
             if name == "progress":
                 self.progress = Progress(
-                    frame=_integer(values.get("frame")),
                     fps=_decimal(values.get("fps")),
                     speed=_decimal(values.get("speed", "").rstrip("x")),
-                    dropped=_integer(values.get("drop_frames")),
-                    duplicated=_integer(values.get("dup_frames")),
                 )
 
     async def _watch_messages(self) -> None:
@@ -194,7 +187,7 @@ class FFmpeg:
             self._process.stdin.close()
             with contextlib.suppress(OSError):  # a broken pipe says what the exit status says better
                 await self._process.stdin.wait_closed()
-        self.ended.set_result(Ending(self._reason(code), self._asked, code))
+        self.ended.set_result(Ending(self._reason(code), code))
 
     def _reason(self, code: int) -> str:
         if self._fault is not None:
@@ -253,10 +246,6 @@ async def _line(stream: asyncio.StreamReader) -> bytes:
         return error.partial
     except asyncio.LimitOverrunError as error:
         return await stream.read(error.consumed)
-
-
-def _integer(text: str | None) -> int | None:
-    return int(text) if text and text.isdigit() else None
 
 
 def _decimal(text: str | None) -> float | None:

@@ -51,11 +51,6 @@ class Fragment:
     _decode_time: int
     _offsets: tuple[tuple[int, tuple[int, ...]], ...]
 
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return len(self.raw.prefix) + len(self.raw.moof) + len(self.raw.mdat)
-
     def moved(self, ticks: int, reorder: int) -> bytes:
         """The fragment's bytes with presentation `ticks` later and decoding `reorder` ticks earlier than
         that.

@@ -102,11 +102,6 @@ class Splitter:
             if (item := self._take(box.kind, content)) is not None:
                 yield item
 
-    @property
-    def pending(self) -> int:
-        """Bytes of boxes that are not complete yet."""
-        return len(self._buffer) + len(self._moof or b"")
-
     def _take(self, kind: bytes, content: bytes) -> InitSection | RawFragment | None:
         if self._moof is not None:
             if kind != b"mdat":

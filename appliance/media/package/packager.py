@@ -54,15 +54,12 @@ class PackagingOptions:
         Media time after which the content key changes, at the next segment.
     encryption
         ``none`` leaves segments clear.
-    part_seconds
-        Length of a low-latency part.
     """
 
     segment_seconds: float
     window_segments: int
     rotation_seconds: float
     encryption: Literal["aes-128", "none"]
-    part_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,15 +49,11 @@ class PacketKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """The header of one audio or video payload: codec number, kind, and where the codec's own bytes begin.
-
-    `composition_ms` is what a B-frame stream adds to the timestamp for the picture's time (E.4.3.2).
-    """
+    """The header of one audio or video payload: codec number, kind, and where the codec's own bytes begin."""
 
     codec: int
     kind: PacketKind
     body: int
-    composition_ms: int = 0
 
 
 class FlvError(ValueError):
@@ -79,12 +75,11 @@ def parse_video(payload: bytes) -> Packet:
         return Packet(codec, frame, 1)
     if len(payload) < 5:
         raise FlvError("a video message that is cut off")
-    composition = int.from_bytes(payload[2:5], signed=True)
     if payload[1] == 0:
         return Packet(codec, PacketKind.SEQUENCE_HEADER, 5)
     if payload[1] == 2:
         return Packet(codec, PacketKind.END_OF_SEQUENCE, 5)
-    return Packet(codec, frame, 5, composition)
+    return Packet(codec, frame, 5)
 
 
 def parse_audio(payload: bytes) -> Packet:

@@ -110,7 +110,7 @@ async def _encode(path: Path, *, ladder: Ladder | None = None, paced: bool = Fal
         if ffmpeg._process.stdin is not None:
             await ffmpeg._process.stdin.drain()
     output.ending = await ffmpeg.finish(patience_s=60)
-    assert output.ending == Ending("end of input", asked=True, code=0)
+    assert output.ending == Ending("end of input", code=0)
     return output
 
 
@@ -178,7 +178,7 @@ async def test_a_killed_ffmpeg_says_so(clip: Encode) -> None:
     os.kill(ffmpeg.pid, signal.SIGKILL)
     async with asyncio.timeout(10):
         ending = await ffmpeg.ended
-    assert (ending.reason, ending.asked) == ("killed by SIGKILL", False)
+    assert ending.reason == "killed by SIGKILL"
 
 
 async def test_the_encoder_is_chosen_by_encoding() -> None:

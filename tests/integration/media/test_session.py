@@ -59,7 +59,6 @@ class Stage:
             window_segments=options.window_segments,
             rotation_seconds=options.rotation_seconds,
             encryption=options.encryption,
-            part_seconds=options.part_seconds,
         )
         session = StreamSession(
             "demo",

@@ -260,7 +260,7 @@ def options(
     rotation: float = 300.0,
     encryption: Literal["aes-128", "none"] = "aes-128",
 ) -> PackagingOptions:
-    return PackagingOptions(segment, window, rotation, encryption, 0.25)
+    return PackagingOptions(segment, window, rotation, encryption)
 
 
 @pytest.fixture

@@ -20,9 +20,7 @@ from tests.unit.media.package.conftest import Mp4, box, pictures, sound
 def split(data: bytes, cuts: list[int]) -> list[InitSection | RawFragment]:
     splitter = Splitter()
     places = [0, *sorted(cuts), len(data)]
-    items = [item for begin, end in pairwise(places) for item in splitter.feed(data[begin:end])]
-    assert splitter.pending == 0
-    return items
+    return [item for begin, end in pairwise(places) for item in splitter.feed(data[begin:end])]
 
 
 def stream() -> bytes:
