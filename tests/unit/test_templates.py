@@ -36,9 +36,6 @@ HOST: dict[str, Any] = {
     },
 }
 
-# What a task hands to one template (its `vars`, or what it has registered).
-HANDED: dict[str, dict[str, Any]] = {}
-
 
 def role_variables(role: Path, loader: DataLoader) -> dict[str, Any]:
     """Return the variables that a role's templates see: all roles' defaults, and the role's own vars."""
@@ -54,7 +51,7 @@ def test_renders_from_defaults(template: Path) -> None:
     role = ROLES / template.relative_to(ROLES).parts[0]
     loader = DataLoader()
     loader.set_basedir(str(role))
-    variables = role_variables(role, loader) | HANDED.get(str(template.relative_to(ROLES)), {})
+    variables = role_variables(role, loader)
     templar = Templar(loader=loader, variables=variables)
     templar.environment.loader.searchpath = [str(role / "templates")]
     text = templar.template(trust_as_template(template.read_text()), escape_backslashes=False)
