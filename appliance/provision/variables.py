@@ -58,6 +58,8 @@ class Declared:
 def declared_by(roles: Path) -> Declared:
     """Read ``<role>/meta/argument_specs.yml`` of every role below the folder ``roles``.
 
+    ``playbooks/meta/argument_specs.yml`` beside that folder, if any, declares what belongs to no role.
+
     Raises
     ------
     OSError, yaml.YAMLError
@@ -69,6 +71,9 @@ def declared_by(roles: Path) -> Declared:
         document = yaml.safe_load(path.read_text()) or {}
         names.add(path.parent.parent.name)
         options.update(document.get("argument_specs", {}).get("main", {}).get("options") or {})
+    playbooks = roles.parent / "playbooks/meta/argument_specs.yml"
+    if playbooks.exists():
+        options.update(yaml.safe_load(playbooks.read_text())["argument_specs"]["main"]["options"])
     return Declared(options, frozenset(names))
 
 

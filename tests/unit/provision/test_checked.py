@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from appliance.provision.action_plugins.checked_groups import group_problems
 from appliance.provision.variables import Declared, declared_by, unknown_variables, value_problems
+
+from .conftest import CHECKOUT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,11 +104,47 @@ def test_all_problems_of_a_host_at_once(site: Site, declared: Declared) -> None:
 def test_groups(site: Site, tmp_path: Path) -> None:
     inventory = tmp_path / "hosts.yml"
     inventory.write_text("all: {children: {origins: {hosts: {}}, edgse: {hosts: {a: null}}}}")
-    check = {"checked_groups": {"known": ["origins", "edges", "state"], "required": ["state"]}}
+    known = {"origins": {}, "edges": {}, "state": {"required": True}}
+    check = {"checked_groups": {"groups": known}}
     run = site.play([{"name": "Check", **check}], "-i", str(inventory))
     assert run.failure.splitlines() == [
         "group origins has no host; name one, or leave the group out",
         "group state is missing; the playbooks need one host in it at least",
         "group edgse is unknown; did you mean edges?",
-        "groups the playbooks know: origins, edges, state",
+        "groups the playbooks know: edges, origins, state",
+    ]
+
+
+SITE_GROUPS = yaml.safe_load((CHECKOUT / "playbooks/preflight.yml").read_text())[0]["tasks"][0]
+
+
+@pytest.mark.parametrize(
+    ("groups", "problems"),
+    [
+        ({"origins": ["a"], "state": ["a"], "build": ["a"]}, []),
+        ({"origins": ["a"], "build": ["b"]}, []),
+        ({"origins": ["a", "b"], "build": ["a"]}, ["group origins has a, b; allowed: 1 host"]),
+        (
+            {"origins": ["a"], "state": ["b"], "build": ["a"]},
+            ["group state has b; allowed: hosts of origins (a)"],
+        ),
+        (
+            {"origins": ["a"], "build": ["a"], "edges": ["c", "d"], "monitors": ["e"]},
+            [
+                "group edges has c, d; no playbook fills it yet: leave it out",
+                "group monitors has e; no playbook fills it yet: leave it out",
+            ],
+        ),
+    ],
+)
+def test_what_no_play_fills_is_refused(groups: dict[str, list[str]], problems: list[str]) -> None:
+    rules = SITE_GROUPS["checked_groups"]["groups"]
+    assert [line for name, rule in rules.items() for line in group_problems(name, rule, groups)] == problems
+
+
+def test_the_playbooks_own_variables_are_declared() -> None:
+    declared = declared_by(CHECKOUT / "roles")
+    assert unknown_variables({"rollout_batch": 1, "default_stream_keys": ""}, declared) == []
+    assert unknown_variables({"rolout_batch": 1}, declared) == [
+        "unknown variable rolout_batch = 1; did you mean rollout_batch?"
     ]
