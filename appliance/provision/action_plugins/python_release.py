@@ -54,7 +54,7 @@ class ActionModule(ActionBase):
         except WheelhouseError as error:
             raise AnsibleActionFail(str(error)) from error
         finally:
-            self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001
+            self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001 - as above
         result.update(answer)
         return result
 
