@@ -26,13 +26,11 @@ HOST: dict[str, Any] = {
         "distribution_release": "trixie",
         "hostname": "origin",
         "machine": "x86_64",
+        "in_container": True,
+        "missing_packages": [],
         "package_lists": True,
-        "processor_vcpus": 2,
         "python_version": "3.13.5",
         "ssh_ports": [22],
-        "virtualization_role": "guest",
-        "virtualization_tech_guest": ["container", "systemd-nspawn"],
-        "virtualization_type": "systemd-nspawn",
     },
 }
 

@@ -143,6 +143,23 @@ def ssh_ports(found: list[Listener]) -> list[int]:
     return sorted(ports)
 
 
+def missing_packages(module: AnsibleModule, wanted: list[str]) -> list[str]:
+    """Return those of the wanted packages that are not installed and configured."""
+    if not wanted:
+        return []
+    form = "--showformat=${db:Status-Status} ${Package}\\n"
+    _, out, _ = module.run_command(["dpkg-query", "--show", form, *wanted])
+    rows = [line.split() for line in out.splitlines()]
+    installed = {row[1] for row in rows if row[0] == "installed"}
+    return sorted(set(wanted) - installed)
+
+
+def in_container(module: AnsibleModule) -> bool:
+    """Tell whether kernel and clock are another machine's (systemd-detect-virt(1))."""
+    code, _, _ = module.run_command(["systemd-detect-virt", "--quiet", "--container"])
+    return bool(code == 0)
+
+
 def certificate_problems(wanted: list[dict[str, Any]]) -> list[str]:
     """Load each certificate with its key as a server would."""
     problems = []
@@ -175,6 +192,7 @@ def main() -> None:
             "disk": {"type": "list", "elements": "dict", "default": []},
             "ports": {"type": "list", "elements": "dict", "default": []},
             "certificates": {"type": "list", "elements": "dict", "default": []},
+            "packages": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -191,7 +209,13 @@ def main() -> None:
             msg="this host cannot be used as it is:\n" + "\n".join(f"- {line}" for line in problems)
         )
     has_lists = any(Path("/var/lib/apt/lists").glob("*_Packages*"))
-    module.exit_json(changed=False, ansible_facts={"ssh_ports": ssh_ports(found), "package_lists": has_lists})
+    facts = {
+        "in_container": in_container(module),
+        "missing_packages": missing_packages(module, module.params["packages"]),
+        "package_lists": has_lists,
+        "ssh_ports": ssh_ports(found),
+    }
+    module.exit_json(changed=False, ansible_facts=facts)
 
 
 if __name__ == "__main__":
