@@ -11,7 +11,7 @@ import difflib
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import yaml
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 SETTINGS_FILE: Final = Path("/etc/appliance/appliance.yml")
 """Where the role `control` writes the file and where every command looks for it."""
+
+
+EncoderPreference = Literal["auto", "nvenc", "x264"]
+"""Which encoder a host uses; auto finds out what works."""
 
 
 class _RefusedValueError(Exception):
@@ -96,6 +100,7 @@ def _read_names(value: object) -> tuple[str, ...]:
 
 
 _NAMES = Rule("a list of quoted stream names (letters, digits, _ and -, at most 64 characters)", _read_names)
+_ENCODER = _one_of(*get_args(EncoderPreference))
 _BOOL = Rule("true or false", _read_bool)
 _PATH = _text(r"/[^\0\n]*", "an absolute path")
 _HTTP = _text(r"http://[A-Za-z0-9.\[\]:-]+(/[^\s?#]*)?", "an http:// URL without a query")
@@ -119,8 +124,8 @@ class Settings:
     valkey_socket: str = _setting("/run/valkey/valkey.sock", _PATH, "Unix socket of Valkey.")
     media_root: str = _setting("/srv/hls", _PATH, "Directory (tmpfs) of playlists and segments.")
     ladder: str = _setting("default", _LADDER, "Ladder of renditions: /etc/appliance/ladders/NAME.yml.")
-    encoder: Literal["auto", "nvenc", "x264"] = _setting(
-        "auto", _one_of("auto", "nvenc", "x264"), "Video encoder; auto takes NVENC where a session opens."
+    encoder: EncoderPreference = _setting(  # noqa: RUF009 - a dataclasses.field, as the others are
+        "auto", _ENCODER, "Video encoder; auto takes NVENC where a session opens."
     )
     segment_seconds: float = _setting(2.0, _number(1, 10, "seconds"), "Length of a media segment.")
     part_seconds: float = _setting(0.25, _number(0.1, 2, "seconds"), "Length of a low-latency part.")

@@ -8,7 +8,7 @@ import re
 import shlex
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Final, Literal, cast, get_args
+from typing import Annotated, Final, cast, get_args
 
 import typer
 from rich.console import Console
@@ -21,9 +21,8 @@ from appliance.media.encode.encoder import EncoderChoice, choose_encoder
 from appliance.media.encode.ladder import ladder_path, load_ladder
 from appliance.media.encode.rungs import plan_rungs
 from appliance.media.encode.source import Source
-from appliance.settings import SETTINGS_FILE, Settings
+from appliance.settings import SETTINGS_FILE, EncoderPreference, Settings
 
-Preference = Literal["auto", "nvenc", "x264"]
 _SOURCE: Final = re.compile(r"(\d{2,4})x(\d{2,4})(?:@(\d{1,3}(?:\.\d{1,3})?|\d{4,6}/\d{4}))?")
 _FIRST_PIPE: Final = 3
 
@@ -88,16 +87,17 @@ def parse_source(text: str) -> Source:
 
 
 def _choose(preference: str) -> EncoderChoice:
-    if preference not in get_args(Preference):
+    if preference not in get_args(EncoderPreference):
         raise OperatorError(
-            f"--encoder: {preference!r} is refused; allowed is auto, nvenc or x264", exit_code=EX_USAGE
+            f"--encoder: {preference!r} is refused; allowed: {', '.join(get_args(EncoderPreference))}",
+            exit_code=EX_USAGE,
         )
     if preference == "nvenc":
         # The command of a GPU host is worth reading anywhere; only `auto` has to know what works here.
         return EncoderChoice("nvenc", "asked for with --encoder, not tried")
     if preference == "x264":
         return EncoderChoice("x264", "asked for with --encoder or the setting, not tried")
-    return asyncio.run(choose_encoder(cast("Preference", preference)))
+    return asyncio.run(choose_encoder(cast("EncoderPreference", preference)))
 
 
 def _as_data(plan: RunPlan, path: Path, command: list[str]) -> dict[str, object]:

@@ -13,9 +13,10 @@ import time
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from appliance.media.encode.pipeline import Pipeline, RunEnded
+from appliance.media.package.storage import Storage, StorageError
 from appliance.media.rtmp.client import PublisherEvent, RtmpUrl
 from appliance.media.rtmp.reader import Arrival, Joined, Lost, ReaderEvent, read_stream
-from appliance.media.status import Meter, StreamStatus, remove_status
+from appliance.media.status import STATUS_FILE, Meter, StreamStatus
 from appliance.sdnotify import notify
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class StreamSession:
         self._settings = settings
         self._packager = packager
         self._directory = directory
+        self._storage = Storage(directory)
         self._url = RtmpUrl.parse(settings.ingest_url)
         self._play_name = play_name
         self._events: asyncio.Queue[_Event] = asyncio.Queue()
@@ -183,7 +185,6 @@ class StreamSession:
             if self._state is State.ENDED or not self._has_output:
                 log.info("over: %s", self.status.reason)
                 self._packager.remove()
-                remove_status(self._directory)
                 return True
             self._packager.finish()
             self._enter(State.ENDED, self.status.reason, self._settings.retain_seconds)
@@ -227,7 +228,9 @@ class StreamSession:
             status.describe_encoder(pipeline.encoder)
         status.describe_source(pipeline.source, pipeline.keyframe_seconds)
         status.describe_run(pipeline.run)
+        if not self._directory.is_dir():  # as before the first segment
+            return
         try:
-            status.write(self._directory)
-        except OSError as error:
-            log.warning("status.json cannot be written: %s", error.strerror)
+            self._storage.write(STATUS_FILE, status.dumps())
+        except StorageError as error:
+            log.warning("not written: %s", error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections import deque
@@ -11,8 +10,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from appliance.media.encode.encoder import EncoderChoice
     from appliance.media.encode.run import EncodingRun
     from appliance.media.encode.source import Source
@@ -109,23 +106,9 @@ class StreamStatus:
             for rung in run.plan.rungs
         ]
 
-    def write(self, directory: Path) -> None:
-        """Writes the file in one piece; without the directory, as before the first segment, nothing happens.
-
-        Raises OSError when the disk is full.
-        """
-        text = json.dumps({"version": 1, **asdict(self), "updated": _now()}, indent=1) + "\n"
-        temporary = directory / f".{STATUS_FILE}.tmp"
-        with contextlib.suppress(FileNotFoundError):
-            temporary.write_text(text, encoding="utf-8")
-            temporary.chmod(0o640)
-            temporary.replace(directory / STATUS_FILE)
-
-
-def remove_status(directory: Path) -> None:
-    """Removes the file, as the stream's other files are."""
-    for name in (STATUS_FILE, f".{STATUS_FILE}.tmp"):
-        (directory / name).unlink(missing_ok=True)
+    def dumps(self) -> bytes:
+        """The file's content."""
+        return (json.dumps({"version": 1, **asdict(self), "updated": _now()}, indent=1) + "\n").encode()
 
 
 def _now() -> str:

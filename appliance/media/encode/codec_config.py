@@ -55,7 +55,11 @@ class VideoConfig:
 
 @dataclass(frozen=True, slots=True)
 class AudioConfig:
-    """AAC as its header states it: `rate` in Hz; `channels` 0 when the stream itself tells."""
+    """AAC as its header states it.
+
+    `object_type` as RFC 6381 names the codec (5 for HE-AAC that says so), `rate` in Hz; `channels` 0 when the
+    stream itself tells.
+    """
 
     object_type: int
     rate: int
@@ -88,7 +92,6 @@ def parse_audio_config(data: bytes) -> AudioConfig:
         raise CodecConfigError(f"AAC channel configuration {channels} is reserved")
     if object_type in {5, 29}:  # explicit SBR or PS: the rate that plays is the extension's
         rate = _sample_rate(bits)
-        object_type = _audio_object_type(bits)
     return AudioConfig(object_type, rate, _CHANNELS[channels])
 
 

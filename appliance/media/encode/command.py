@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from appliance.media.encode.encoder import CODECS
+from appliance.media.package.rendition import AUDIO_RENDITION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,6 @@ B-frames never become negative: the muxer would shift that track alone, and soun
 
 AUDIO_RATE: Final = 48_000
 VIDEO_TICKS: Final = 90_000
-AUDIO_RENDITION: Final = "audio"
 
 _FRAGMENT_FLAGS: Final = (
     "+cmaf+empty_moov+default_base_moof+skip_trailer+delay_moov+frag_keyframe+frag_discont"

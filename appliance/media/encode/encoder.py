@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from appliance.errors import EX_UNAVAILABLE, OperatorError
 
 if TYPE_CHECKING:
     from appliance.media.encode.ladder import EncoderFamily
+    from appliance.settings import EncoderPreference
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +38,7 @@ class EncoderChoice:
         return CODECS[self.family]
 
 
-async def choose_encoder(
-    preference: Literal["auto", "nvenc", "x264"], *, ffmpeg: str = "ffmpeg"
-) -> EncoderChoice:
+async def choose_encoder(preference: EncoderPreference, *, ffmpeg: str = "ffmpeg") -> EncoderChoice:
     """Returns NVENC when a frame can be encoded with it, else x264; `preference` other than auto decides
     alone.
 

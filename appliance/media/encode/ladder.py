@@ -9,23 +9,23 @@ import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import yaml
 
 from appliance.errors import EX_CONFIG, OperatorError
+from appliance.media.package.rendition import AUDIO_RENDITION, RENDITION_NAME
 from appliance.names import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EncoderFamily = Literal["nvenc", "x264"]
-FAMILIES: Final[tuple[EncoderFamily, ...]] = ("nvenc", "x264")
+FAMILIES: Final[tuple[EncoderFamily, ...]] = get_args(EncoderFamily)
 
 LADDERS_DIRECTORY: Final = Path("/etc/appliance/ladders")
 _CHECKOUT_LADDERS: Final = Path(__file__).resolve().parents[3] / "files" / "ladders"
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}\Z")
 _OPTION: Final = re.compile(r"[a-z][a-z0-9_-]*\Z")
 _OPTION_VALUE: Final = re.compile(r"[A-Za-z0-9_.:=+,/-]+\Z")
 # What the command line sets itself; a second value would break alignment, pipes or bitrates.
@@ -145,7 +145,7 @@ class _LadderReader:
             if key not in values:
                 raise _refusal(self._path, f"{place}: {key} is missing")
         name = values["name"]
-        if not isinstance(name, str) or _NAME.match(name) is None or name == "audio":
+        if not isinstance(name, str) or re.fullmatch(RENDITION_NAME, name) is None or name == AUDIO_RENDITION:
             raise _refusal(
                 self._path,
                 f"{place}: name {shorten(str(name))} is refused; allowed are lower-case letters, digits and "

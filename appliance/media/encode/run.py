@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from appliance.media.encode.command import AUDIO_RENDITION, MEDIA_START_S, RunPlan, ffmpeg_command
+from appliance.media.encode.command import MEDIA_START_S, RunPlan, ffmpeg_command
 from appliance.media.encode.ffmpeg import Ending, FFmpeg
 from appliance.media.encode.gop import milliseconds_since
-from appliance.media.package.rendition import Rendition
+from appliance.media.package.rendition import AUDIO_RENDITION, Rendition
 from appliance.media.rtmp import flv
 from appliance.media.rtmp.chunks import MessageType
 

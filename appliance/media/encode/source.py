@@ -16,6 +16,7 @@ from appliance.media.encode.codec_config import (
     parse_audio_config,
     parse_avc_config,
 )
+from appliance.media.encode.frame_rate import standard_rate
 from appliance.media.rtmp import flv
 from appliance.media.rtmp.chunks import Message, MessageType
 
@@ -127,7 +128,7 @@ class SourceProbe:
         self._declared = frozenset(int(kind) for key, kind in kinds.items() if entries.get(key))
         fps = entries.get("framerate") or entries.get("fps")
         if isinstance(fps, float):
-            self._metadata_fps = _sane(_standard_rate(fps))
+            self._metadata_fps = _sane(standard_rate(fps))
 
     def _observe_video(self, message: Message) -> bool:
         packet = flv.parse_video(message.payload)
@@ -166,19 +167,7 @@ class SourceProbe:
         if len(self._frame_times) < _FRAMES_MEASURED:
             return None
         span = self._frame_times[-1] - self._frame_times[0]
-        return _sane(_standard_rate(1000 * (_FRAMES_MEASURED - 1) / span)) if span > 0 else None
-
-
-def _standard_rate(fps: float) -> Fraction:
-    """Returns the rate in use that is nearest to `fps` within 1 %, else `fps` to a thousandth."""
-    for nominal in (24, 25, 30, 48, 50, 60, 100, 120):
-        for rate in (Fraction(nominal), Fraction(nominal * 1000, 1001)):
-            if abs(fps - float(rate)) < 0.006:
-                return rate
-    for nominal in (15, 24, 25, 30, 48, 50, 60, 100, 120):
-        if abs(fps / nominal - 1) < 0.01:
-            return Fraction(nominal)
-    return Fraction(fps).limit_denominator(1000)
+        return _sane(standard_rate(1000 * (_FRAMES_MEASURED - 1) / span)) if span > 0 else None
 
 
 def _sane(fps: Fraction | None) -> Fraction | None:

@@ -22,20 +22,6 @@ PLAYLIST_FILE: Final = "index.m3u8"
 
 # A rendition that has nothing after this many segments of another does not keep the stream from its viewers.
 _PATIENCE_SEGMENTS: Final = 3
-_USUAL_RATES: Final = (
-    24000 / 1001,
-    24,
-    25,
-    30000 / 1001,
-    30,
-    48,
-    50,
-    60000 / 1001,
-    60,
-    100,
-    120000 / 1001,
-    120,
-)
 
 
 def segment_file(msn: int) -> str:
@@ -131,16 +117,6 @@ def _rounded_up(rate: float) -> int:
     """`rate` with three significant digits: the attribute does not move with every segment."""
     step = int(10 ** max(0, math.floor(math.log10(max(rate, 1))) - 2))
     return math.ceil(rate / step) * step
-
-
-def usual_frame_rate(samples: int, seconds: float) -> float:
-    """Frames a second, taken for the usual rate it comes near to.
-
-    RTMP's times are whole milliseconds: over a segment of a second that is 0.1 % of uncertainty.
-    """
-    rate = samples / seconds
-    nearest = min(_USUAL_RATES, key=lambda usual: abs(usual - rate))
-    return nearest if abs(nearest - rate) <= 0.002 * nearest else rate
 
 
 def _uri(stream: str, state: StreamState, item: RenditionState) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from appliance.media.encode.frame_rate import frame_rate
 from appliance.media.package.catalogue import (
     STATE_FILE,
     Entry,
@@ -24,7 +25,6 @@ from appliance.media.package.catalogue import (
     wall_clock,
 )
 from appliance.media.package.key_schedule import KeySchedule
-from appliance.media.package.listing import usual_frame_rate
 from appliance.media.package.recovery import align, fill, recover
 from appliance.media.package.segmenter import ClosedSegment, Segmenter
 from appliance.media.package.storage import Storage
@@ -267,4 +267,4 @@ def _describe(rendition: RenditionState, track: Track, segment: ClosedSegment, w
     seconds = float(segment.duration)
     first = segment.index == 0 and seconds >= wanted / 2
     if track.kind == "video" and seconds > 0 and (first or not rendition.frame_rate):
-        rendition.frame_rate = usual_frame_rate(segment.samples, seconds)
+        rendition.frame_rate = frame_rate(segment.samples, seconds)

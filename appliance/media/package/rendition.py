@@ -6,8 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-RENDITION_NAME: Final = r"[a-z0-9][a-z0-9_-]{0,31}"
+RENDITION_NAME: Final = r"[a-z0-9][a-z0-9-]{0,31}"
 """What a rendition's name looks like: it becomes a directory and a part of URLs."""
+
+AUDIO_RENDITION: Final = "audio"
+"""The name of the rendition that carries the sound; no rung of a ladder may have it."""
 
 
 @dataclass(frozen=True, slots=True)

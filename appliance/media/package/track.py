@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import Literal
 
+from appliance.media.encode.codec_config import CodecConfigError, parse_audio_config
 from appliance.media.package.mp4 import Box, Mp4Error, boxes, child
 
 _VIDEO_ENTRY_BYTES = 78
@@ -116,22 +117,13 @@ def _mp4a(descriptors: bytes) -> tuple[str, int]:
     if config[0] != 0x40:
         return text, 0
     tag, specific = _descriptor(config[13:])
-    if tag != 5 or len(specific) < 2:
+    if tag != 5:
         raise Mp4Error("MPEG-4 audio without an AudioSpecificConfig")
-    kind, channels = _audio_specific_config(specific)
-    return f"{text}.{kind}", channels
-
-
-def _audio_specific_config(data: bytes) -> tuple[int, int]:
-    """Audio object type and number of channels (ISO/IEC 14496-3, 1.6.2.1)."""
-    bits = "".join(f"{byte:08b}" for byte in data[:8]).ljust(64, "0")
-    kind, at = int(bits[:5], 2), 5
-    if kind == 31:
-        kind, at = 32 + int(bits[5:11], 2), 11
-    at += 28 if bits[at : at + 4] == "1111" else 4
-    configuration = int(bits[at : at + 4], 2)
-    # Configuration 7 is 7.1; 0 means that the channels are described elsewhere.
-    return kind, {7: 8}.get(configuration, configuration if configuration < 7 else 0)
+    try:
+        audio = parse_audio_config(specific)
+    except CodecConfigError as error:
+        raise Mp4Error(str(error)) from None
+    return f"{text}.{audio.object_type}", audio.channels
 
 
 def _descriptor(data: bytes) -> tuple[int, bytes]:

@@ -52,7 +52,7 @@ def test_interlaced_and_anamorphic() -> None:
         ("1190", AudioConfig(2, 48000, 2)),
         ("1210", AudioConfig(2, 44100, 2)),
         ("11b0", AudioConfig(2, 48000, 6)),
-        ("2b118800", AudioConfig(2, 48000, 2)),  # HE-AAC: 24 kHz core, 48 kHz played
+        ("2b118800", AudioConfig(5, 48000, 2)),  # HE-AAC: 24 kHz core, 48 kHz played
         ("1780bb8010", AudioConfig(2, 96000, 2)),  # a rate in 24 bits
     ],
 )
