@@ -119,4 +119,4 @@ def ssh(
         )
         raise typer.Exit(done.returncode)
     # replaced, not run: the shell's terminal, signals and exit status are then ssh's own
-    os.execvp(argv[0], argv)  # noqa: S606
+    os.execvp(argv[0], argv)  # noqa: S606 - an argument list, no shell

@@ -90,9 +90,10 @@ class Pipeline:
         """The distance of the last two keyframes of the source."""
         return self._probe.keyframe_seconds
 
-    async def choose_encoder(self) -> None:
+    async def choose_encoder(self) -> EncoderChoice:
         """Finds out which encoder works. Raises OperatorError when none that is allowed does."""
         self.encoder = await choose_encoder(self._settings.encoder, ffmpeg=self._ffmpeg)
+        return self.encoder
 
     async def take(self, arrival: Arrival) -> None:
         """Takes one message of the publisher."""
@@ -170,14 +171,11 @@ class Pipeline:
         if not replay:
             return
         try:
-            if self.encoder is None:
-                await self.choose_encoder()
-            if self.encoder is None:
-                return
+            encoder = self.encoder or await self.choose_encoder()
             plan = RunPlan(
                 source=source,
                 rungs=plan_rungs(self._ladder, source),
-                encoder=self.encoder,
+                encoder=encoder,
                 segment_seconds=self._settings.segment_seconds,
                 part_seconds=self._settings.part_seconds,
             )
@@ -194,7 +192,7 @@ class Pipeline:
         self.runs += 1
         run.ffmpeg.ended.add_done_callback(lambda done: self._put(RunEnded(run, done.result())))
         names = ", ".join(f"{rung.name} {rung.width}x{rung.height}" for rung in plan.rungs) or "audio only"
-        log.info("run %d begins: %s → %s (%s)", self.runs, source, names, self.encoder.codec)
+        log.info("run %d begins: %s → %s (%s)", self.runs, source, names, encoder.codec)
 
     async def _break_at_jump(self, arrival: Arrival) -> None:
         timestamp, before = arrival.message.timestamp, self._last_timestamp

@@ -162,7 +162,7 @@ def make_directory(wanted: Wanted) -> None:
 
 
 def _known(number: int | None) -> int:
-    assert number is not None, "ids are only unknown in check mode"  # noqa: S101
+    assert number is not None, "ids are only unknown in check mode"  # noqa: S101 - tells mypy
     return number
 
 
