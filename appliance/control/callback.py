@@ -10,9 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
+
+from starlette.responses import Response
+
+from appliance.control.audit import record
+from appliance.control.responses import detail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,6 +94,15 @@ def parse_callback(body: bytes) -> Callback:
         client=first.get("clientid", ""),
         arguments=arguments,
     )
+
+
+async def read_or_refuse(request: Request, event: str) -> Callback | Response:
+    """The callback in `request`, or the answer 400 to what is none, which is logged as a refused `event`."""
+    try:
+        return await read_callback(request)
+    except MalformedCallbackError as error:
+        record(event, level=logging.WARNING, verdict="refused", status=400, reason=str(error))
+        return detail(400, "Malformed request")
 
 
 async def read_callback(request: Request) -> Callback:

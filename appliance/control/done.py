@@ -8,15 +8,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from starlette.responses import Response
+
 from appliance.control.audit import record, untrusted
-from appliance.control.callback import Callback, MalformedCallbackError, read_callback
-from appliance.control.responses import detail, ok
+from appliance.control.callback import Callback, read_or_refuse
+from appliance.control.responses import ok
 from appliance.names import is_stream_name, parse_stream_name
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.responses import Response
 
     from appliance.control.context import Control
 
@@ -29,10 +30,9 @@ class Done:
 
     async def publish_done(self, request: Request) -> Response:
         """Gives the lease back, if it is this connection's. The unit waits for a return by itself."""
-        try:
-            callback = await read_callback(request)
-        except MalformedCallbackError:
-            return detail(400, "Malformed request")
+        callback = await read_or_refuse(request, "publish_done")
+        if isinstance(callback, Response):
+            return callback
         released = await self._release(callback)
         record(
             "publish_done",
@@ -44,10 +44,9 @@ class Done:
 
     async def play_done(self, request: Request) -> Response:
         """Notes that a reader is gone."""
-        try:
-            callback = await read_callback(request)
-        except MalformedCallbackError:
-            return detail(400, "Malformed request")
+        callback = await read_or_refuse(request, "play_done")
+        if isinstance(callback, Response):
+            return callback
         if is_stream_name(callback.name):
             self._control.readers.leave(parse_stream_name(callback.name), callback.client)
         record("play_done", stream=untrusted(callback.name), client_ip=untrusted(callback.addr))

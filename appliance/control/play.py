@@ -11,20 +11,20 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.background import BackgroundTask
+from starlette.responses import Response
 
 from appliance.control.audit import record, untrusted
-from appliance.control.callback import Callback, MalformedCallbackError, read_callback
+from appliance.control.callback import Callback, read_or_refuse
 from appliance.control.responses import detail, ok
 from appliance.names import APPLICATION, InvalidStreamNameError, StreamName, parse_stream_name
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.responses import Response
 
     from appliance.control.context import Control
 
-_JOIN_SECONDS: Final = 0.01
+_HEADSTART_SECONDS: Final = 0.01
 """nginx reads our answer and adds the reader to the stream; only then may the publisher be let in."""
 
 
@@ -37,11 +37,9 @@ class Play:
 
     async def endpoint(self, request: Request) -> Response:
         """200 allowed; 400 not a callback; 403 everything else."""
-        try:
-            callback = await read_callback(request)
-        except MalformedCallbackError as error:
-            record("play", level=logging.WARNING, verdict="refused", status=400, reason=str(error))
-            return detail(400, "Malformed request")
+        callback = await read_or_refuse(request, "play")
+        if isinstance(callback, Response):
+            return callback
         seen: dict[str, Any] = {"stream": untrusted(callback.name), "client_ip": untrusted(callback.addr)}
         try:
             stream = parse_stream_name(callback.name)
@@ -66,7 +64,7 @@ class Play:
         return hmac.compare_digest(given, self._secret) and callback.from_loopback
 
     async def _joined(self, stream: StreamName, client: str) -> None:
-        await asyncio.sleep(_JOIN_SECONDS)
+        await asyncio.sleep(_HEADSTART_SECONDS)
         self._control.readers.join(stream, client)
 
     async def _count(self, stream: StreamName) -> None:

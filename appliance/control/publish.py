@@ -7,10 +7,13 @@ nginx-rtmp reads the answer's first digit only: 2 lets the encoder in, anything 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
 
 from appliance.control.audit import record, untrusted
-from appliance.control.callback import Callback, MalformedCallbackError, read_callback
+from appliance.control.callback import Callback, read_or_refuse
+from appliance.control.lost import is_lost
 from appliance.control.responses import detail, ok
 from appliance.control.stat import StatUnavailableError
 from appliance.control.units import UnitsUnavailableError
@@ -20,12 +23,8 @@ from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.responses import Response
 
     from appliance.control.context import Control
-
-_JOIN_SECONDS: Final = 3.0
-"""Time nginx gets between our answer and listing the publisher in /stat, before the lease counts as lost."""
 
 
 class RefusedError(Exception):
@@ -43,15 +42,12 @@ class Publish:
 
     def __init__(self, control: Control) -> None:
         self._control = control
-        self._settle_seconds = control.settings.reader_wait_seconds + _JOIN_SECONDS
 
     async def endpoint(self, request: Request) -> Response:
         """200 allowed; 400 not a callback; 403 invalid key; 409 already active; 503 cannot decide now."""
-        try:
-            callback = await read_callback(request)
-        except MalformedCallbackError as error:
-            record("publish", level=logging.WARNING, verdict="refused", status=400, reason=str(error))
-            return detail(400, "Malformed request")
+        callback = await read_or_refuse(request, "publish")
+        if isinstance(callback, Response):
+            return callback
         seen: dict[str, Any] = {"stream": untrusted(callback.name), "client_ip": untrusted(callback.addr)}
         try:
             stream = await self.admit(callback)
@@ -114,15 +110,13 @@ class Publish:
 
     async def _is_lost(self, holder: Lease) -> bool:
         """Whether the publisher behind `holder` is gone without anybody having told us."""
-        if holder.host != self._control.host:
-            return False  # only its own host can tell; if that host is dead, the lease ends by itself
-        if not holder.seen and holder.idle_seconds < self._settle_seconds:
-            return False  # nginx may be about to list it
         try:
-            return not (await self._control.ingest.status()).lists(holder.stream, holder.client)
+            status = await self._control.ingest.status()
         except StatUnavailableError as error:
             record("takeover", level=logging.WARNING, stream=holder.stream, reason=str(error))
             return False
+        wait = self._control.settings.reader_wait_seconds
+        return is_lost(holder, status, host=self._control.host, reader_wait_seconds=wait)
 
     async def _give_back(self, lease: Lease) -> None:
         try:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from appliance.control.audit import record, untrusted
+from appliance.control.lost import is_lost
 from appliance.control.stat import StatUnavailableError
 from appliance.control.units import UnitsUnavailableError
 from appliance.names import APPLICATION
@@ -23,15 +24,12 @@ if TYPE_CHECKING:
     from appliance.control.stat import IngestStatus, Publisher
     from appliance.names import StreamName
 
-_JOIN_SECONDS: Final = 3.0
-
 
 class Reconciler:
     """The loop; `round` is one comparison."""
 
     def __init__(self, control: Control) -> None:
         self._control = control
-        self._settle_seconds = control.settings.reader_wait_seconds + _JOIN_SECONDS
         self._troubles: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -87,9 +85,8 @@ class Reconciler:
             record("reconcile", action="take", stream=stream, client_ip=untrusted(publisher.address))
 
     def _is_lost(self, lease: Lease, status: IngestStatus) -> bool:
-        if lease.host != self._control.host or lease.stream in status.publishers:
-            return False
-        return lease.seen or lease.idle_seconds >= self._settle_seconds
+        wait = self._control.settings.reader_wait_seconds
+        return is_lost(lease, status, host=self._control.host, reader_wait_seconds=wait)
 
     async def _units(self, status: IngestStatus) -> None:
         try:
