@@ -90,7 +90,7 @@ def ffmpeg_command(url: str, source: Sequence[str]) -> list[str]:
         "-pix_fmt", "yuv420p", "-force_key_frames", "expr:gte(t,n_forced*2)", "-sc_threshold", "0",
         "-b:v", "2500k", "-maxrate", "2800k", "-bufsize", "2500k",
         "-c:a", "aac", "-b:a", "128k", "-ar", "48000", "-ac", "2",
-        "-f", "flv", url,
+        "-f", "flv", "-flvflags", "no_duration_filesize", url,
     ]  # fmt: skip
 
 
