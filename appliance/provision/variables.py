@@ -19,8 +19,10 @@ import yaml
 Spec = Mapping[str, Any]
 
 SECRET_NAME = re.compile(r"key|secret|password|passphrase|token|credential", re.IGNORECASE)
-# How alike a variable without a role's prefix must be to count as a misspelt one (`ngnix_version`).
+# How alike a variable without a role's prefix must be to count as a misspelt one (`ngnix_version`),
+# and its first word to count as a misspelt role (`contol_x`).
 MISSPELT = 0.9
+MISSPELT_ROLE = 0.8
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
@@ -50,9 +52,13 @@ class Declared:
     roles: frozenset[str]
 
     def role_of(self, variable: str) -> str | None:
-        """Return the role whose prefix ``variable`` carries (the longest that fits)."""
+        """Return the role whose prefix ``variable`` carries (the longest that fits), misspelt or not."""
         fitting = [role for role in self.roles if variable.startswith(f"{role}_")]
-        return max(fitting, key=len, default=None)
+        if fitting:
+            return max(fitting, key=len)
+        word, underscore, _ = variable.partition("_")
+        near = difflib.get_close_matches(word, self.roles, n=1, cutoff=MISSPELT_ROLE) if underscore else []
+        return near[0] if near else None
 
 
 def declared_by(roles: Path) -> Declared:

@@ -74,11 +74,13 @@ def test_names(declared: Declared) -> None:
         "lamp_secert": "xyzzy",
         "lanp_count": 1,
         "lamp_zzz": 1,
+        "lammp_zzz": 1,
         "my_own": 1,
         "lamp_count": 2,
     }
     lines = unknown_variables(seen, declared)
     assert lines == [
+        "unknown variable lammp_zzz = 1; role lamp knows lamp_colour, lamp_count, lamp_rows, lamp_secret",
         "unknown variable lamp_color = 'red'; did you mean lamp_colour?",
         "unknown variable lamp_secert = (value hidden); did you mean lamp_secret?",
         "unknown variable lamp_zzz = 1; role lamp knows lamp_colour, lamp_count, lamp_rows, lamp_secret",
