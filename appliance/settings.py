@@ -17,6 +17,7 @@ import yaml
 
 from appliance.errors import EX_CONFIG, OperatorError
 from appliance.names import is_stream_name, shorten
+from appliance.program import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -254,5 +255,5 @@ def _refusal(source: str, message: str, hint: str | None = None) -> OperatorErro
     return OperatorError(
         f"{source}: {message}",
         exit_code=EX_CONFIG,
-        hint=hint or f"mend it, then try: appliance control check-config {source}",
+        hint=hint or f"mend it, then try: {program()} control check-config {source}",
     )

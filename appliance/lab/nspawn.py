@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from appliance.errors import OperatorError
 from appliance.lab import guest, image, processes
 from appliance.lab.command import require, run, succeeds
+from appliance.program import program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,7 @@ def check() -> None:
     Raises:
         OperatorError: names what is missing and the driver that works without it.
     """
-    other = "appliance lab up --driver vm: QEMU needs neither root nor namespaces"
+    other = f"{program()} lab up --driver vm: QEMU needs neither root nor namespaces"
     if os.geteuid() != 0:
         raise OperatorError("driver nspawn needs root: it mounts, and makes network interfaces", hint=other)
     require("systemd-nspawn", "ip", "nft", "ssh", "ssh-keygen")

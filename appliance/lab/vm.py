@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from appliance.errors import OperatorError
 from appliance.lab import disk, guest, image, processes
 from appliance.lab.command import require, run, succeeds
+from appliance.program import program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,7 @@ def check() -> None:
     if platform.machine() != "x86_64":
         raise OperatorError(
             f"driver vm runs on x86_64, this machine is {platform.machine()}",
-            hint="appliance lab up --driver nspawn (as root) runs on any architecture",
+            hint=f"{program()} lab up --driver nspawn (as root) runs on any architecture",
         )
     require(QEMU, "mmdebstrap", "mke2fs", "debugfs", "ssh", "ssh-keygen")
 

@@ -16,6 +16,7 @@ import yaml
 from appliance.errors import EX_CONFIG, OperatorError
 from appliance.media.package.rendition import AUDIO_RENDITION, RENDITION_NAME
 from appliance.names import shorten
+from appliance.program import program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -238,5 +239,5 @@ def _refusal(path: Path, message: str) -> OperatorError:
     return OperatorError(
         f"{path}: {message}",
         exit_code=EX_CONFIG,
-        hint=f"mend it, then try: appliance ladder show --ladder {path}",
+        hint=f"mend it, then try: {program()} ladder show --ladder {path}",
     )
