@@ -7,13 +7,16 @@ the areas meant for it.
 from __future__ import annotations
 
 import importlib
+import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from appliance import __version__
-from appliance.errors import EX_UNAVAILABLE, OperatorError
+from appliance.errors import EX_NOPERM, EX_UNAVAILABLE, OperatorError
+from appliance.program import program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +31,10 @@ AREAS = {
     "streams": "What is live.",
     "credentials": "The secrets a host keeps in /etc/appliance/credentials.",
 }
+
+
+FOR_ROOT = ("demo", "lab")
+"""Areas whose files belong to root when root made them: refused to others, they say so."""
 
 
 def load_area(name: str) -> typer.Typer:
@@ -113,3 +120,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     except OperatorError as error:
         print(f"appliance: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except PermissionError as error:
+        if area not in FOR_ROOT or os.geteuid() == 0:
+            raise
+        print(
+            f"appliance: {error.filename}: {error.strerror} for user id {os.geteuid()}\n"
+            f"  run it as root: sudo {program()} {shlex.join(arguments)}",
+            file=sys.stderr,
+        )
+        sys.exit(EX_NOPERM)

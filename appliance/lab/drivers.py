@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from appliance.errors import OperatorError
+from appliance.errors import EX_USAGE, OperatorError
 from appliance.lab import nspawn, vm
 
 if TYPE_CHECKING:
@@ -60,4 +60,6 @@ def driver_named(name: str) -> Driver:
     try:
         return DRIVERS[name]
     except KeyError:
-        raise OperatorError(f"driver {name!r} is unknown; there are: {', '.join(DRIVERS)}") from None
+        raise OperatorError(
+            f"driver {name!r} is unknown; there are: {', '.join(DRIVERS)}", exit_code=EX_USAGE
+        ) from None

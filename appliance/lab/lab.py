@@ -23,6 +23,7 @@ from appliance.lab import guest, inventory, network, ssh
 from appliance.lab.checkout import LabPaths, check_name, find_checkout
 from appliance.lab.drivers import DEFAULT_DRIVER, driver_named
 from appliance.lab.state import HostState, State, load, locked, save
+from appliance.program import program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,7 +127,7 @@ def down(lab: str = DEFAULT_LAB, *, say: Say = _silent) -> bool:
         OperatorError: something could not be removed.
     """
     paths = _paths(lab)
-    with locked(paths.lock, what=f"lab {lab!r}"):
+    with locked(paths.lock, what=f"lab {lab!r}", keep=paths.folder.exists):
         state = load(paths)
         if state is None:
             return False
@@ -162,7 +163,7 @@ def _state_for(paths: LabPaths, driver: str | None) -> State:
     if driver and driver != state.driver:
         raise OperatorError(
             f"lab {paths.lab!r} is up with driver {state.driver}, not {driver}",
-            hint=f"appliance lab down --lab {paths.lab}, or choose another name with --lab",
+            hint=f"{program()} lab down --lab {paths.lab}, or choose another name with --lab",
         )
     return state
 
@@ -193,7 +194,9 @@ def up(
     paths = _paths(lab)
     for name in names:
         check_name("host", name)
-    with locked(paths.lock, what=f"lab {lab!r}"):
+    if driver:
+        driver_named(driver)
+    with locked(paths.lock, what=f"lab {lab!r}", keep=paths.folder.exists):
         state = _state_for(paths, driver)
         chosen = driver_named(state.driver)
         if groups is not None:

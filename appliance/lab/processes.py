@@ -115,6 +115,19 @@ def mentioning(text: str, name: str) -> list[Process]:
     return [process for process in found if process.name == name]
 
 
+def with_variable(assignment: str) -> list[Process]:
+    """Return the processes that were started with `NAME=value` in their environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                if assignment.encode() in (entry / "environ").read_bytes().split(b"\0") and (
+                    process := identify(int(entry.name))
+                ):
+                    found.append(process)
+    return found
+
+
 def in_cgroup(folder: Path) -> list[Process]:
     """Return the processes of a control group and all groups below it."""
     found = []

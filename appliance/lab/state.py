@@ -14,11 +14,12 @@ from dataclasses import asdict, dataclass, field
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from appliance.errors import OperatorError
-from appliance.lab.processes import Process
+from appliance.errors import EX_UNAVAILABLE, OperatorError
+from appliance.lab.processes import Process, identify
+from appliance.program import program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from appliance.lab.checkout import LabPaths
@@ -98,42 +99,78 @@ def load(paths: LabPaths) -> State | None:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OperatorError(
             f"{_file(paths)} cannot be used: {error}",
-            hint="`appliance lab down` with the version that wrote it, or remove the file after "
+            hint=f"`{program()} lab down` with the version that wrote it, or remove the file after "
             "`systemd-nspawn` and `qemu-system-*` of this checkout have ended",
         ) from error
 
 
+def holder(file: Path) -> Process | None:
+    """Return the process that holds a lock file of `locked`, None when nobody does; takes no lock itself."""
+    try:
+        pid, started = file.read_text().split()
+        process = Process(int(pid), int(started))
+    except (FileNotFoundError, ValueError):
+        return None
+    return process if process.alive else None
+
+
+def _open_current(file: Path) -> int:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # the lock goes with the last copy of the descriptor: it must not be inherited by the hosts' processes
+    return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def _is_current(file: Path, handle: int) -> bool:
+    """Whether the open file is still the one of that name: the holder before us may have removed it."""
+    try:
+        return os.path.samestat(os.fstat(handle), file.stat())
+    except FileNotFoundError:
+        return False
+
+
 @contextmanager
-def locked(file: Path, *, what: str, seconds: float = 600.0) -> Iterator[None]:
-    """Hold a lock file, waiting for another run to give it back.
+def locked(
+    file: Path, *, what: str, seconds: float = 600.0, keep: Callable[[], bool] = lambda: True
+) -> Iterator[None]:
+    """Hold a lock file, waiting for another run to give it back; the kernel frees it when we die.
 
     Args:
-        file: the file to lock; it is made when missing and stays (removing a lock file races).
+        file: the file to lock; it is made when missing.
         what: what is locked, for the message.
         seconds: how long to wait.
+        keep: asked at the end, under the lock, whether the file stays.
 
     Raises:
         OperatorError: another process kept the lock that long; names it.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # the lock goes with the last copy of the descriptor: it must not be inherited by the hosts' processes
-    handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = _open_current(file)
     try:
         deadline = monotonic() + seconds
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
             except BlockingIOError:
-                if monotonic() > deadline:
-                    owner = os.pread(handle, 20, 0).decode(errors="replace").strip() or "unknown"
+                if monotonic() >= deadline:
+                    owner = (os.pread(handle, 40, 0).decode(errors="replace").split() or ["unknown"])[0]
+                    patience = f" for more than {seconds:.0f} s" if seconds else ""
                     raise OperatorError(
-                        f"{what} is in use by another run (process {owner}) for more than {seconds:.0f} s",
+                        f"{what} is in use by another run (process {owner}){patience}",
+                        exit_code=EX_UNAVAILABLE,
                         hint=f"wait for it to end, or look at it with `ps -fp {owner}`",
                     ) from None
                 sleep(0.1)  # flock(2) offers no wait with a time limit
+                continue
+            if _is_current(file, handle):
+                break
+            stale, handle = handle, _open_current(file)
+            os.close(stale)
+        me = identify(os.getpid())
         os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
-        yield
+        os.pwrite(handle, f"{os.getpid()} {me.started if me else 0}".encode(), 0)
+        try:
+            yield
+        finally:
+            if not keep():
+                file.unlink(missing_ok=True)
     finally:
         os.close(handle)

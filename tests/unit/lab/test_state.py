@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from appliance.errors import OperatorError
 from appliance.lab import inventory, processes
 from appliance.lab.checkout import LabPaths
 from appliance.lab.processes import Process
-from appliance.lab.state import HostState, State, load, locked, save
+from appliance.lab.state import HostState, State, holder, load, locked, save
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +76,42 @@ def test_a_second_run_waits_and_then_names_the_first(tmp_path: Path) -> None:
         other.kill()
         with locked(file, what="the lab", seconds=10):
             pass  # a killed run holds nothing
+
+
+def test_a_lock_file_that_is_not_kept_is_removed_and_its_next_holder_is_alone(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    with locked(file, what="the demo", seconds=0, keep=lambda: False):
+        mine = holder(file)
+        assert mine is not None
+        assert mine.pid == os.getpid()
+        with pytest.raises(OperatorError, match=f"process {os.getpid()}"), locked(file, what="x", seconds=0):
+            pass
+    assert not file.exists()
+    assert holder(file) is None
+
+
+def test_a_lock_on_a_removed_file_is_no_lock(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    argv = [sys.executable, "-c", HOLD, str(file)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        # the file of that name is another one now: the first holder's is out of the way
+        file.unlink()
+        with locked(file, what="the demo", seconds=0):
+            assert file.exists()
+        other.kill()
+
+
+def test_a_process_is_found_by_its_environment() -> None:
+    argv = [sys.executable, "-c", "print(flush=True); input()"]
+    env = {**os.environ, "MARK": "/x/one"}
+    with subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert processes.with_variable("MARK=/x/one") == [processes.identify(child.pid)]
+        assert processes.with_variable("MARK=/x/on") == []
+        child.kill()
 
 
 def test_a_reused_process_id_is_another_process() -> None:
