@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
-from time import monotonic
+from time import monotonic, time
 from typing import Annotated
 
 import typer
@@ -13,8 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from appliance.lab import demo
+from appliance.program import program
 
 app = typer.Typer(no_args_is_help=True, help="One host, one live stream, one command.")
+
+SECONDS_PER_DAY = 86_400
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to stderr.")]
 
@@ -29,17 +33,26 @@ def _table(facts: demo.Facts, title: str) -> Table:
         ("watch (HLS)", facts.hls_url),
         ("RTMP statistics", facts.stat_url),
         ("health", facts.health_url),
-        ("shell on the host", "appliance lab ssh origin"),
+        ("shell on the host", f"{program()} lab ssh origin"),
         ("stop it", "make down"),
     ):
         table.add_row(what, where)
     return table
 
 
+def _seconds_before() -> float:
+    """Return for how many seconds `make demo` ran before us: DEMO_BEGAN is its Unix time; 0 without it."""
+    try:
+        passed = time() - float(os.environ.get("DEMO_BEGAN", ""))
+    except ValueError:
+        return 0.0
+    return passed if 0 <= passed < SECONDS_PER_DAY else 0.0
+
+
 @app.command()
 def up(as_json: AsJson = False) -> None:
     """Start the host, provision it, publish, and see that it plays; a second run changes nothing."""
-    began = monotonic()
+    began = monotonic() - _seconds_before()
     console = Console(stderr=True)
     with console.status("starting") as status:
 
@@ -80,8 +93,11 @@ def status(as_json: AsJson = False) -> None:
     seen = demo.status()
     if as_json:
         print(json.dumps({**asdict(seen), "up": seen.up}))
-    elif seen.facts is None:
-        print("the demo is down")
+        raise typer.Exit(0 if seen.up else 3)
+    if seen.run is not None:
+        print(f"`demo up` or `demo down` is at work right now (process {seen.run})")
+    if seen.facts is None:
+        print("the demo has no host yet" if seen.run is not None else "the demo is down")
     else:
         words = [f"{what} {'up' if ok else 'down'}" for what, ok in
                  (("host", True), ("publisher", seen.publisher), ("stream", seen.plays))]  # fmt: skip

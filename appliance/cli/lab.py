@@ -14,10 +14,14 @@ from rich.table import Table
 
 from appliance.errors import EX_USAGE, OperatorError
 from appliance.lab import lab as labs
+from appliance.lab.drivers import DEFAULT_DRIVER
+from appliance.program import program
 
 app = typer.Typer(no_args_is_help=True, help="Hosts on this machine to try everything on.")
 
 LabName = Annotated[str, typer.Option("--lab", help="Name of the lab; labs know nothing of each other.")]
+DRIVER_HELP = f"nspawn (containers) or vm (QEMU); when left out, what the lab has, else {DEFAULT_DRIVER}."
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to stderr.")]
 
 
@@ -40,7 +44,7 @@ def _show(lab: labs.Lab | None, name: str, as_json: bool) -> None:
     for host in lab.hosts:
         place = host.address if host.port == 22 else f"{host.address} port {host.port}"
         table.add_row(
-            host.name, place, "up" if host.running else "down", f"appliance lab ssh{option} {host.name}"
+            host.name, place, "up" if host.running else "down", f"{program()} lab ssh{option} {host.name}"
         )
     console = Console()
     console.print(table)
@@ -65,7 +69,7 @@ def _groups(values: list[str]) -> dict[str, list[str]] | None:
 def up(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Hosts to have.")] = None,
     lab: LabName = labs.DEFAULT_LAB,
-    driver: Annotated[str | None, typer.Option(help="nspawn (containers) or vm (QEMU).")] = None,
+    driver: Annotated[str | None, typer.Option(help=DRIVER_HELP)] = None,
     group: Annotated[
         list[str] | None, typer.Option(help="Inventory group and its hosts, GROUP=HOST[,HOST…]; repeatable.")
     ] = None,
@@ -108,7 +112,7 @@ def ssh(
     found = labs.status(lab)
     if found is None:
         option = "" if lab == labs.DEFAULT_LAB else f" --lab {lab}"
-        raise OperatorError(f"lab {lab} is down", hint=f"appliance lab up{option}")
+        raise OperatorError(f"lab {lab} is down", hint=f"{program()} lab up{option}")
     argv = [*found.host(name).ssh, *(command or [])]
     if as_json:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)

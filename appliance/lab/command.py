@@ -18,6 +18,8 @@ PACKAGES = {
     "systemd-nspawn": "systemd-container",
     "nft": "nftables",
     "ip": "iproute2",
+    "ffprobe": "ffmpeg",
+    "setpriv": "util-linux",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "mke2fs": "e2fsprogs",

@@ -12,17 +12,20 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.errors import EX_USAGE, OperatorError
-from appliance.lab import demo_packages, demo_proof, demo_publisher, demo_site, lab
+from appliance.errors import EX_DATAERR, EX_USAGE, OperatorError
+from appliance.lab import demo_packages, demo_proof, demo_publisher, demo_site, lab, state
 from appliance.lab.checkout import find_checkout
 from appliance.lab.command import require
+from appliance.lab.state import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from appliance.lab.demo_proof import Proof
 
@@ -92,6 +95,35 @@ def input_path() -> Path | None:
     return path
 
 
+def check_video(path: Path) -> None:
+    """See that FFmpeg finds moving pictures in a file; the proof counts them.
+
+    Raises:
+        OperatorError: it finds none.
+    """
+    asked = ["ffprobe", "-v", "error", "-of", "json",
+             "-show_entries", "format=format_name:stream=codec_type:stream_disposition=attached_pic",
+             str(path)]  # fmt: skip
+    done = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode == 0 and has_video(done.stdout):
+        return
+    said = (done.stderr.strip().splitlines() or ["ffprobe finds no video stream in it"])[-1]
+    raise OperatorError(
+        f"DEMO_INPUT={path} is no video: {said}",
+        exit_code=EX_DATAERR,
+        hint="make demo DEMO_INPUT=/path/to/video.mp4, or without it for a test picture",
+    )
+
+
+def has_video(probed: str) -> bool:
+    """Whether ffprobe's JSON lists a video stream; a cover picture, or text drawn as a terminal, is none."""
+    found = json.loads(probed)
+    return found.get("format", {}).get("format_name") != "tty" and any(
+        stream.get("codec_type") == "video" and not stream.get("disposition", {}).get("attached_pic")
+        for stream in found.get("streams", [])
+    )
+
+
 def up(*, say: Callable[[str], None], step: Callable[[str], None]) -> tuple[Facts, Proof]:
     """Bring the demo up, or see that it is: host, site, publisher, proof.
 
@@ -102,8 +134,25 @@ def up(*, say: Callable[[str], None], step: Callable[[str], None]) -> tuple[Fact
     Raises:
         OperatorError: a step failed; what is up by then stays up, and the next run goes on from there.
     """
-    require("ffmpeg")
+    require("ffmpeg", "ffprobe")
     path = input_path()
+    if path:
+        check_video(path)
+    with _only_run():
+        return _up(path, say, step)
+
+
+def _only_run() -> AbstractContextManager[None]:
+    """Hold the demo's lock; it is separate from the lab's, which is free while the site is applied."""
+    return locked(_lock_file(), what="the demo", seconds=0, keep=lambda: False)
+
+
+def _lock_file() -> Path:
+    # no lab's: the name of a lab begins with a letter
+    return find_checkout() / ".lab" / ".demo.lock"
+
+
+def _up(path: Path | None, say: Callable[[str], None], step: Callable[[str], None]) -> tuple[Facts, Proof]:
     checkout = find_checkout()
     files = _files()
     found = lab.up([HOST], lab=LAB, say=say).host(HOST)
@@ -115,9 +164,13 @@ def up(*, say: Callable[[str], None], step: Callable[[str], None]) -> tuple[Fact
     say(f"the site is applied: {changed} tasks changed something")
     if changed:
         packages.keep(say)
-    demo_publisher.start(files, f"{facts.rtmp_url}/{facts.stream}", path)
+    publish_url = f"{facts.rtmp_url}/{facts.stream}"
+    if demo_publisher.stop_other(files, publish_url, path):
+        say(f"the input changed: publishing {path or 'the test picture'} from now on")
+    before = demo_proof.runs(facts.hls_url)
+    began = demo_publisher.start(files, publish_url, path)
     step("waiting for the stream to play")
-    proof = demo_proof.prove(facts.hls_url)
+    proof = demo_proof.prove(facts.hls_url, before=before if began else None)
     draft = _facts_file().with_suffix(".new")
     draft.write_text(json.dumps(asdict(facts), indent=2) + "\n")
     draft.replace(_facts_file())
@@ -126,6 +179,12 @@ def up(*, say: Callable[[str], None], step: Callable[[str], None]) -> tuple[Fact
 
 def down(*, say: Callable[[str], None]) -> bool:
     """End the publisher, remove the host and what was written about them; False when there was nothing."""
+    with _only_run():
+        return _down(say)
+
+
+def _down(say: Callable[[str], None]) -> bool:
+    demo_site.end_orphans(find_checkout())
     _facts_file().unlink(missing_ok=True)
     files = _files()
     published = demo_publisher.stop(files)
@@ -143,6 +202,8 @@ class Status:
     publisher: bool
     plays: bool
     facts: Facts | None
+    run: int | None = None
+    """Process id of the `demo up` or `demo down` that works on it right now."""
 
     @property
     def up(self) -> bool:
@@ -152,11 +213,14 @@ class Status:
 
 def status() -> Status:
     """Return what of the demo is up; asks the host for its playlist, changes nothing."""
+    holder = state.holder(_lock_file())
+    run = holder.pid if holder else None
     found = lab.status(LAB)
     hosts = [host for host in found.hosts if host.name == HOST and host.running] if found else []
     publisher = demo_publisher.running(_files()) is not None
     if not hosts:
-        return Status(host=False, publisher=publisher, plays=False, facts=None)
+        return Status(host=False, publisher=publisher, plays=False, facts=None, run=run)
     facts = facts_of(hosts[0])
     code, text = demo_proof.fetch(facts.hls_url)
-    return Status(host=True, publisher=publisher, plays=code == 200 and "#EXTM3U" in text, facts=facts)
+    plays = code == 200 and "#EXTM3U" in text
+    return Status(host=True, publisher=publisher, plays=plays, facts=facts, run=run)

@@ -133,17 +133,26 @@ def source_of(files: PublisherFiles) -> str | None:
     return str(data["source"])
 
 
-def start(files: PublisherFiles, url: str, path: Path | None) -> None:
-    """Start the publisher unless the same one runs already; another one is replaced.
+def stop_other(files: PublisherFiles, url: str, path: Path | None) -> bool:
+    """End a publisher of something else; False when there was none."""
+    other = running(files) is not None and source_of(files) != source_text(url, path)
+    return other and stop(files)
+
+
+def source_text(url: str, path: Path | None) -> str:
+    """Return how `source_of` names what is published."""
+    return f"{url} {path or ''}".strip()
+
+
+def start(files: PublisherFiles, url: str, path: Path | None) -> bool:
+    """Start the publisher; False when it runs already. Another one is replaced.
 
     Raises:
         OperatorError: the process ended at once.
     """
-    source = f"{url} {path or ''}".strip()
+    stop_other(files, url, path)
     if running(files) is not None:
-        if source_of(files) == source:
-            return
-        stop(files)
+        return False
     files.folder.mkdir(parents=True, exist_ok=True)
     with files.log.open("wb") as log:
         started = subprocess.Popen(
@@ -157,8 +166,11 @@ def start(files: PublisherFiles, url: str, path: Path | None) -> None:
     if process is None:
         raise OperatorError("the demo's publisher ended at once", hint=f"see {files.log}")
     draft = files.state.with_suffix(".new")
-    draft.write_text(json.dumps({"pid": process.pid, "started": process.started, "source": source}))
+    draft.write_text(
+        json.dumps({"pid": process.pid, "started": process.started, "source": source_text(url, path)})
+    )
     draft.replace(files.state)
+    return True
 
 
 def stop(files: PublisherFiles) -> bool:

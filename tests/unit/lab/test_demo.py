@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import queue
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -115,3 +118,93 @@ def test_the_package_cache_keeps_two_versions(tmp_path: Path) -> None:
         "a_3_amd64.deb",
         "b_1_all.deb",
     ]
+
+
+def playlist(*lines: str) -> str:
+    return "\n".join(("#EXTM3U", *lines)) + "\n"
+
+
+SEGMENT = ("#EXTINF:2.0,", "1.m4s")
+
+
+def test_media_playlists_of_audio_and_video_are_found() -> None:
+    text = playlist(
+        '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="a",URI="demo/e/audio/index.m3u8"',
+        '#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO="a"',
+        "demo/e/v720/index.m3u8",
+    )
+    assert demo_proof.media_playlists("http://192.0.2.7/hls/demo.m3u8", text) == [
+        "http://192.0.2.7/hls/demo/e/audio/index.m3u8",
+        "http://192.0.2.7/hls/demo/e/v720/index.m3u8",
+    ]
+
+
+def test_only_what_follows_a_new_discontinuity_is_newer() -> None:
+    old = playlist("#EXT-X-DISCONTINUITY-SEQUENCE:2", *SEGMENT, "#EXT-X-DISCONTINUITY", *SEGMENT * 4)
+    assert demo_proof.discontinuities(old) == 3
+    assert not demo_proof.is_newer(old, 3)
+    few = old + playlist("#EXT-X-DISCONTINUITY", *SEGMENT * (demo_proof.FRESH_SEGMENTS - 1))
+    assert not demo_proof.is_newer(few, 3)
+    enough = old + playlist("#EXT-X-DISCONTINUITY", *SEGMENT * demo_proof.FRESH_SEGMENTS)
+    assert demo_proof.is_newer(enough, 3)
+
+
+def test_a_playlist_of_a_new_name_is_newer_once_it_has_a_segment() -> None:
+    assert not demo_proof.is_newer(playlist(), None)
+    assert demo_proof.is_newer(playlist(*SEGMENT), None)
+
+
+def test_an_ended_stream_is_never_newer() -> None:
+    assert not demo_proof.is_newer(playlist(*SEGMENT, "#EXT-X-ENDLIST"), None)
+
+
+@pytest.mark.parametrize(
+    ("streams", "container", "video"),
+    [
+        ([{"codec_type": "video"}, {"codec_type": "audio"}], "mov,mp4", True),
+        ([{"codec_type": "audio"}], "wav", False),
+        (
+            [{"codec_type": "audio"}, {"codec_type": "video", "disposition": {"attached_pic": 1}}],
+            "mp3",
+            False,
+        ),
+        ([{"codec_type": "video"}], "tty", False),
+        ([], "mov,mp4", False),
+    ],
+)
+def test_a_video_has_moving_pictures(streams: list[dict[str, object]], container: str, video: bool) -> None:
+    probed = json.dumps({"streams": streams, "format": {"format_name": container}})
+    assert demo.has_video(probed) is video
+
+
+def test_a_long_task_is_named_as_it_begins_and_a_short_one_never() -> None:
+    said: list[str] = []
+    progress = demo_site.Progress(said.append, list[str]().append)
+    progress.begin("nginx : Compile nginx (one to three minutes)")
+    assert said == ["  nginx : Compile nginx (one to three minutes) …"]
+    progress.begin("base : Write files")
+    progress.begin("")
+    assert said[1:] == ["  nginx : Compile nginx (one to three minutes): done after 0 s"]
+
+
+def test_a_task_that_goes_on_is_named_before_it_ends() -> None:
+    spoken: queue.Queue[str] = queue.Queue()
+    progress = demo_site.Progress(spoken.put, list[str]().append, quiet_seconds=0.01)
+    progress.begin("apt : Install")
+    assert spoken.get(timeout=5).startswith("  apt : Install …")
+    progress.begin("")
+    assert spoken.get(timeout=5).startswith("  apt : Install: done after")
+
+
+def test_ansible_of_a_killed_run_is_ended_and_nobody_elses(tmp_path: Path) -> None:
+    program = tmp_path / "ansible-playbook"
+    shutil.copy(shutil.which("sleep") or "", program)
+    env = {"PATH": os.environ["PATH"], demo_site.MARK: str(tmp_path)}
+    with (
+        subprocess.Popen([program, "60"], env=env) as ours,
+        subprocess.Popen([program, "60"], env={**env, demo_site.MARK: "/elsewhere"}) as other,
+    ):
+        demo_site.end_orphans(tmp_path)
+        assert ours.wait(timeout=5) == -signal.SIGTERM
+        assert other.poll() is None
+        other.kill()
