@@ -1,13 +1,20 @@
 #!/usr/bin/env bash
 # Install what a verb of the Makefile needs on a Debian 12 or 13 machine: packages, .venv, npm packages.
 #
-#   files/bootstrap.sh [python] [lab] [vm] [tests] [browser]
+#   files/bootstrap.sh [root] [python] [lab] [vm] [tests] [browser]
 #
+# `root` installs nothing: it sees that the verb can become root, before anything is done.
 # Runs as root or through sudo, changes nothing that is there already, and takes a moment when nothing is to do.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-say() { printf '\033[2m[setup]\033[0m %s\n' "$*" >&2; }
+say() {
+    if [ -t 2 ]; then
+        printf '\033[2m[setup]\033[0m %s\n' "$*" >&2
+    else
+        printf '[setup] %s\n' "$*" >&2
+    fi
+}
 stop() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 as_root() {
@@ -56,7 +63,7 @@ install_packages() {
     done
     [ ${#missing[@]} -gt 0 ] || return 0
     command -v apt-get >/dev/null || stop "this is not Debian (no apt-get); install yourself: ${missing[*]}"
-    say "packages: ${missing[*]}"
+    say "packages (a minute or more): ${missing[*]}"
     quietly as_root apt-get update -qq
     quietly as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}"
@@ -78,7 +85,7 @@ make_venv() {
         stop "$("$python" --version) is too old; Python 3.11 or newer is needed (Debian 12 or 13)"
     wanted=$({ "$python" --version; pwd; cat files/locks/controller.txt pyproject.toml; } | sha256sum)
     [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || return 0
-    say "Python packages into .venv (about a minute)"
+    say "Python packages into .venv (one to three minutes)"
     "$python" -m venv .venv
     quietly .venv/bin/python -m pip install --quiet --disable-pip-version-check \
         --require-hashes --only-binary=:all: -r files/locks/controller.txt
@@ -100,6 +107,10 @@ install_browser_packages() {
 [ $# -gt 0 ] || set -- python
 for part in "$@"; do
     case $part in
+        root)
+            [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null ||
+                stop "this needs root (hosts of the lab are containers), and there is no sudo; run it as root"
+            ;;
         python) want python3-venv git openssh-client ;;
         lab) want mmdebstrap systemd-container nftables iproute2 openssh-client ffmpeg fonts-dejavu-core curl ;;
         vm) want qemu-system-x86 e2fsprogs mmdebstrap nftables iproute2 openssh-client ;;
@@ -109,7 +120,7 @@ for part in "$@"; do
             # Node.js from elsewhere brings its own npm, and Debian's would push it out
             command -v npm >/dev/null || want nodejs npm
             ;;
-        *) stop "unknown part '$part'; known: python lab vm tests browser" ;;
+        *) stop "unknown part '$part'; known: root python lab vm tests browser" ;;
     esac
 done
 install_packages
