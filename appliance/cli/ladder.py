@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Annotated, Final, cast, get_args
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from appliance.cli.output import console
 from appliance.errors import EX_USAGE, OperatorError
 from appliance.media.encode.codec_config import AudioConfig, VideoConfig
 from appliance.media.encode.command import RunPlan, ffmpeg_command
@@ -128,10 +128,16 @@ def _as_data(plan: RunPlan, path: Path, command: list[str]) -> dict[str, object]
 
 
 def _print(plan: RunPlan, path: Path, command: list[str]) -> None:
-    console = Console()
-    table = Table(title=f"{plan.source}\n{path}")
+    out = console()
+    table = Table(title=f"{plan.source}\n{path}", title_justify="left")
+    gap = "\n" if out.is_terminal else " "
     for heading in ("rung", "size", "fps", "video kb/s", "peak kb/s", "audio kb/s", "encoder", "preset"):
-        table.add_column(heading, justify="left" if heading in {"rung", "encoder", "preset"} else "right")
+        table.add_column(
+            heading.replace(" ", gap),
+            justify="left" if heading in {"rung", "encoder", "preset"} else "right",
+            # 80 columns hold every value whole; only a long name of a rung folds
+            **({"overflow": "fold"} if heading == "rung" else {"no_wrap": True}),
+        )
     for rung in plan.rungs:
         table.add_row(
             rung.name,
@@ -143,6 +149,6 @@ def _print(plan: RunPlan, path: Path, command: list[str]) -> None:
         )
     if not plan.rungs:
         table.add_row("audio", *["-"] * 7)
-    console.print(table)
-    console.print(f"encoder: {plan.encoder.family}, {plan.encoder.reason}", markup=False)
+    out.print(table)
+    out.print(f"encoder: {plan.encoder.family}, {plan.encoder.reason}", markup=False)
     typer.echo(shlex.join(command))

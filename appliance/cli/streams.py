@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from appliance.errors import EX_UNAVAILABLE, OperatorError
+from appliance.cli.output import console
+from appliance.errors import EX_CONFIG, EX_UNAVAILABLE, OperatorError
 from appliance.settings import SETTINGS_FILE, Settings
 
 app = typer.Typer(no_args_is_help=True, help="What is live on this host.")
@@ -28,24 +30,63 @@ def list_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer.")] = False,
 ) -> None:
     """List the live streams and how often each was published and played."""
+    if settings == SETTINGS_FILE and not settings.exists():
+        raise OperatorError(
+            f"this machine is no streaming host, it has no {settings}; the list is asked for on a host",
+            exit_code=EX_CONFIG,
+            hint=f"run: {demo_prefix(Path(sys.prefix).parent / '.demo.json')} appliance streams list",
+        )
     url = Settings.load(settings).control_url
     active, stats = _get(f"{url}/streams/active"), _get(f"{url}/streams/stats")
     if as_json:
         typer.echo(json.dumps({**active, **stats}))
         return
-    table = Table("stream", "live since", "from", "publishes", "plays", "last publish")
+    out = console()
+    when = short_time if out.is_terminal else str
+    gap = "\n" if out.is_terminal else " "
+    table = Table()
+    table.add_column("stream", overflow="fold", min_width=8)
+    for heading in ("live since", "from", "publishes", "plays", "last publish"):
+        # an IPv4 address stays on its line, an IPv6 address may fold
+        folds = heading == "from"
+        table.add_column(
+            heading.replace(" ", gap), overflow="fold", no_wrap=not folds, min_width=15 if folds else None
+        )
     streams, counts = active["active_streams"], stats["stream_stats"]
     for name in sorted(streams.keys() | counts.keys()):
         stream, count = streams.get(name, {}), counts.get(name, {})
         table.add_row(
             name,
-            stream.get("started_at", "-"),
+            when(stream.get("started_at") or "-"),
             stream.get("client_ip", "-"),
             str(count.get("total_publishes", 0)),
             str(count.get("total_plays", 0)),
-            count.get("last_publish") or "-",
+            when(count.get("last_publish") or "-"),
         )
-    Console().print(table)
+    out.print(table)
+
+
+def short_time(text: str) -> str:
+    """Return an ISO 8601 time as a terminal has room for it, in UTC; what is no time stays as it is.
+
+    Today's is given without the date, this year's without the year.
+    """
+    try:
+        time = datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        return text
+    now = datetime.now(UTC)
+    if time.date() == now.date():
+        return f"{time:%H:%M:%SZ}"
+    return f"{time:%m-%d %H:%MZ}" if time.year == now.year else f"{time:%Y-%m-%d}"
+
+
+def demo_prefix(facts: Path) -> str:
+    """Return what runs a command on a host: the demo's SSH command when there is one."""
+    try:
+        return str(json.loads(facts.read_text())["ssh"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "ssh root@HOST"
 
 
 def _get(url: str) -> dict[str, Any]:

@@ -1,0 +1,66 @@
+"""What an operator reads: tables in a pipe, times on a terminal, and files that only root may open."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from appliance.cli import main
+from appliance.cli.streams import demo_prefix, short_time
+from appliance.errors import EX_NOPERM
+from appliance.program import program
+
+
+def test_a_table_in_a_pipe_is_never_cut() -> None:
+    argv = [sys.executable, "-c", "from appliance.cli.main import main; main()", "ladder", "show"]
+    env = {**os.environ, "COLUMNS": "40"}
+    done = subprocess.run(
+        [*argv, "--encoder", "nvenc"], env=env, capture_output=True, text=True, check=True
+    ).stdout
+    row = next(line for line in done.splitlines() if "1080p" in line)
+    assert all(value in row for value in ("1920x1080", "5000", "5500", "192", "h264_nvenc", "p4"))
+    assert "…" not in done
+
+
+def test_times_are_as_short_as_their_age_allows() -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    assert short_time(now.isoformat(timespec="milliseconds")) == f"{now:%H:%M:%SZ}"
+    assert short_time("2001-02-03T23:30:00-01:00") == "2001-02-04"
+    assert short_time("-") == "-"
+
+
+def test_the_demos_host_is_named_where_one_is_written_down(tmp_path: Path) -> None:
+    file = tmp_path / ".demo.json"
+    assert demo_prefix(file) == "ssh root@HOST"
+    file.write_text(json.dumps({"ssh": "ssh -i k root@192.0.2.7"}))
+    assert demo_prefix(file) == "ssh -i k root@192.0.2.7"
+
+
+def test_the_command_is_a_path_in_a_checkout_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    assert program() == "appliance"
+    (tmp_path / "pyproject.toml").touch()
+    assert program() == ".venv/bin/appliance"
+
+
+def test_who_may_not_open_the_demos_files_is_told_to_be_root(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_area: str | None) -> None:
+        raise PermissionError(13, "Permission denied", "/x/.lab/demo.lock")
+
+    monkeypatch.setattr(main, "build_app", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(SystemExit) as ended:
+        main.main(["demo", "up"])
+    assert ended.value.code == EX_NOPERM
+    said = capsys.readouterr().err
+    assert "/x/.lab/demo.lock: Permission denied" in said
+    assert f"sudo {program()} demo up" in said
