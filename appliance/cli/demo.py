@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from appliance.cli import output
 from appliance.lab import demo
 from appliance.program import program
 
@@ -68,7 +69,7 @@ def up(as_json: AsJson = False) -> None:
             )
         )
         return
-    out = Console()
+    out = output.console()
     out.print(
         f"{proof.frames} pictures of {proof.seconds:g} s decrypted and decoded, {proof.variants} variants, "
         f"{monotonic() - began:.0f} s in all.",
@@ -101,6 +102,6 @@ def status(as_json: AsJson = False) -> None:
     else:
         words = [f"{what} {'up' if ok else 'down'}" for what, ok in
                  (("host", True), ("publisher", seen.publisher), ("stream", seen.plays))]  # fmt: skip
-        Console().print(_table(seen.facts, ", ".join(words)))
+        output.console().print(_table(seen.facts, ", ".join(words)))
     if not seen.up:
         raise typer.Exit(3)

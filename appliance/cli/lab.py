@@ -9,9 +9,9 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from appliance.cli import output
 from appliance.errors import EX_USAGE, OperatorError
 from appliance.lab import lab as labs
 from appliance.lab.drivers import DEFAULT_DRIVER
@@ -46,9 +46,9 @@ def _show(lab: labs.Lab | None, name: str, as_json: bool) -> None:
         table.add_row(
             host.name, place, "up" if host.running else "down", f"{program()} lab ssh{option} {host.name}"
         )
-    console = Console()
-    console.print(table)
-    console.print(f"inventory: {lab.inventory}", soft_wrap=True)
+    out = output.console()
+    out.print(table)
+    out.print(f"inventory: {lab.inventory}", soft_wrap=True)
 
 
 def _groups(values: list[str]) -> dict[str, list[str]] | None:

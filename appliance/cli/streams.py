@@ -16,6 +16,8 @@ from appliance.cli.output import console
 from appliance.errors import EX_CONFIG, EX_UNAVAILABLE, OperatorError
 from appliance.settings import SETTINGS_FILE, Settings
 
+IPV4_COLUMNS = len("255.255.255.255")
+
 app = typer.Typer(no_args_is_help=True, help="What is live on this host.")
 
 
@@ -41,18 +43,17 @@ def list_command(
     if as_json:
         typer.echo(json.dumps({**active, **stats}))
         return
+    streams, counts = active["active_streams"], stats["stream_stats"]
     out = console()
     when = short_time if out.is_terminal else str
     gap = "\n" if out.is_terminal else " "
+    # an IPv4 address stays on its line, an IPv6 address may fold
+    long_address = any(len(stream.get("client_ip", "")) > IPV4_COLUMNS for stream in streams.values())
     table = Table()
-    table.add_column("stream", overflow="fold", min_width=8)
+    table.add_column("stream", overflow="fold")
     for heading in ("live since", "from", "publishes", "plays", "last publish"):
-        # an IPv4 address stays on its line, an IPv6 address may fold
-        folds = heading == "from"
-        table.add_column(
-            heading.replace(" ", gap), overflow="fold", no_wrap=not folds, min_width=15 if folds else None
-        )
-    streams, counts = active["active_streams"], stats["stream_stats"]
+        folds = heading == "from" and long_address
+        table.add_column(heading.replace(" ", gap), overflow="fold", no_wrap=not folds)
     for name in sorted(streams.keys() | counts.keys()):
         stream, count = streams.get(name, {}), counts.get(name, {})
         table.add_row(
