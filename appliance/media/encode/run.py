@@ -50,7 +50,7 @@ class EncodingRun:
         self.begun_at = time.monotonic()
         self.ffmpeg: FFmpeg
         self._packager = packager
-        self._base = 0
+        self._clock = (0, _START_MS)
         self._tracks = {kind: _Track() for kind in self.headers}
         self._skipping = False
 
@@ -72,7 +72,7 @@ class EncodingRun:
         kinds = {MessageType.VIDEO: plan.source.video, MessageType.AUDIO: plan.source.audio}
         self = cls(plan, {kind: headers[kind] for kind, track in kinds.items() if track}, packager)
         first = self._first(replay)
-        self._base = first.message.timestamp
+        self._clock = (first.message.timestamp, _START_MS)
         packager.begin(
             [Rendition(name, "audio" if name == AUDIO_RENDITION else "video") for name in plan.renditions],
             started_at=datetime.fromtimestamp(first.wall - MEDIA_START_S, UTC),
@@ -90,7 +90,7 @@ class EncodingRun:
     def feed(self, message: Message) -> None:
         """Hands one frame to FFmpeg; one of an unknown track, or from before the run, is dropped."""
         track = self._tracks.get(message.type)
-        milliseconds = _START_MS + milliseconds_since(self._base, message.timestamp)
+        milliseconds = self._run_time(message.timestamp)
         if track is None or milliseconds < _START_MS or self._left_out(message):
             return
         # Encoders repeat a timestamp or step back by some milliseconds; FFmpeg's muxers drop such packets,
@@ -103,6 +103,17 @@ class EncodingRun:
         ending = await self.ffmpeg.finish()
         self._packager.end_run()
         return ending
+
+    def _run_time(self, timestamp: int) -> int:
+        """The time within the run, which goes on where `timestamp` wraps after 2**32 ms (49.7 days).
+
+        Taken from the frame before, in whichever track: from the run's first, the difference of two
+        timestamps would turn negative after 2**31 ms.
+        """
+        before, milliseconds = self._clock
+        milliseconds += milliseconds_since(before, timestamp)
+        self._clock = (timestamp, milliseconds)
+        return milliseconds
 
     def _first(self, replay: Sequence[Arrival]) -> Arrival:
         lead = MessageType.VIDEO if self.plan.source.video else MessageType.AUDIO

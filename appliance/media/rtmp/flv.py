@@ -100,8 +100,8 @@ def file_header(*, video: bool, audio: bool) -> bytes:
 
 
 def tag(kind: int, timestamp_ms: int, payload: bytes) -> bytes:
-    """Returns one tag with its back pointer (E.4.1); `kind` is the RTMP message type, the time 0..2**32-1."""
-    time = (timestamp_ms & 0xFFFFFF).to_bytes(3) + (timestamp_ms >> 24).to_bytes(1)
+    """Returns one tag with its back pointer (E.4.1); `kind` is the RTMP message type, time wraps at 2**32."""
+    time = (timestamp_ms & 0xFFFFFF).to_bytes(3) + (timestamp_ms >> 24 & 0xFF).to_bytes(1)
     head = bytes((kind,)) + len(payload).to_bytes(3) + time + bytes(3)
     return b"".join((head, payload, (len(head) + len(payload)).to_bytes(4)))
 

@@ -1,0 +1,70 @@
+"""The times that a run hands to FFmpeg."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from appliance.cli.ladder import parse_source
+from appliance.media.encode.command import RunPlan
+from appliance.media.encode.encoder import EncoderChoice
+from appliance.media.encode.ffmpeg import FFmpeg
+from appliance.media.encode.run import EncodingRun
+from appliance.media.rtmp.reader import Arrival
+from tests.unit.media.encode.messages import audio_header, frame, keyframe, sound, video_header
+
+if TYPE_CHECKING:
+    from appliance.media.package.packager import Packager
+
+
+class _Input:
+    """Stands for FFmpeg and the packager: keeps the times of the tags that are written."""
+
+    backlog = 0
+
+    def __init__(self) -> None:
+        self.times: list[int] = []
+
+    def begin(self, *_: object, **__: object) -> None:
+        pass
+
+    def feed(self, *_: object) -> None:
+        pass
+
+    def write(self, data: bytes) -> None:
+        if data[:1] in {b"\x08", b"\x09"}:
+            self.times.append(int.from_bytes(data[4:7]) | data[7] << 24)
+
+
+async def _begin(monkeypatch: pytest.MonkeyPatch, at_ms: int) -> tuple[EncodingRun, list[int]]:
+    given = _Input()
+
+    async def start(*_: object) -> _Input:
+        return given
+
+    monkeypatch.setattr(FFmpeg, "start", start)
+    video, audio = video_header(), audio_header()
+    plan = RunPlan(parse_source("1280x720@30"), (), EncoderChoice("x264", "test"), 2.0, 0.25)
+    headers = {int(video.type): video, int(audio.type): audio}
+    run = await EncodingRun.begin(plan, headers, [Arrival(keyframe(at_ms), 0.0)], cast("Packager", given))
+    return run, given.times
+
+
+@pytest.mark.parametrize("begun_at", [0, 2**31 - 5000, 2**32 - 5000])
+async def test_frames_go_on_after_25_days(monkeypatch: pytest.MonkeyPatch, begun_at: int) -> None:
+    run, times = await _begin(monkeypatch, begun_at)
+    assert times == [10_000] * 3
+    del times[:]
+    step = 2**26
+    for number in range(1, 63):
+        run.feed((frame, sound)[number % 2]((begun_at + number * step) % 2**32))
+    assert times == [10_000 + number * step for number in range(1, 63)]
+
+
+async def test_what_is_from_before_the_run_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, times = await _begin(monkeypatch, 1000)
+    del times[:]
+    for message in (sound(990), sound(1010), frame(1033), frame(1033), sound(1031)):
+        run.feed(message)
+    assert times == [10_010, 10_033, 10_034, 10_031]
