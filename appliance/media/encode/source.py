@@ -5,6 +5,7 @@ Sequence headers tell codec, size and rate; the encoder's `onMetaData` tells whi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
@@ -128,7 +129,8 @@ class SourceProbe:
         self._declared = frozenset(int(kind) for key, kind in kinds.items() if entries.get(key))
         fps = entries.get("framerate") or entries.get("fps")
         if isinstance(fps, float):
-            self._metadata_fps = _sane(standard_rate(fps))
+            # AMF numbers may be NaN or infinite, which no fraction is.
+            self._metadata_fps = _sane(standard_rate(fps)) if math.isfinite(fps) else None
 
     def _observe_video(self, message: Message) -> bool:
         packet = flv.parse_video(message.payload)

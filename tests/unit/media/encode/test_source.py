@@ -98,6 +98,14 @@ def test_the_metadata_rate_is_taken_for_the_rate_it_stands_for(stated: float, fp
     assert probe.source.fps == fps
 
 
+@pytest.mark.parametrize("stated", [float("nan"), float("inf"), float("-inf"), 1e308, -25.0, 0.0])
+def test_a_metadata_rate_that_is_none_is_ignored(stated: float) -> None:
+    probe = _probe(
+        metadata(videocodecid=7.0, framerate=stated), video_header(AVC_CONFIG_WITHOUT_TIMING), keyframe(0)
+    )
+    assert probe.source.fps is None
+
+
 def test_the_distance_of_keyframes_is_known_from_the_second_on() -> None:
     probe = _probe(BOTH, video_header(), keyframe(0xFFFFFC18), frame(0), keyframe(1000))
     assert probe.keyframe_seconds == 2.0
