@@ -13,7 +13,7 @@ _ROTATION_SLACK: Final = 0.1
 
 
 class KeySchedule:
-    """Which content key a segment is under: one for each number, the same in all renditions.
+    """Which content key a segment is under: one for each number of an epoch, the same in all renditions.
 
     `keyring` None means that segments stay clear.
     """
@@ -22,6 +22,7 @@ class KeySchedule:
         self._stream = stream
         self._keyring = keyring
         self._rotation = rotation_seconds
+        self._epoch: str | None = None
         self._by_msn: dict[int, str] = {}
         self._key: tuple[str, bytes] | None = None
 
@@ -29,6 +30,9 @@ class KeySchedule:
         """Id and key of segment `msn`, starting at `starts_at` (unix seconds); None without encryption."""
         if self._keyring is None:
             return None
+        if state.epoch != self._epoch:
+            # Numbers start over with an epoch, keys do not.
+            self._epoch, self._by_msn = state.epoch, {}
         kid = self._by_msn.get(msn)
         if kid is None:
             kid = self._choose(self._keyring, state, starts_at)

@@ -327,6 +327,18 @@ def test_a_new_epoch_shares_no_name(bench: Workbench) -> None:
     assert not (bench.directory / first).exists()
 
 
+def test_no_key_of_an_epoch_goes_into_the_next(bench: Workbench) -> None:
+    packager = bench.packager()
+    keys: list[set[str | None]] = []
+    for number, start_over in enumerate((packager.new_epoch, packager.remove, packager.finish)):
+        run(packager, 8, at=1000 * number)
+        playlists = bench.check(packager.epoch).values()
+        keys.append({item.key_uri for playlist in playlists for item in playlist.segments})
+        start_over()
+    assert [len(used) for used in keys] == [1, 1, 1]
+    assert len(set.union(*keys)) == 3
+
+
 def test_remove(bench: Workbench) -> None:
     packager = bench.packager()
     run(packager, 4)
