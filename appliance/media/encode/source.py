@@ -5,6 +5,7 @@ Sequence headers tell codec, size and rate; the encoder's `onMetaData` tells whi
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +21,8 @@ from appliance.media.encode.codec_config import (
 from appliance.media.encode.frame_rate import standard_rate
 from appliance.media.rtmp import flv
 from appliance.media.rtmp.chunks import Message, MessageType
+
+log = logging.getLogger(__name__)
 
 DECLARED_WAIT_S: Final = 1.5
 """Longest wait for a track that the metadata declares. It comes within a frame or two, or never."""
@@ -92,7 +95,7 @@ class SourceProbe:
     def observe(self, message: Message, now: float) -> bool:
         """Takes note of `message`; returns whether it is one that FFmpeg gets: a frame of audio or video.
 
-        Raises UnsupportedSourceError for any codec but H.264 and AAC.
+        Raises UnsupportedSourceError for any codec but H.264 and AAC, and for an unreadable sequence header.
         """
         if message.type == MessageType.DATA_AMF0:
             self._observe_metadata(message)
@@ -104,6 +107,9 @@ class SourceProbe:
             if message.type == MessageType.VIDEO:
                 return self._observe_video(message)
             return self._observe_audio(message)
+        except flv.CutOffError as error:
+            log.debug("dropped: %s", error)
+            return False
         except (flv.FlvError, CodecConfigError) as error:
             raise UnsupportedSourceError(str(error)) from None
 
@@ -134,6 +140,8 @@ class SourceProbe:
 
     def _observe_video(self, message: Message) -> bool:
         packet = flv.parse_video(message.payload)
+        if packet.kind is flv.PacketKind.COMMAND:
+            return False
         if packet.codec != flv.AVC:
             name = flv.VIDEO_CODECS.get(packet.codec, f"codec {packet.codec}")
             raise UnsupportedSourceError(f"video is {name}, allowed is H.264")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 AVC: Final = 7
+_COMMAND_FRAME: Final = 5
 AAC: Final = 10
 VIDEO_CODECS: Final = {
     2: "H.263",
@@ -45,6 +46,7 @@ class PacketKind(enum.Enum):
     KEYFRAME = "keyframe"
     FRAME = "frame"
     END_OF_SEQUENCE = "end of sequence"
+    COMMAND = "command"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +62,31 @@ class FlvError(ValueError):
     """The payload is cut off or of a form that is not read here."""
 
 
+class CutOffError(FlvError):
+    """The payload ends within its header, and nothing says that it is a sequence header."""
+
+
 def parse_video(payload: bytes) -> Packet:
     """Returns the header of a video payload (E.4.3.1).
 
-    Raises FlvError for an empty payload and for Enhanced RTMP's form, which nginx-rtmp does not carry.
+    Raises CutOffError for a frame that is cut off; FlvError for a sequence header that is, and for Enhanced
+    RTMP's form, which nginx-rtmp does not carry.
     """
     if not payload:
-        raise FlvError("an empty video message")
+        raise CutOffError("an empty video message")
     if payload[0] & 0x80:
         raise FlvError(f"Enhanced RTMP video {payload[1:5]!r}; only H.264 is supported")
     codec, keyframe = payload[0] & 0x0F, payload[0] >> 4 == 1
+    if payload[0] >> 4 == _COMMAND_FRAME:
+        # One byte follows, a command for a player's seeking, whatever the codec.
+        return Packet(codec, PacketKind.COMMAND, 1)
     frame = PacketKind.KEYFRAME if keyframe else PacketKind.FRAME
     if codec != AVC:
         return Packet(codec, frame, 1)
     if len(payload) < 5:
-        raise FlvError("a video message that is cut off")
+        if payload[1:2] == b"\0":
+            raise FlvError("a video sequence header that is cut off")
+        raise CutOffError("a video message that is cut off")
     if payload[1] == 0:
         return Packet(codec, PacketKind.SEQUENCE_HEADER, 5)
     if payload[1] == 2:
@@ -83,14 +95,14 @@ def parse_video(payload: bytes) -> Packet:
 
 
 def parse_audio(payload: bytes) -> Packet:
-    """Returns the header of an audio payload (E.4.2.1). Raises FlvError when it is cut off."""
+    """Returns the header of an audio payload (E.4.2.1). Raises CutOffError when it is cut off."""
     if not payload:
-        raise FlvError("an empty audio message")
+        raise CutOffError("an empty audio message")
     codec = payload[0] >> 4
     if codec != AAC:
         return Packet(codec, PacketKind.FRAME, 1)
     if len(payload) < 2:
-        raise FlvError("an audio message that is cut off")
+        raise CutOffError("an audio message that is cut off")
     return Packet(codec, PacketKind.FRAME if payload[1] else PacketKind.SEQUENCE_HEADER, 2)
 
 

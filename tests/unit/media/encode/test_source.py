@@ -119,11 +119,30 @@ def test_the_distance_of_keyframes_is_known_from_the_second_on() -> None:
         (Message(MessageType.VIDEO, 0, b"\x90hvc1"), "Enhanced RTMP video b'hvc1'"),
         (Message(MessageType.AUDIO, 0, b"\x2fabc"), "audio is MP3, allowed is AAC"),
         (Message(MessageType.VIDEO, 0, b"\x17\0\0\0\0junk"), "not an AVCDecoderConfigurationRecord"),
+        (Message(MessageType.VIDEO, 0, b"\x17\0\0"), "a video sequence header that is cut off"),
+        (Message(MessageType.AUDIO, 0, b"\xaf\0"), "a codec header that is cut off"),
     ],
 )
 def test_other_codecs_are_refused_by_name(message: Message, reason: str) -> None:
     with pytest.raises(UnsupportedSourceError, match=reason):
         SourceProbe().observe(message, 0.0)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message(MessageType.VIDEO, 0, b"\x57\0"),
+        Message(MessageType.VIDEO, 0, b"\x57\x01\0\0\0"),
+        Message(MessageType.VIDEO, 0, b"\x17"),
+        Message(MessageType.VIDEO, 0, b"\x27\x01\0\0"),
+        Message(MessageType.AUDIO, 0, b"\xaf"),
+    ],
+)
+def test_commands_and_cut_off_frames_are_dropped(message: Message) -> None:
+    probe = _probe(BOTH, message, video_header(), audio_header(), keyframe(0))
+    assert probe.observe(message, 0.0) is False
+    assert probe.observe(frame(33), 0.0) is True
+    assert probe.keyframe_seconds is None
 
 
 def test_an_empty_message_is_nothing() -> None:
