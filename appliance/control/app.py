@@ -35,7 +35,7 @@ def create_app(control: Control) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         # Before the first request: what runs already must be known, or a reconnect would wait for its reader.
-        await reconciler.round()
+        await reconciler.attempt()
         loop = asyncio.create_task(reconciler.run(), name="reconciler")
         try:
             yield

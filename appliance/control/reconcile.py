@@ -36,7 +36,18 @@ class Reconciler:
         """Compares for ever."""
         while True:
             await asyncio.sleep(self._control.settings.reconcile_seconds)
+            await self.attempt()
+
+    async def attempt(self) -> None:
+        """One round that never raises: an unexpected error is logged by its type."""
+        try:
             await self.round()
+        # Broad on purpose: nobody awaits the loop before the service ends, so whatever it let through would
+        # end the comparisons for good, and silently; at start-up it would keep the service down.
+        except Exception as error:  # noqa: BLE001
+            self._trouble("round", type(error).__name__)
+        else:
+            self._trouble("round", None)
 
     async def round(self) -> None:
         """Compares once. A part that does not answer is logged once, and left for the next round."""

@@ -7,19 +7,26 @@ connection before) changes nothing. Every change is one Lua script and therefore
 
 from __future__ import annotations
 
+import logging
 import secrets
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name
+from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name, shorten
 from appliance.state.valkey import PREFIX, Script, State, translated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_LOG: Final = logging.getLogger("appliance")
 _LEASE: Final = f"{PREFIX}lease:"
 _INDEX: Final = f"{PREFIX}leases"
+_LIFE_DIGITS: Final = 15
+
+
+class _MalformedLeaseError(Exception):
+    """What stands in Valkey is no lease of ours; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +72,8 @@ class Leases:
     life_seconds
         How long a lease lives when nobody renews it.
 
-    Every method raises StateUnavailableError.
+    Every method raises StateUnavailableError. A lease that cannot be read (another program wrote it) is
+    logged once and left alone: it is listed nowhere, and its stream stays taken until it ends or is removed.
     """
 
     def __init__(self, state: State, life_seconds: float) -> None:
@@ -75,6 +83,7 @@ class Leases:
         self._hold = Script(state, "hold")
         self._release = Script(state, "release")
         self._list = Script(state, "list")
+        self._malformed: set[StreamName] = set()
 
     async def acquire(self, lease: Lease, *, replacing: Lease | None = None) -> Lease | None:
         """Takes `lease` if its stream is free, or held by exactly `replacing` (compare and set).
@@ -95,7 +104,13 @@ class Leases:
         for name, value in fields.items():
             arguments += [name, value]
         answer = await self._acquire([_LEASE + lease.stream, _INDEX], arguments)
-        return None if answer[0] == 1 else self._read(lease.stream, answer[1], answer[2])
+        if answer[0] == 1:
+            return None
+        # One that cannot be read is somebody's all the same; no host has this name, so nobody takes it over.
+        nobody = replace(
+            lease, host="an unknown host", client="", app="", client_ip="", session="", started_at=""
+        )
+        return self._read(lease.stream, answer[1], answer[2]) or nobody
 
     async def hold(self, lease: Lease) -> bool:
         """Renews `lease` and marks it as seen in /stat; False when its session no longer holds it."""
@@ -116,7 +131,8 @@ class Leases:
                 pipe.hgetall(key)
                 pipe.pttl(key)
                 fields, remaining_ms = await pipe.execute()
-        return self._from_fields(stream, remaining_ms, fields) if fields else None
+        flat = [text for pair in fields.items() for text in pair]
+        return self._read(stream, remaining_ms, flat) if flat else None
 
     async def all(self) -> list[Lease]:
         """Every lease that lives, ordered by the time it ends."""
@@ -126,14 +142,35 @@ class Leases:
                 stream = parse_stream_name(name)
             except InvalidStreamNameError:
                 continue  # somebody else wrote into our index; it is not ours to act upon
-            leases.append(self._read(stream, remaining_ms, fields))
+            lease = self._read(stream, remaining_ms, fields)
+            if lease is not None:
+                leases.append(lease)
         return leases
 
-    def _read(self, stream: StreamName, remaining_ms: int, flat: Sequence[str]) -> Lease:
-        return self._from_fields(stream, remaining_ms, dict(zip(flat[::2], flat[1::2], strict=True)))
+    def _read(self, stream: StreamName, remaining_ms: int, flat: Sequence[str]) -> Lease | None:
+        try:
+            lease = self._parse(stream, remaining_ms, flat)
+        except _MalformedLeaseError as error:
+            if stream not in self._malformed:  # once, not at every comparison
+                self._malformed.add(stream)
+                fields = {"stream": stream, "reason": str(error)}
+                _LOG.warning("malformed lease", extra={"fields": fields})
+            return None
+        self._malformed.discard(stream)
+        return lease
 
-    def _from_fields(self, stream: StreamName, remaining_ms: int, fields: dict[str, Any]) -> Lease:
-        lease = Lease(
+    def _parse(self, stream: StreamName, remaining_ms: int, flat: Sequence[str]) -> Lease:
+        if len(flat) % 2:
+            raise _MalformedLeaseError("not a hash of fields and values")
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        for name, value in fields.items():
+            if "\N{REPLACEMENT CHARACTER}" in value:
+                raise _MalformedLeaseError(f"{shorten(name)} is not UTF-8 text")
+        # Its own life, not ours: another host, or this one before its settings changed, may have taken it.
+        life = fields.get("life_ms", str(self._life_ms))
+        if not (life.isascii() and life.isdigit() and len(life) <= _LIFE_DIGITS):
+            raise _MalformedLeaseError(f"life_ms is {shorten(life)}, not a number of milliseconds")
+        return Lease(
             stream=stream,
             host=fields.get("host", ""),
             client=fields.get("client", ""),
@@ -142,7 +179,5 @@ class Leases:
             session=fields.get("session", ""),
             started_at=fields.get("started_at", ""),
             seen=fields.get("seen") == "1",
+            idle_seconds=max(0.0, (int(life) - remaining_ms) / 1000),
         )
-        # Its own life, not ours: another host, or this one before its settings changed, may have taken it.
-        life_ms = int(fields.get("life_ms", self._life_ms))
-        return replace(lease, idle_seconds=max(0.0, (life_ms - remaining_ms) / 1000))

@@ -63,6 +63,8 @@ class State:
             socket_timeout=COMMAND_SECONDS,
             socket_connect_timeout=COMMAND_SECONDS,
             decode_responses=True,
+            # Strict decoding would stop in the middle of an answer, and the connection would be out of step.
+            encoding_errors="replace",
             client_name="appliance-control",
         )
         self.client = Valkey(connection_pool=pool)

@@ -1,0 +1,92 @@
+"""The comparison goes on, whatever one round or one lease in Valkey is like."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from appliance.control.reconcile import Reconciler
+from appliance.names import parse_stream_name
+from appliance.state.lease import Lease, Leases
+from appliance.state.valkey import State
+
+DEMO = parse_stream_name("demo")
+GOOD = ["host", "here", "client", "7", "session", "s", "life_ms", "30000"]
+
+
+def leases_answering(answer: Any) -> Leases:
+    async def script(*_: object) -> Any:
+        return answer
+
+    leases = Leases(State(Path("/nowhere"), None), 30)
+    leases._list = leases._acquire = cast("Any", script)
+    return leases
+
+
+class Ingest:
+    """Fails in a way that nobody foresaw, and says when it is asked for the third time."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.enough = asyncio.Event()
+
+    async def status(self) -> None:
+        self.asked += 1
+        if self.asked == 3:
+            self.enough.set()
+        raise ValueError("a secret")
+
+
+async def test_an_unexpected_error_ends_neither_the_start_nor_the_loop(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ingest = Ingest()
+    control = SimpleNamespace(ingest=ingest, settings=SimpleNamespace(reconcile_seconds=0))
+    reconciler = Reconciler(cast("Any", control))
+    with caplog.at_level(logging.WARNING, logger="appliance"):
+        await reconciler.attempt()
+        loop = asyncio.create_task(reconciler.run())
+        await asyncio.wait_for(ingest.enough.wait(), 5)
+        loop.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await loop
+    assert [cast("Any", line).fields["reason"] for line in caplog.records] == ["ValueError"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ["life_ms", "abc", "session", "x"],
+        ["life_ms", "9" * 5000, "session", "x"],
+        ["host", "here", "session"],
+        ["not a hash"],
+        ["host", "h\N{REPLACEMENT CHARACTER}", "session", "x"],
+    ],
+)
+async def test_a_malformed_lease_is_logged_once_and_hides_no_other(
+    fields: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    leases = leases_answering([["demo", -1, fields], ["second", 29_000, GOOD]])
+    with caplog.at_level(logging.WARNING, logger="appliance"):
+        for _ in range(2):
+            (found,) = await leases.all()
+            assert (found.stream, found.idle_seconds) == ("second", 1.0)
+    assert [cast("Any", line).fields["stream"] for line in caplog.records] == ["demo"]
+
+
+async def test_a_stream_under_a_malformed_lease_stays_taken() -> None:
+    mine = Lease.new(DEMO, host="here", client="7", app="live", client_ip="192.0.2.1")
+    holder = await leases_answering([0, -1, ["life_ms", "abc", "session", "x"]]).acquire(mine)
+    assert holder is not None
+    assert holder.host == "an unknown host"
+
+
+async def test_bytes_that_are_no_text_leave_the_connection_in_step() -> None:
+    pool = cast("Any", State(Path("/nowhere"), None).client.connection_pool)
+    assert pool.make_connection().encoder.decode(b"\xff") == "\N{REPLACEMENT CHARACTER}"
