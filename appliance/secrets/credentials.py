@@ -109,8 +109,11 @@ def _keyring(path: Path, master: bytes | None) -> str | None:
     if not path.exists():
         return Keyring.create(master).dumps()
     keyring = Keyring.load(path)
-    if master is None or any(item.master == master for item in keyring.generations.values()):
+    if master is None or keyring.generations[keyring.current].master == master:
         return None
+    for known, item in keyring.generations.items():
+        if item.master == master:  # an earlier key comes back; its generation is still here
+            return replace(keyring, current=known).dumps()
     number = max(keyring.generations) + 1
     added = Generation(master, datetime.now(UTC))
     return replace(keyring, current=number, generations={**keyring.generations, number: added}).dumps()

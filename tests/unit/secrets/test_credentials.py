@@ -88,6 +88,18 @@ def test_another_key_becomes_a_new_generation_and_the_old_one_stays(tmp_path: Pa
     assert new.derive(kid, "demo") == old.derive(kid, "demo")
 
 
+def test_an_earlier_key_becomes_current_again_in_its_own_generation(tmp_path: Path) -> None:
+    for given, current in ((MASTER, 1), ("f" * 32, 2), (MASTER, 1)):
+        result = run(tmp_path, "--hls-encryption-key-stdin", "--json", given=given)
+        assert json.loads(result.stdout)["changed"] is True
+        keyring = Keyring.load(tmp_path / "content-keyring")
+        assert keyring.current == current
+        assert keyring.generations[current].master.hex() == given
+    assert sorted(keyring.generations) == [1, 2]
+    again = run(tmp_path, "--hls-encryption-key-stdin", "--json", given=MASTER)
+    assert json.loads(again.stdout)["changed"] is False
+
+
 @pytest.mark.parametrize("given", ["xyz", MASTER[:-1], MASTER + "0", "g" * 32])
 def test_a_key_that_is_none_is_refused_unshown(tmp_path: Path, given: str) -> None:
     result = run(tmp_path, "--hls-encryption-key-stdin", given=given)
