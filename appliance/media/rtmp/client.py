@@ -267,11 +267,13 @@ class RtmpPlayer:
         if values[:1] != ["onStatus"]:
             return None
         status = _status(values)
-        if status.get("code") in _ENDED:
+        code = status.get("code")
+        # AMF may put an object here, which no set can be asked for.
+        if isinstance(code, str) and code in _ENDED:
             return PublisherEvent.ENDED
         if status.get("level") == "error":
             raise RtmpRefusedError(f"the server ends the play: {_status_text(values)}")
-        return PublisherEvent.STARTED if status.get("code") == "NetStream.Play.PublishNotify" else None
+        return PublisherEvent.STARTED if code == "NetStream.Play.PublishNotify" else None
 
     def _control(self, kind: MessageType, payload: bytes) -> None:
         self._writer.write(self._encoder.encode(Message(kind, 0, payload), _CONTROL_CHUNK_STREAM))
