@@ -26,6 +26,8 @@ SETTINGS_FILE: Final = Path("/etc/appliance/appliance.yml")
 """Where the role `control` writes the file and where every command looks for it."""
 
 
+_LAST_PORT: Final = 65_535
+
 EncoderPreference = Literal["auto", "nvenc", "x264"]
 """Which encoder a host uses; auto finds out what works."""
 
@@ -53,6 +55,20 @@ def _text(pattern: str, allowed: str) -> Rule:
         if not isinstance(value, str) or compiled.fullmatch(value) is None:
             raise _RefusedValueError
         return value
+
+    return Rule(allowed, read)
+
+
+def _url(scheme: str, path: str, allowed: str) -> Rule:
+    # A host name or IPv4 address, or an IPv6 address in its brackets (RFC 3986, section 3.2.2).
+    host = r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])"
+    compiled = re.compile(rf"{scheme}://{host}(:(?P<port>[0-9]{{1,5}}))?{path}")
+
+    def read(value: object) -> str:
+        match = compiled.fullmatch(value) if isinstance(value, str) else None
+        if match is None or (match["port"] and not 1 <= int(match["port"]) <= _LAST_PORT):
+            raise _RefusedValueError
+        return match[0]
 
     return Rule(allowed, read)
 
@@ -104,8 +120,8 @@ _NAMES = Rule("a list of quoted stream names (letters, digits, _ and -, at most 
 _ENCODER = _one_of(*get_args(EncoderPreference))
 _BOOL = Rule("true or false", _read_bool)
 _PATH = _text(r"/[^\0\n]*", "an absolute path")
-_HTTP = _text(r"http://[A-Za-z0-9.\[\]:-]+(/[^\s?#]*)?", "an http:// URL without a query")
-_RTMP = _text(r"rtmp://[A-Za-z0-9.\[\]:-]+/[A-Za-z0-9_-]+", "rtmp://HOST[:PORT]/APPLICATION")
+_HTTP = _url("http", r"(/[^\s?#]*)?", "an http:// URL without a query, its port from 1 to 65535")
+_RTMP = _url("rtmp", r"/[A-Za-z0-9_-]+", "rtmp://HOST[:PORT]/APPLICATION, its port from 1 to 65535")
 _LADDER = _text(r"[A-Za-z0-9][A-Za-z0-9_-]*", "the name of a file in /etc/appliance/ladders, without .yml")
 _HOST = _text(r"[A-Za-z0-9.-]{0,255}", "a host name, or empty for the kernel's")
 
@@ -216,6 +232,13 @@ class Settings:
             data = _UniqueKeyLoader(text).get_single_data()
         except yaml.YAMLError as error:
             raise _refusal(str(path), f"is not valid YAML: {' '.join(str(error).split())}") from None
+        except ValueError as error:
+            # PyYAML lets through what int() and date() say of a scalar that only looks like theirs.
+            raise _refusal(str(path), f"holds a value that is none: {error}; quote it") from None
+        except (AttributeError, KeyError):  # so it does for `!!timestamp x` and `!!bool x`
+            raise _refusal(str(path), "holds a value that its !!tag does not fit") from None
+        except RecursionError:
+            raise _refusal(str(path), "is nested too deeply") from None
         if data is None:
             data = {}
         if not isinstance(data, dict):

@@ -98,6 +98,13 @@ def load_ladder(path: Path) -> Ladder:
         raise _refusal(path, f"cannot be read: {error.strerror}; ladders beside it: {others}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise _refusal(path, f"is not valid YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        # PyYAML lets through what int() and date() say of a scalar that only looks like theirs.
+        raise _refusal(path, f"holds a value that is none: {error}; quote it") from None
+    except (AttributeError, KeyError):  # so it does for `!!timestamp x` and `!!bool x`
+        raise _refusal(path, "holds a value that its !!tag does not fit") from None
+    except RecursionError:
+        raise _refusal(path, "is nested too deeply") from None
     return parse_ladder(data, path)
 
 

@@ -66,6 +66,16 @@ def test_values_are_read(tmp_path: Path) -> None:
         ("- a\n- b\n", ["mapping"]),
         ("a: [\n", ["not valid YAML"]),
         ("? [a, b]\n: 1\n", ["appliance.yml"]),
+        ("node: 2026-02-30\n", ["holds a value that is none", "quote it"]),
+        ("window_segments: !!int abc\n", ["holds a value that is none", "abc"]),
+        ("node: !!timestamp abc\n", ["!!tag"]),
+        ("rtmp_play: !!bool abc\n", ["!!tag"]),
+        pytest.param("node: " + "[" * 5000 + "]" * 5000, ["nested too deeply"], id="deep"),
+        ("ingest_url: rtmp://a:b:c/live\n", ["ingest_url", "1 to 65535"]),
+        ("ingest_url: rtmp://a:99999/live\n", ["ingest_url", "1 to 65535"]),
+        ("ingest_url: rtmp://a:/live\n", ["ingest_url", "1 to 65535"]),
+        ("control_url: http://a:0\n", ["control_url", "1 to 65535"]),
+        ("stat_url: http://::1/stat\n", ["stat_url", "1 to 65535"]),
     ],
 )
 def test_a_refusal_names_key_value_and_what_is_allowed(tmp_path: Path, text: str, named: list[str]) -> None:
@@ -77,6 +87,13 @@ def test_a_refusal_names_key_value_and_what_is_allowed(tmp_path: Path, text: str
     for part in named:
         assert part in shown
     assert refused.value.exit_code == EX_CONFIG
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a-b.example", "http://10.0.0.1:65535/x", "http://[::1]:8000/", "http://[fe80::1]"]
+)
+def test_an_address_with_or_without_a_port_is_read(url: str) -> None:
+    assert Settings.from_mapping({"control_url": url}).control_url == url
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

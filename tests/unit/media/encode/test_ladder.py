@@ -74,3 +74,21 @@ def test_broken_yaml_is_an_operators_error(tmp_path: Path) -> None:
     (tmp_path / "mine.yml").write_text("rungs: [", encoding="utf-8")
     with pytest.raises(OperatorError, match="is not valid YAML"):
         load_ladder(tmp_path / "mine.yml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rungs: 2026-02-30\n", "holds a value that is none"),
+        ("rungs: !!int abc\n", "holds a value that is none"),
+        ("rungs: !!bool abc\n", "!!tag"),
+        pytest.param("rungs: " + "[" * 5000 + "]" * 5000, "nested too deeply", id="deep"),
+    ],
+)
+def test_a_file_that_yaml_stumbles_over_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.yml"
+    path.write_text(text)
+    with pytest.raises(OperatorError, match=message) as caught:
+        load_ladder(path)
+    assert caught.value.exit_code == EX_CONFIG
+    assert str(path) in str(caught.value)
