@@ -24,6 +24,7 @@ PACKAGES = {
     "ssh-keygen": "openssh-client",
     "mke2fs": "e2fsprogs",
     "debugfs": "e2fsprogs",
+    "newuidmap": "uidmap",
     "qemu-system-x86_64": "qemu-system-x86",
     "qemu-system-aarch64": "qemu-system-arm",
 }

@@ -27,14 +27,29 @@ SIZE = "16G"
 
 MAKE = r"""
 set -e
-mkdir "$2/root"
-tar --extract --numeric-owner --xattrs --xattrs-include='*' --file "$1" --directory "$2/root"
-cp "$2"/root/boot/vmlinuz-* "$2/vmlinuz"
-cp "$2"/root/boot/initrd.img-* "$2/initrd.img"
-mke2fs -q -t ext4 -L root -E lazy_itable_init=1,nodiscard -d "$2/root" "$2/disk.raw" "$3"
-rm -rf "$2/root"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+mkdir root
+tar --extract --numeric-owner --xattrs --xattrs-include='*' --exclude='./dev/*' --file - \
+    --directory root
+cp root/boot/vmlinuz-* vmlinuz
+cp root/boot/initrd.img-* initrd.img
+mke2fs -q -t ext4 -L root -E lazy_itable_init=1,nodiscard -d root disk.raw "$1" >&2
+tar --create --sparse --file - disk.raw vmlinuz initrd.img
 """
-"""Run with the image's tar, an empty folder and the size, as root or in a user namespace with all ids."""
+"""Turns the image's tar on stdin into a tar of disk, kernel and initial RAM disk on stdout.
+
+Runs as root or in a user namespace that maps all ids of a system; root there may not enter the folders
+of the user outside, so nothing but the two streams is shared.
+"""
+
+PIPE = r"""
+set -o pipefail
+image=$1 out=$2
+shift 2
+"$@" <"$image" | tar --extract --sparse --no-same-owner --directory "$out"
+"""
 
 
 def ensure(images: Path, made: image.Recipe, say: image.Say) -> Path:
@@ -55,7 +70,9 @@ def ensure(images: Path, made: image.Recipe, say: image.Say) -> Path:
             draft.mkdir(parents=True)
             # only mmdebstrap knows without root how to enter a user namespace with all the ids of a system
             helper = [] if os.geteuid() == 0 else ["mmdebstrap", "--unshare-helper"]
-            run([*helper, "sh", "-c", MAKE, "sh", str(tar), str(draft), SIZE])
+            make = [*helper, "sh", "-c", MAKE, "sh", SIZE]
+            env = {**os.environ, "TMPDIR": str(draft)} if os.geteuid() == 0 else None
+            run(["bash", "-c", PIPE, "bash", str(tar), str(draft), *make], env=env)
             folder.parent.mkdir(exist_ok=True)
             draft.rename(folder)
     return folder

@@ -61,6 +61,8 @@ def check() -> None:
             hint=f"{program()} lab up --driver nspawn (as root) runs on any architecture",
         )
     require(QEMU, "mmdebstrap", "mke2fs", "debugfs", "ssh", "ssh-keygen")
+    if os.geteuid() != 0:
+        require("newuidmap")  # the image is made in a user namespace, with a range of ids from /etc/subuid
 
 
 def bridged() -> bool:
