@@ -100,6 +100,10 @@ def _mount(paths: LabPaths, name: str, base: Path) -> None:
         return  # a copy
     for part in ("root", "upper", "work"):
         (folder / part).mkdir(parents=True, exist_ok=True)
+    # The guest's `/` has the mode of `upper` (or of `root`, for a copy): whatever the caller's umask is, the
+    # guest's services that are not root must be able to enter it. The lab's own folder guards both outside.
+    for part in ("root", "upper"):
+        (folder / part).chmod(0o755)
     # relative paths: mount(8)'s option list gives ',' and ':' in a path a meaning
     lower = os.path.relpath(base, folder)
     overlay = [
