@@ -56,7 +56,7 @@ def render(paths: LabPaths, state: State) -> dict[str, Any]:
             "ansible_port": host.port,
             "ansible_user": "root",
             "ansible_python_interpreter": "/usr/bin/python3",
-            "ansible_ssh_private_key_file": str(paths.key),
+            "ansible_ssh_private_key_file": ssh.tokens(paths.key),  # Ansible makes an IdentityFile of it
             "ansible_ssh_common_args": shlex.join(ssh.ansible_options(paths)),
         }
         # this machine, where whoever tries the hosts out sits, is an address of their network

@@ -35,13 +35,24 @@ def ensure_key(file: Path, comment: str) -> str:
     return public.read_text().strip()
 
 
+def tokens(path: Path) -> str:
+    """Return a path with its `%` doubled: ssh puts other texts in the place of `%h` and the like."""
+    return str(path).replace("%", "%%")
+
+
+def _value(path: Path, behind: str = "") -> str:
+    """Return a path, and tokens of ssh behind it, as one word of an ssh option, which ends at a blank."""
+    text = tokens(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}{behind}"'
+
+
 def options(paths: LabPaths) -> list[str]:
     """Return the ssh options that reach any host of the lab, whatever the user's own configuration says."""
     return [
         "-F", "none",
-        "-i", str(paths.key),
+        "-o", f"IdentityFile={_value(paths.key)}",  # -i looks for the file before it reads `%%` as `%`
         "-o", "IdentitiesOnly=yes",
-        "-o", f"UserKnownHostsFile={paths.known_hosts}",
+        "-o", f"UserKnownHostsFile={_value(paths.known_hosts)}",
         "-o", "GlobalKnownHostsFile=/dev/null",
         "-o", "StrictHostKeyChecking=yes",
         "-o", "BatchMode=yes",
@@ -58,7 +69,7 @@ def prefix(paths: LabPaths, host: HostState) -> list[str]:
 
 def ansible_options(paths: LabPaths) -> list[str]:
     """Return the options for Ansible: its shared connections get a place where `close` finds them."""
-    return [*options(paths), "-o", f"ControlPath={paths.control}/%C"]
+    return [*options(paths), "-o", f"ControlPath={_value(paths.control, '/%C')}"]
 
 
 def open_folder(paths: LabPaths) -> None:

@@ -160,7 +160,7 @@ def test_the_inventory_reaches_hosts_without_the_users_own_ssh_settings(tmp_path
     host = everything["hosts"]["b"]
     assert host["ansible_host"] == "10.200.0.13"
     assert "-F none" in host["ansible_ssh_common_args"]
-    assert f"UserKnownHostsFile={paths.known_hosts}" in host["ansible_ssh_common_args"]
+    assert f'UserKnownHostsFile="{paths.known_hosts}"' in host["ansible_ssh_common_args"]
     assert "10.200.0.0/24" in host["delivery_operator_networks"]
 
 
