@@ -125,7 +125,10 @@ class SourceProbe:
             return False
         if self._declared is None:
             return len(self.headers) == 2 or waited >= UNDECLARED_WAIT_S
-        return self._declared <= self.headers.keys() or waited >= DECLARED_WAIT_S
+        missing = self._declared - self.headers.keys()
+        # A reader that joined in mid-stream may get the pictures' header only with the next keyframe.
+        patience = KEYFRAME_WAIT_S if MessageType.VIDEO in missing else DECLARED_WAIT_S
+        return not missing or waited >= patience
 
     def _observe_metadata(self, message: Message) -> None:
         entries = flv.read_metadata(message)

@@ -231,15 +231,12 @@ async def test_the_next_process_goes_on_where_this_one_stopped(stage: Stage, cli
     await stage.publish(await clip(seconds=30), loop=True)
     async with stage.session():
         await stage.until(lambda: stage.published.count("360p") >= 2)
-        runs = stage.status["run"]
     before, epochs = stage.published.count("360p"), stage.published.epochs
     assert "#EXT-X-ENDLIST" not in stage.published.playlist("360p")
     async with stage.session():
         await stage.until(lambda: stage.published.count("360p") > before)
         assert stage.published.epochs == epochs
-        # One between two runs of FFmpeg; a machine that stalls may have had more than one in a session.
-        runs += stage.status["run"]
-        assert stage.published.playlist("360p").count("#EXT-X-DISCONTINUITY\n") == runs - 1
+        assert "#EXT-X-DISCONTINUITY\n" in stage.published.playlist("360p")
         await stage.until_run(1)
         assert await stage.skew() < MOST_SKEW_MS
 
