@@ -126,8 +126,11 @@ def test_a_reused_process_id_is_another_process() -> None:
 
 
 def test_a_process_is_found_by_a_whole_argument_only() -> None:
-    argv = [sys.executable, "-c", "input()", "--directory=/x/one"]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE) as child:
+    # it says when it runs: before that the kernel may not show its arguments yet
+    argv = [sys.executable, "-c", "print(flush=True); input()", "--directory=/x/one"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
         process = processes.identify(child.pid)
         assert processes.with_argument("--directory=/x/one") == [process]
         assert processes.with_argument("--directory=/x/on") == []
