@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from appliance.cli import output
-from appliance.lab import demo
+from appliance.demo import demo
 from appliance.program import program
 
 app = typer.Typer(no_args_is_help=True, help="One host, one live stream, one command.")

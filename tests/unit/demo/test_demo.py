@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.demo import demo, packages, proof, publisher, site
 from appliance.errors import OperatorError
-from appliance.lab import demo, demo_packages, demo_proof, demo_publisher, demo_site, processes
+from appliance.lab import processes
 from appliance.lab.lab import Host
 
 
@@ -48,13 +49,13 @@ def test_an_input_that_is_no_file_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_clock_counts_from_midnight() -> None:
-    picture = demo_publisher.test_picture(1_790_000_000.5)[4]
+    picture = publisher.test_picture(1_790_000_000.5)[4]
     assert "1789948800" in picture  # 2026-09-21T00:00:00Z
     assert 1_789_948_800 % 86_400 == 0
 
 
 def test_a_file_is_played_over_and_over_in_real_time() -> None:
-    assert demo_publisher.file_input(Path("/x.mp4")) == ["-stream_loop", "-1", "-re", "-i", "/x.mp4"]
+    assert publisher.file_input(Path("/x.mp4")) == ["-stream_loop", "-1", "-re", "-i", "/x.mp4"]
 
 
 @pytest.mark.parametrize(
@@ -65,45 +66,45 @@ def test_a_file_is_played_over_and_over_in_real_time() -> None:
     ],
 )
 def test_tasks_are_recognised(line: str, name: str) -> None:
-    found = demo_site.TASK.match(line)
+    found = site.TASK.match(line)
     assert found
     assert found["name"] == name
 
 
 def test_the_recap_says_how_much_changed() -> None:
-    found = demo_site.RECAP.match("origin      : ok=74   changed=33   unreachable=0    failed=0")
+    found = site.RECAP.match("origin      : ok=74   changed=33   unreachable=0    failed=0")
     assert found
     assert found["changed"] == "33"
 
 
 def test_nobody_answering_is_an_answer() -> None:
-    status, reason = demo_proof.fetch("http://127.0.0.1:9/nothing")
+    status, reason = proof.fetch("http://127.0.0.1:9/nothing")
     assert status == 0
     assert reason
 
 
 def test_stop_ends_the_process_that_was_written_down_and_its_child(tmp_path: Path) -> None:
-    files = demo_publisher.PublisherFiles(tmp_path)
+    files = publisher.PublisherFiles(tmp_path)
     parent = subprocess.Popen(
         [sys.executable, "-c", "import subprocess; subprocess.run(['sleep', '60'])"], start_new_session=True
     )
     process = processes.identify(parent.pid)
     assert process
     files.state.write_text(json.dumps({"pid": process.pid, "started": process.started, "source": "rtmp://x"}))
-    while not (children := demo_publisher.session_members(process.pid)):
+    while not (children := publisher.session_members(process.pid)):
         assert parent.poll() is None
-    assert demo_publisher.running(files) == process
-    assert demo_publisher.stop(files)
+    assert publisher.running(files) == process
+    assert publisher.stop(files)
     parent.wait(timeout=5)
     assert not any(child.alive for child in children)
     assert not files.state.exists()
 
 
 def test_stop_leaves_another_process_with_the_same_id_alone(tmp_path: Path) -> None:
-    files = demo_publisher.PublisherFiles(tmp_path)
+    files = publisher.PublisherFiles(tmp_path)
     files.state.write_text(json.dumps({"pid": os.getpid(), "started": 1, "source": "rtmp://x"}))
-    assert demo_publisher.running(files) is None
-    assert not demo_publisher.stop(files)
+    assert publisher.running(files) is None
+    assert not publisher.stop(files)
 
 
 def test_the_package_cache_keeps_two_versions(tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_the_package_cache_keeps_two_versions(tmp_path: Path) -> None:
         file.touch()
         os.utime(file, (age, age))
     # no host: what it has is nothing
-    demo_packages.Packages(tmp_path, ["false"]).keep(print)
+    packages.Packages(tmp_path, ["false"]).keep(print)
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "a_2_amd64.deb",
         "a_3_amd64.deb",
@@ -133,7 +134,7 @@ def test_media_playlists_of_audio_and_video_are_found() -> None:
         '#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO="a"',
         "demo/e/v720/index.m3u8",
     )
-    assert demo_proof.media_playlists("http://192.0.2.7/hls/demo.m3u8", text) == [
+    assert proof.media_playlists("http://192.0.2.7/hls/demo.m3u8", text) == [
         "http://192.0.2.7/hls/demo/e/audio/index.m3u8",
         "http://192.0.2.7/hls/demo/e/v720/index.m3u8",
     ]
@@ -141,21 +142,21 @@ def test_media_playlists_of_audio_and_video_are_found() -> None:
 
 def test_only_what_follows_a_new_discontinuity_is_newer() -> None:
     old = playlist("#EXT-X-DISCONTINUITY-SEQUENCE:2", *SEGMENT, "#EXT-X-DISCONTINUITY", *SEGMENT * 4)
-    assert demo_proof.discontinuities(old) == 3
-    assert not demo_proof.is_newer(old, 3)
-    few = old + playlist("#EXT-X-DISCONTINUITY", *SEGMENT * (demo_proof.FRESH_SEGMENTS - 1))
-    assert not demo_proof.is_newer(few, 3)
-    enough = old + playlist("#EXT-X-DISCONTINUITY", *SEGMENT * demo_proof.FRESH_SEGMENTS)
-    assert demo_proof.is_newer(enough, 3)
+    assert proof.discontinuities(old) == 3
+    assert not proof.is_newer(old, 3)
+    few = old + playlist("#EXT-X-DISCONTINUITY", *SEGMENT * (proof.FRESH_SEGMENTS - 1))
+    assert not proof.is_newer(few, 3)
+    enough = old + playlist("#EXT-X-DISCONTINUITY", *SEGMENT * proof.FRESH_SEGMENTS)
+    assert proof.is_newer(enough, 3)
 
 
 def test_a_playlist_of_a_new_name_is_newer_once_it_has_a_segment() -> None:
-    assert not demo_proof.is_newer(playlist(), None)
-    assert demo_proof.is_newer(playlist(*SEGMENT), None)
+    assert not proof.is_newer(playlist(), None)
+    assert proof.is_newer(playlist(*SEGMENT), None)
 
 
 def test_an_ended_stream_is_never_newer() -> None:
-    assert not demo_proof.is_newer(playlist(*SEGMENT, "#EXT-X-ENDLIST"), None)
+    assert not proof.is_newer(playlist(*SEGMENT, "#EXT-X-ENDLIST"), None)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +180,7 @@ def test_a_video_has_moving_pictures(streams: list[dict[str, object]], container
 
 def test_a_long_task_is_named_as_it_begins_and_a_short_one_never() -> None:
     said: list[str] = []
-    progress = demo_site.Progress(said.append, list[str]().append)
+    progress = site.Progress(said.append, list[str]().append)
     progress.begin("nginx : Compile nginx (one to three minutes)")
     assert said == ["  nginx : Compile nginx (one to three minutes) …"]
     progress.begin("base : Write files")
@@ -189,7 +190,7 @@ def test_a_long_task_is_named_as_it_begins_and_a_short_one_never() -> None:
 
 def test_a_task_that_goes_on_is_named_before_it_ends() -> None:
     spoken: queue.Queue[str] = queue.Queue()
-    progress = demo_site.Progress(spoken.put, list[str]().append, quiet_seconds=0.01)
+    progress = site.Progress(spoken.put, list[str]().append, quiet_seconds=0.01)
     progress.begin("apt : Install")
     assert spoken.get(timeout=5).startswith("  apt : Install …")
     progress.begin("")
@@ -199,12 +200,12 @@ def test_a_task_that_goes_on_is_named_before_it_ends() -> None:
 def test_ansible_of_a_killed_run_is_ended_and_nobody_elses(tmp_path: Path) -> None:
     program = tmp_path / "ansible-playbook"
     shutil.copy(shutil.which("sleep") or "", program)
-    env = {"PATH": os.environ["PATH"], demo_site.MARK: str(tmp_path)}
+    env = {"PATH": os.environ["PATH"], site.MARK: str(tmp_path)}
     with (
         subprocess.Popen([program, "60"], env=env) as ours,
-        subprocess.Popen([program, "60"], env={**env, demo_site.MARK: "/elsewhere"}) as other,
+        subprocess.Popen([program, "60"], env={**env, site.MARK: "/elsewhere"}) as other,
     ):
-        demo_site.end_orphans(tmp_path)
+        site.end_orphans(tmp_path)
         assert ours.wait(timeout=5) == -signal.SIGTERM
         assert other.poll() is None
         other.kill()

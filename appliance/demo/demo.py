@@ -1,6 +1,6 @@
 """One host, one live stream: what `make demo` and `make down` do.
 
-from appliance.lab.demo import down, up
+from appliance.demo.demo import down, up
 
 facts = up(say=print, step=print)      # lab host, site.yml, publisher, proof; repeats change nothing
 print(facts.hls_url)
@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from appliance.demo import packages, proof, publisher, site
 from appliance.errors import EX_DATAERR, EX_USAGE, OperatorError
-from appliance.lab import demo_packages, demo_proof, demo_publisher, demo_site, lab, state
+from appliance.lab import lab, state
 from appliance.lab.checkout import find_checkout
 from appliance.lab.command import require
 from appliance.lab.state import locked
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from appliance.lab.demo_proof import Proof
+    from appliance.demo.proof import Proof
 
 
 LAB = "demo"
@@ -72,8 +73,8 @@ def _facts_file() -> Path:
     return find_checkout() / ".demo.json"
 
 
-def _files() -> demo_publisher.PublisherFiles:
-    return demo_publisher.PublisherFiles(find_checkout() / ".lab")
+def _files() -> publisher.PublisherFiles:
+    return publisher.PublisherFiles(find_checkout() / ".lab")
 
 
 def input_path() -> Path | None:
@@ -157,24 +158,24 @@ def _up(path: Path | None, say: Callable[[str], None], step: Callable[[str], Non
     files = _files()
     found = lab.up([HOST], lab=LAB, say=say).host(HOST)
     facts = facts_of(found)
-    packages = demo_packages.Packages(checkout / ".cache" / "lab" / "packages", found.ssh)
-    packages.offer(say)
+    downloads = packages.Packages(checkout / ".cache" / "lab" / "packages", found.ssh)
+    downloads.offer(say)
     say("provisioning it with playbooks/site.yml")
-    changed = demo_site.apply(checkout, files.folder / "demo-site.log", say, step)
+    changed = site.apply(checkout, files.folder / "demo-site.log", say, step)
     say(f"the site is applied: {changed} tasks changed something")
     if changed:
-        packages.keep(say)
+        downloads.keep(say)
     publish_url = f"{facts.rtmp_url}/{facts.stream}"
-    if demo_publisher.stop_other(files, publish_url, path):
+    if publisher.stop_other(files, publish_url, path):
         say(f"the input changed: publishing {path or 'the test picture'} from now on")
-    before = demo_proof.runs(facts.hls_url)
-    began = demo_publisher.start(files, publish_url, path)
+    before = proof.runs(facts.hls_url)
+    began = publisher.start(files, publish_url, path)
     step("waiting for the stream to play")
-    proof = demo_proof.prove(facts.hls_url, before=before if began else None)
+    proved = proof.prove(facts.hls_url, before=before if began else None)
     draft = _facts_file().with_suffix(".new")
     draft.write_text(json.dumps(asdict(facts), indent=2) + "\n")
     draft.replace(_facts_file())
-    return facts, proof
+    return facts, proved
 
 
 def down(*, say: Callable[[str], None]) -> bool:
@@ -184,10 +185,10 @@ def down(*, say: Callable[[str], None]) -> bool:
 
 
 def _down(say: Callable[[str], None]) -> bool:
-    demo_site.end_orphans(find_checkout())
+    site.end_orphans(find_checkout())
     _facts_file().unlink(missing_ok=True)
     files = _files()
-    published = demo_publisher.stop(files)
+    published = publisher.stop(files)
     if published:
         say("stopped the publisher")
     (files.folder / "demo-site.log").unlink(missing_ok=True)
@@ -217,10 +218,10 @@ def status() -> Status:
     run = holder.pid if holder else None
     found = lab.status(LAB)
     hosts = [host for host in found.hosts if host.name == HOST and host.running] if found else []
-    publisher = demo_publisher.running(_files()) is not None
+    publishing = publisher.running(_files()) is not None
     if not hosts:
-        return Status(host=False, publisher=publisher, plays=False, facts=None, run=run)
+        return Status(host=False, publisher=publishing, plays=False, facts=None, run=run)
     facts = facts_of(hosts[0])
-    code, text = demo_proof.fetch(facts.hls_url)
+    code, text = proof.fetch(facts.hls_url)
     plays = code == 200 and "#EXTM3U" in text
-    return Status(host=True, publisher=publisher, plays=plays, facts=facts, run=run)
+    return Status(host=True, publisher=publishing, plays=plays, facts=facts, run=run)

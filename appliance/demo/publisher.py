@@ -156,7 +156,7 @@ def start(files: PublisherFiles, url: str, path: Path | None) -> bool:
     files.folder.mkdir(parents=True, exist_ok=True)
     with files.log.open("wb") as log:
         started = subprocess.Popen(
-            [sys.executable, "-m", "appliance.lab.demo_publisher", url, *([str(path)] if path else [])],
+            [sys.executable, "-m", "appliance.demo.publisher", url, *([str(path)] if path else [])],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
