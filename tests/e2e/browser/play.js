@@ -1,32 +1,11 @@
-// Plays an HLS stream with hls.js in a headless Chromium and prints what it saw as JSON.
+// Plays an HLS stream for some seconds and prints what it saw as JSON.
 //
 //   node play.js CHROMIUM URL SECONDS
-//
-// The page is served from a small server of its own: a page from a file has no origin that CORS could allow.
-import { createServer } from "node:http";
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { chromium } from "playwright-core";
+import { withPage } from "./page.js";
 
 const [, , browserPath, url, seconds] = process.argv;
-const library = await readFile(createRequire(import.meta.url).resolve("hls.js/dist/hls.min.js"));
-const page_html = `<!doctype html><meta charset="utf-8"><video id="video" muted autoplay></video>
-<script src="/hls.js"></script>`;
 
-const server = createServer((request, response) => {
-  const script = request.url === "/hls.js";
-  response.setHeader("content-type", script ? "text/javascript" : "text/html");
-  response.end(script ? library : page_html);
-});
-await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-
-const browser = await chromium.launch({
-  executablePath: browserPath,
-  args: ["--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--disable-gpu"],
-});
-try {
-  const page = await browser.newPage();
-  await page.goto(`http://127.0.0.1:${server.address().port}/`);
+await withPage(browserPath, async (page) => {
   const seen = await page.evaluate(
     async ({ url, seconds }) => {
       const video = document.getElementById("video");
@@ -65,7 +44,4 @@ try {
     { url, seconds: Number(seconds) },
   );
   console.log(JSON.stringify(seen));
-} finally {
-  await browser.close();
-  server.close();
-}
+});
