@@ -62,6 +62,7 @@ class FFmpeg:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._asked = False
+        self._given_up: str | None = None
         self._lines: list[str] = []
         self._fault: BaseException | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -141,6 +142,12 @@ class FFmpeg:
             self._process.kill()
         return await asyncio.shield(self.ended)
 
+    def give_up(self, reason: str) -> None:
+        """Kills it; `ended` will say `reason`."""
+        self._given_up = reason
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
     async def _watch_progress(self, stream: asyncio.StreamReader) -> None:
         values: dict[str, str] = {}
         while line := await _line(stream):
@@ -192,6 +199,8 @@ class FFmpeg:
     def _reason(self, code: int) -> str:
         if self._fault is not None:
             return f"its output cannot be packaged: {self._fault}"
+        if self._given_up is not None:
+            return self._given_up
         last = f": {self._lines[-1]}" if self._lines else ""
         if code < 0:
             try:

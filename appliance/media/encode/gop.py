@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from appliance.media.encode.clock import MOST_APART_MS, milliseconds_since
 from appliance.media.rtmp import flv
 from appliance.media.rtmp.chunks import MessageType
 from appliance.media.rtmp.reader import Arrival
@@ -15,11 +16,11 @@ MAX_BYTES: Final = 48 * 1024 * 1024
 """Bound of the memory held: 20 s at 20 Mb/s. A longer distance between keyframes is not replayed."""
 
 _AUDIO_ONLY_MS: Final = 2000
+_AUDIO_ONLY_BYTES: Final = 1024 * 1024
+"""More than two seconds of any AAC."""
 
-
-def milliseconds_since(earlier: int, later: int) -> int:
-    """Returns `later - earlier` of two RTMP timestamps, which count modulo 2**32 (section 5.3.1.2.1)."""
-    return ((later - earlier + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+_FRAME_BYTES: Final = 256
+"""What a frame costs beside its payload: an empty one is not for nothing."""
 
 
 class GopBuffer:
@@ -39,7 +40,7 @@ class GopBuffer:
             elif not self._begun:
                 return
         self._arrivals.append(Arrival(message, wall))
-        self._bytes += len(message.payload)
+        self._bytes += _cost(message)
         if not self._begun:
             self._trim(message)
         elif self._bytes > MAX_BYTES:
@@ -61,17 +62,22 @@ class GopBuffer:
             arrival
             for arrival in self._arrivals
             if arrival.message.type == MessageType.AUDIO
-            and milliseconds_since(keyframe.timestamp, arrival.message.timestamp) >= 0
+            and 0 <= milliseconds_since(keyframe.timestamp, arrival.message.timestamp) <= MOST_APART_MS
         ]
-        self._bytes = sum(len(arrival.message.payload) for arrival in self._arrivals)
+        self._bytes = sum(_cost(arrival.message) for arrival in self._arrivals)
         self._begun = True
 
     def _trim(self, latest: Message) -> None:
-        keep = 0
+        gone = 0
         for arrival in self._arrivals:
-            if abs(milliseconds_since(arrival.message.timestamp, latest.timestamp)) <= _AUDIO_ONLY_MS:
+            age = abs(milliseconds_since(arrival.message.timestamp, latest.timestamp))
+            # By size too: where timestamps stand still, nothing ever grows old.
+            if age <= _AUDIO_ONLY_MS and self._bytes <= _AUDIO_ONLY_BYTES:
                 break
-            keep += 1
-        for arrival in self._arrivals[:keep]:
-            self._bytes -= len(arrival.message.payload)
-        del self._arrivals[:keep]
+            self._bytes -= _cost(arrival.message)
+            gone += 1
+        del self._arrivals[:gone]
+
+
+def _cost(message: Message) -> int:
+    return len(message.payload) + _FRAME_BYTES

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import OperatorError
+from appliance.media.encode.clock import JumpDetector
 from appliance.media.encode.command import RunPlan
 from appliance.media.encode.encoder import EncoderChoice, choose_encoder
 from appliance.media.encode.ffmpeg import Ending
-from appliance.media.encode.gop import GopBuffer, milliseconds_since
+from appliance.media.encode.gop import GopBuffer
 from appliance.media.encode.run import EncodingRun
 from appliance.media.encode.rungs import plan_rungs
 from appliance.media.encode.source import Source, SourceProbe, UnsupportedSourceError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from appliance.media.encode.ladder import Ladder
     from appliance.media.package.packager import Packager
+    from appliance.media.rtmp.chunks import Message
     from appliance.media.rtmp.reader import Arrival
     from appliance.settings import Settings
 
@@ -34,7 +36,8 @@ players would stall at the hole or the overlap."""
 
 _HEALTHY_RUN_S: Final = 5.0
 _PAUSES_S: Final = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0)
-"""Pauses before FFmpeg is started again, by how many runs in a row ended within five seconds."""
+"""Pauses before FFmpeg is started again, by how many runs in a row ended within five seconds: FFmpeg's fault
+or the source's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +68,12 @@ class Pipeline:
         self._settings = settings
         self._ladder = ladder
         self._packager = packager
-        self._jump_ms = 1000 * min(max(settings.segment_seconds, _JUMP_S[0]), _JUMP_S[1])
+        self._jumps = JumpDetector(1000 * min(max(settings.segment_seconds, _JUMP_S[0]), _JUMP_S[1]))
         self._before_run = before_run
         self._put = put
         self._ffmpeg = ffmpeg
         self._probe = SourceProbe()
         self._gop = GopBuffer()
-        self._last_timestamp: int | None = None
         self._short_runs = 0
         self._respawn_at = 0.0
         self.run: EncodingRun | None = None
@@ -109,10 +111,12 @@ class Pipeline:
             return
         if not frame:
             return
-        await self._break_at_jump(arrival)
+        await self._break_at_jump(message)
         self._gop.add(message, arrival.wall)
-        if self.run is not None and self._outgrown(self.run, arrival):
-            await self.end_run("the source's codec parameters have changed")
+        if self.run is not None and self._outgrown(self.run, message):
+            await self._break("the source's codec parameters have changed")
+        if self.run is not None and self.run.worn_out and self._may_begin_with(message):
+            await self._break("it has lasted for 24 days, and timestamps are finite")
         if self.run is not None:
             self.run.feed(message)
         else:
@@ -123,19 +127,17 @@ class Pipeline:
         if event.run is not self.run:
             return
         log.error("FFmpeg (pid %d): %s", event.run.ffmpeg.pid, event.ending.reason)
-        lasted = time.monotonic() - event.run.begun_at
-        self._short_runs = self._short_runs + 1 if lasted < _HEALTHY_RUN_S else 0
-        pause = _PAUSES_S[min(self._short_runs, len(_PAUSES_S) - 1)]
-        self._respawn_at = time.monotonic() + pause
-        await self.end_run(event.ending.reason)
+        await self._break(event.ending.reason)
         if self.encoder is not None and self.encoder.family == "nvenc":
             # The GPU may be the cause: ask again what works before the next run.
             self.encoder = None
         await self._begin(time.monotonic())
 
     async def tick(self) -> None:
-        """To be called every half second: begins what waited for a missing track or the end of a pause."""
-        if self.run is None and self.refused is None:
+        """To be called every half second: begins what waited for a track or a pause, ends what hangs."""
+        if self.run is not None:
+            self.run.watch(time.monotonic())
+        elif self.refused is None:
             await self._begin(time.monotonic())
 
     async def leave(self, reason: str) -> None:
@@ -143,7 +145,7 @@ class Pipeline:
         await self.end_run(reason)
         self._probe = SourceProbe()
         self._gop.clear()
-        self._last_timestamp = None
+        self._jumps.clear()
         self._short_runs = 0
         self._respawn_at = 0.0
         self.refused = None
@@ -194,25 +196,37 @@ class Pipeline:
         names = ", ".join(f"{rung.name} {rung.width}x{rung.height}" for rung in plan.rungs) or "audio only"
         log.info("run %d begins: %s → %s (%s)", self.runs, source, names, encoder.codec)
 
-    async def _break_at_jump(self, arrival: Arrival) -> None:
-        timestamp, before = arrival.message.timestamp, self._last_timestamp
-        self._last_timestamp = timestamp
-        if before is None or abs(step := milliseconds_since(before, timestamp)) <= self._jump_ms:
-            return
-        log.warning("the source's timestamps jump by %.3f s", step / 1000)
-        self._gop.clear()
-        await self.end_run(f"the source's timestamps jumped by {step / 1000:.3f} s")
+    async def _break(self, reason: str) -> None:
+        """Ends the run; the next one waits the longer, the more runs in a row were short."""
+        if self.run is not None:
+            short = time.monotonic() - self.run.begun_at < _HEALTHY_RUN_S
+            self._short_runs = self._short_runs + 1 if short else 0
+            await self.end_run(reason)
+            pause = _PAUSES_S[min(self._short_runs, len(_PAUSES_S) - 1)]
+            self._respawn_at = time.monotonic() + pause
 
-    def _outgrown(self, run: EncodingRun, arrival: Arrival) -> bool:
+    async def _break_at_jump(self, message: Message) -> None:
+        step = self._jumps.step(message)
+        if step is None:
+            return
+        self._gop.clear()
+        if self.run is not None:
+            log.warning("the source's timestamps jump by %.3f s", step / 1000)
+        await self._break(f"the source's timestamps jumped by {step / 1000:.3f} s")
+
+    def _outgrown(self, run: EncodingRun, message: Message) -> bool:
         """Whether `run` cannot go on: a codec header has changed, or a track has come that it does not have.
 
         A picture's track counts from a keyframe on, where the next run can begin.
         """
-        message = arrival.message
         header = self._probe.headers.get(message.type)
         begun_with = run.headers.get(message.type)
         if header is None or (begun_with is not None and begun_with.payload == header.payload):
             return False
+        return message.type != MessageType.VIDEO or self._may_begin_with(message)
+
+    def _may_begin_with(self, message: Message) -> bool:
+        """Whether the next run can begin with this frame of its leading track."""
         if message.type == MessageType.VIDEO:
             return flv.parse_video(message.payload).kind is flv.PacketKind.KEYFRAME
-        return True
+        return self._probe.source.video is None

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from appliance.media.encode.clock import RunClock
 from appliance.media.encode.command import MEDIA_START_S, RunPlan, ffmpeg_command
 from appliance.media.encode.ffmpeg import Ending, FFmpeg
-from appliance.media.encode.gop import milliseconds_since
 from appliance.media.package.rendition import AUDIO_RENDITION, Rendition
 from appliance.media.rtmp import flv
 from appliance.media.rtmp.chunks import MessageType
@@ -33,7 +33,13 @@ log = logging.getLogger(__name__)
 MAX_BACKLOG: Final = 16 * 1024 * 1024
 """Bytes that FFmpeg may be behind (16 s at 8 Mb/s) before pictures are left out until the next keyframe."""
 
+LONGEST_MS: Final = 2**31 - 3_600_000
+"""A run that has lasted this long (24.8 days) gives way to the next: FLV, which FFmpeg reads, counts 2**32
+ms, and some programs see a sign in the last bit."""
+
 _START_MS: Final = MEDIA_START_S * 1000
+_SILENT_SEGMENTS: Final = 3
+_LONGEST_STEP_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -50,9 +56,12 @@ class EncodingRun:
         self.begun_at = time.monotonic()
         self.ffmpeg: FFmpeg
         self._packager = packager
-        self._clock = (0, _START_MS)
+        self._clock: RunClock
         self._tracks = {kind: _Track() for kind in self.headers}
         self._skipping = False
+        self._fed = self._answered = False
+        self._silent_s = 0.0
+        self._watched_at = self.begun_at
 
     @classmethod
     async def begin(
@@ -71,8 +80,9 @@ class EncodingRun:
         """
         kinds = {MessageType.VIDEO: plan.source.video, MessageType.AUDIO: plan.source.audio}
         self = cls(plan, {kind: headers[kind] for kind, track in kinds.items() if track}, packager)
-        first = self._first(replay)
-        self._clock = (first.message.timestamp, _START_MS)
+        lead = MessageType.VIDEO if plan.source.video else MessageType.AUDIO
+        first = _first(replay, lead)
+        self._clock = RunClock(lead, first.message.timestamp, _START_MS)
         packager.begin(
             [Rendition(name, "audio" if name == AUDIO_RENDITION else "video") for name in plan.renditions],
             started_at=datetime.fromtimestamp(first.wall - MEDIA_START_S, UTC),
@@ -80,7 +90,7 @@ class EncodingRun:
         self.ffmpeg = await FFmpeg.start(
             lambda outputs, progress: ffmpeg_command(plan, outputs=outputs, progress=progress, ffmpeg=ffmpeg),
             plan.renditions,
-            packager.feed,
+            self._package,
         )
         self._write_headers()
         for arrival in replay:
@@ -90,8 +100,11 @@ class EncodingRun:
     def feed(self, message: Message) -> None:
         """Hands one frame to FFmpeg; one of an unknown track, or from before the run, is dropped."""
         track = self._tracks.get(message.type)
-        milliseconds = self._run_time(message.timestamp)
-        if track is None or milliseconds < _START_MS or self._left_out(message):
+        if track is None:
+            return
+        self._fed = True
+        milliseconds = self._clock.read(message)
+        if milliseconds < _START_MS or self._left_out(message):
             return
         # Encoders repeat a timestamp or step back by some milliseconds; FFmpeg's muxers drop such packets,
         # and a dropped reference frame shows for seconds.
@@ -104,23 +117,29 @@ class EncodingRun:
         self._packager.end_run()
         return ending
 
-    def _run_time(self, timestamp: int) -> int:
-        """The time within the run, which goes on where `timestamp` wraps after 2**32 ms (49.7 days).
+    def watch(self, now: float) -> None:
+        """To be called about every half second: kills an FFmpeg that takes frames and gives nothing back.
 
-        Taken from the frame before, in whichever track: from the run's first, the difference of two
-        timestamps would turn negative after 2**31 ms.
+        Only time in which frames were handed over counts: a source that pauses is not FFmpeg's fault.
         """
-        before, milliseconds = self._clock
-        milliseconds += milliseconds_since(before, timestamp)
-        self._clock = (timestamp, milliseconds)
-        return milliseconds
+        passed, self._watched_at = min(now - self._watched_at, _LONGEST_STEP_S), now
+        if self._answered:
+            self._silent_s = 0.0
+        elif self._fed:
+            self._silent_s += passed
+        self._fed = self._answered = False
+        if self._silent_s >= _SILENT_SEGMENTS * self.plan.segment_seconds:
+            self.ffmpeg.give_up(f"hung: nothing came out for {self._silent_s:.0f} s")
+            self._silent_s = 0.0
 
-    def _first(self, replay: Sequence[Arrival]) -> Arrival:
-        lead = MessageType.VIDEO if self.plan.source.video else MessageType.AUDIO
-        for arrival in replay:
-            if arrival.message.type == lead:
-                return arrival
-        raise ValueError("a run cannot begin without a keyframe or audio")
+    @property
+    def worn_out(self) -> bool:
+        """Whether the run has lasted so long that the next should begin at the next keyframe."""
+        return self._clock.milliseconds >= LONGEST_MS
+
+    def _package(self, rendition: str, data: bytes) -> None:
+        self._answered = True
+        self._packager.feed(rendition, data)
 
     def _write_headers(self) -> None:
         """Writes what FFmpeg must know before the first frame: both codec headers, and the frame rate."""
@@ -141,3 +160,10 @@ class EncodingRun:
         elif self._skipping and self.ffmpeg.backlog < MAX_BACKLOG // 4:
             self._skipping = flv.parse_video(message.payload).kind is not flv.PacketKind.KEYFRAME
         return self._skipping
+
+
+def _first(replay: Sequence[Arrival], lead: MessageType) -> Arrival:
+    for arrival in replay:
+        if arrival.message.type == lead:
+            return arrival
+    raise ValueError("a run cannot begin without a keyframe or audio")

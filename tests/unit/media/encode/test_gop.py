@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appliance.media.encode import gop
-from appliance.media.encode.gop import GopBuffer, milliseconds_since
+from appliance.media.encode.gop import GopBuffer
 from appliance.media.rtmp.chunks import Message, MessageType
 from tests.unit.media.encode.messages import frame, keyframe, sound
 
@@ -36,6 +36,25 @@ def test_its_size_is_bounded() -> None:
     assert _buffer(keyframe(0), big) == []
 
 
-def test_timestamps_wrap() -> None:
-    assert milliseconds_since(0xFFFFFFF0, 0x10) == 32
-    assert milliseconds_since(0x10, 0xFFFFFFF0) == -32
+def test_its_size_is_bounded_while_timestamps_stand_still() -> None:
+    buffer = GopBuffer(video=False)
+    big = Message(MessageType.AUDIO, 7, b"\xaf\x01" + bytes(300_000))
+    for _ in range(10):
+        buffer.add(big, 0.0)
+    assert 1 <= len(buffer.replay()) < 4
+    buffer = GopBuffer(video=False)
+    for _ in range(20_000):
+        buffer.add(sound(7), 0.0)
+    assert len(buffer.replay()) < 5000
+
+
+def test_its_size_is_bounded_where_empty_frames_stand_still() -> None:
+    buffer = GopBuffer()
+    buffer.add(keyframe(0), 0.0)
+    for _ in range(gop.MAX_BYTES // 250):
+        buffer.add(frame(0), 0.0)
+    assert len(buffer.replay()) < 1000
+
+
+def test_sound_of_another_clock_is_not_kept_for_ever() -> None:
+    assert _buffer(keyframe(0), sound(3_600_000), keyframe(2000)) == [2000]

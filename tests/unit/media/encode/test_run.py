@@ -10,11 +10,12 @@ from appliance.cli.ladder import parse_source
 from appliance.media.encode.command import RunPlan
 from appliance.media.encode.encoder import EncoderChoice
 from appliance.media.encode.ffmpeg import FFmpeg
-from appliance.media.encode.run import EncodingRun
+from appliance.media.encode.run import LONGEST_MS, EncodingRun
 from appliance.media.rtmp.reader import Arrival
 from tests.unit.media.encode.messages import audio_header, frame, keyframe, sound, video_header
 
 if TYPE_CHECKING:
+    from appliance.media.encode.ffmpeg import OutputSink
     from appliance.media.package.packager import Packager
 
 
@@ -25,12 +26,17 @@ class _Input:
 
     def __init__(self) -> None:
         self.times: list[int] = []
+        self.reasons: list[str] = []
+        self.sink: OutputSink = self.feed
 
     def begin(self, *_: object, **__: object) -> None:
         pass
 
     def feed(self, *_: object) -> None:
         pass
+
+    def give_up(self, reason: str) -> None:
+        self.reasons.append(reason)
 
     def write(self, data: bytes) -> None:
         if data[:1] in {b"\x08", b"\x09"}:
@@ -40,7 +46,8 @@ class _Input:
 async def _begin(monkeypatch: pytest.MonkeyPatch, at_ms: int) -> tuple[EncodingRun, list[int]]:
     given = _Input()
 
-    async def start(*_: object) -> _Input:
+    async def start(_build: object, _renditions: object, sink: OutputSink) -> _Input:
+        given.sink = sink
         return given
 
     monkeypatch.setattr(FFmpeg, "start", start)
@@ -58,8 +65,43 @@ async def test_frames_go_on_after_25_days(monkeypatch: pytest.MonkeyPatch, begun
     del times[:]
     step = 2**26
     for number in range(1, 63):
-        run.feed((frame, sound)[number % 2]((begun_at + number * step) % 2**32))
-    assert times == [10_000 + number * step for number in range(1, 63)]
+        for kind in (frame, sound):
+            run.feed(kind((begun_at + number * step) % 2**32))
+    assert times == [10_000 + number * step for number in range(1, 63) for _ in range(2)]
+
+
+async def test_a_run_is_worn_out_before_its_timestamps_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, times = await _begin(monkeypatch, 0)
+    worn_out = []
+    for at in (0, LONGEST_MS - 10_001, LONGEST_MS - 10_000):
+        run.feed(frame(at))
+        worn_out.append(run.worn_out)
+    assert worn_out == [False, False, True]
+    assert times[-1] < 2**31
+
+
+async def test_ffmpeg_that_takes_frames_and_gives_nothing_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, _ = await _begin(monkeypatch, 0)
+    given = cast("_Input", run.ffmpeg)
+    now = run.begun_at
+    for tick in range(40):  # the source pauses, so nothing can come
+        run.watch(now + tick)
+    assert given.reasons == []
+    for tick in range(40, 46):
+        run.feed(frame(1000 * tick))
+        assert given.reasons == []
+        run.watch(now + tick)
+    run.feed(frame(60_000))
+    run.watch(now + 46)
+    assert given.reasons == ["hung: nothing came out for 6 s"]
+    given.reasons.clear()
+    for tick in range(47, 80):
+        run.feed(frame(1000 * tick))
+        given.sink("360p", b"")
+        run.watch(now + tick)
+    assert given.reasons == []
 
 
 async def test_what_is_from_before_the_run_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
