@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
+import threading
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
@@ -30,12 +32,13 @@ class Signal:
         """Pictures per second."""
         return Fraction(self.rate)
 
-    def arguments(self) -> list[str]:
-        """Return FFmpeg's inputs and encoder options."""
+    def arguments(self, video: list[str] | None = None) -> list[str]:
+        """Return FFmpeg's inputs, `video` for the pictures when given, and its encoder options."""
         inputs: list[str] = []
         options: list[str] = []
         if self.video:
-            inputs += ["-re", "-f", "lavfi", "-i", video_source(self.width, self.height, self.rate)]
+            picture = video_source(self.width, self.height, self.rate)
+            inputs += video or ["-re", "-f", "lavfi", "-i", picture]
             options += [
                 "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-crf", "20",
                 "-maxrate", "1500k", "-bufsize", "1500k",
@@ -91,3 +94,46 @@ class Publisher:
         _, said = self._process.communicate(timeout=seconds)
         assert self._process.returncode != 0, "it was not refused"
         return said
+
+
+class ClockedPublisher(Publisher):
+    """A publisher that says when each picture was made: from there a latency is measured."""
+
+    _SHOWN = re.compile(r"\bn: *([0-9]+) pts: *([0-9]+) ")
+
+    def __init__(self, url: str, sent: Signal) -> None:
+        super().__init__(url, sent)
+        self.made_at: dict[int, float] = {}
+        """Unix time, s, of each picture by its number, as it left the source."""
+        self._reading: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        sent = self.sent
+        # A copy of each picture goes nowhere but past a filter that prints the time of day.
+        clock = "split[out0][c];[c]settb=1/1000000,setpts=RTCTIME,showinfo=checksum=0,nullsink"
+        picture = f"{video_source(sent.width, sent.height, sent.rate)},realtime,{clock}"
+        arguments = sent.arguments(video=["-f", "lavfi", "-i", picture])
+        self._process = subprocess.Popen(
+            ["ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-v", "info", *arguments, self.url],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+        return self
+
+    def stop(self) -> None:
+        """Say goodbye and end."""
+        if self._process is not None and self._reading is not None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(10)
+            self._reading.join(10)
+
+    def _read(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            found = self._SHOWN.search(line)
+            if found:
+                self.made_at[int(found[1])] = int(found[2]) / 1e6
