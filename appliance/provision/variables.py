@@ -96,7 +96,7 @@ def unknown_variables(names: Mapping[str, Any], declared: Declared) -> list[str]
         if role is None and not near:
             continue
         secret = SECRET_NAME.search(name) or (near and declared.options[near[0]].get("no_log"))
-        seen = "(value hidden)" if secret else _shown(names[name])
+        seen = "(value hidden)" if secret else shown(names[name])
         if near:
             mend = f"did you mean {near[0]}?"
         else:
@@ -164,9 +164,10 @@ def _is(value: Any, kind: str) -> bool:
 
 
 def _problem(name: str, value: Any, spec: Spec, allowed: str) -> str:
-    return f"{name} = {'(value hidden)' if spec.get('no_log') else _shown(value)}; allowed: {allowed}"
+    return f"{name} = {'(value hidden)' if spec.get('no_log') else shown(value)}; allowed: {allowed}"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as a message shows it, cut to 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

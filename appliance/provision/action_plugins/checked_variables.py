@@ -1,18 +1,29 @@
-"""Refuse a host's variables that no role declares or that have the wrong type, before anything is changed.
+"""Refuse a host's variables that no role declares or accepts, before anything is changed.
 
-Runs on the controller, without a connection. No options. See :mod:`appliance.provision.variables`.
+Runs on the controller, without a connection. No options. See :mod:`appliance.provision.variables` for names
+and types, :mod:`appliance.provision.limits` for what values must be beside that.
+
+Returns ``ports``: what a host with all roles listens on, each with ``port``, ``variable`` and ``units``.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.template import trust_as_template
 
-from appliance.provision.variables import declared_by, unknown_variables, value_problems
+from appliance.provision.limits import limits_of, ports_of, rule_problems, settings_problems
+from appliance.provision.variables import Declared, declared_by, unknown_variables, value_problems
+
+# Variables that are there only later: facts, and the roles' private ones.
+LATER = re.compile(r"\bansible_facts\b|\bhostvars\b|\b_[a-z]")
 
 
 class ActionModule(ActionBase):
@@ -25,20 +36,66 @@ class ActionModule(ActionBase):
         """Compare and report all problems at once, a line each, with the host's name."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
-        problems = []
-        for roles in constants.DEFAULT_ROLES_PATH:
-            declared = declared_by(Path(roles))
+        problems: list[str] = []
+        ports: list[dict[str, Any]] = []
+        for roles in map(Path, constants.DEFAULT_ROLES_PATH):
+            declared = declared_by(roles)
             problems += unknown_variables(variables, declared)
-            for name in sorted(set(variables) & set(declared.options)):
-                try:
-                    value = self._templar.template(variables[name])
-                except AnsibleError:
-                    # It refers to a role's default, not there before the role, which will check it itself.
-                    continue
-                problems += value_problems(name, value, declared.options[name])
+            known = {**self._defaults(roles), **variables}
+            values, found = self._values(known, set(variables), declared)
+            problems += found
+            templar = self._templar.copy_with_new_env(available_variables=known)
+
+            def holds(condition: str, templar: Any = templar) -> bool:
+                return bool(templar.evaluate_conditional(trust_as_template(condition)))
+
+            entries = limits_of(roles)
+            problems += rule_problems(entries, values, declared, holds)
+            listening, found = ports_of(entries, values, holds)
+            problems += found
+            ports += [asdict(port) for port in listening]
+            if isinstance(values.get("control_settings"), Mapping):
+                problems += settings_problems("control_settings", values["control_settings"])
         result["changed"] = False
         if problems:
             host = variables.get("inventory_hostname", "?")
             result["failed"] = True
             result["msg"] = "\n".join(f"{host}: {problem}" for problem in problems)
+        else:
+            result["ports"] = ports
         return result
+
+    def _defaults(self, roles: Path) -> dict[str, Any]:
+        """Return the defaults of all roles, which only the later plays of the roles know by themselves."""
+        defaults: dict[str, Any] = {}
+        for path in sorted(roles.glob("*/defaults/main.yml")):
+            # a role's path stands in some defaults and is another one for each role
+            place = {"role_path": str(path.parent.parent)}
+            templar = self._templar.copy_with_new_env(available_variables=place)
+            for name, value in (
+                self._loader.load_from_file(str(path), trusted_as_template=True) or {}
+            ).items():
+                uses_place = isinstance(value, str) and "role_path" in value
+                defaults[name] = templar.template(value) if uses_place else value
+        return defaults
+
+    def _values(
+        self, known: dict[str, Any], given: set[str], declared: Declared
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Return what templates will see of each variable of the right type, and a line for each other."""
+        templar = self._templar.copy_with_new_env(available_variables=known)
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        for name in sorted(set(known) & set(declared.options)):
+            try:
+                value = templar.template(known[name])
+            except AnsibleError as error:
+                # what is known of the host, and a role's own variables, come later; the role itself will see
+                if name in given and not LATER.search(str(known[name])):
+                    problems.append(f"{name} cannot be worked out: {error.message}")
+                continue
+            found = value_problems(name, value, declared.options[name]) if name in given else []
+            problems += found
+            if not found:
+                values[name] = value
+        return values, problems

@@ -210,6 +210,8 @@ def main() -> None:
         )
     has_lists = any(Path("/var/lib/apt/lists").glob("*_Packages*"))
     facts = {
+        "architecture": platform.machine(),
+        "distribution_release": platform.freedesktop_os_release().get("VERSION_CODENAME", ""),
         "in_container": in_container(module),
         "missing_packages": missing_packages(module, module.params["packages"]),
         "package_lists": has_lists,

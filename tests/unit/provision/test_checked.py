@@ -93,13 +93,15 @@ def test_all_problems_of_a_host_at_once(site: Site, declared: Declared) -> None:
     variables = {
         "lamp_colour": "{{ 'bl' ~ 'ue' }}",
         "lamp_cuont": 1,
-        "lamp_secret": "{{ defined_by_a_role }}",
+        "lamp_count": "{{ defined_nowhere }}",
+        "lamp_secret": "{{ ansible_facts['known_later'] }}",
     }
     run = site.play([{"name": "Check", "checked_variables": {}}], vars=variables)
     assert run.returncode == 2
     assert run.failure.splitlines() == [
         "localhost: unknown variable lamp_cuont = 1; did you mean lamp_count?",
         "localhost: lamp_colour = 'blue'; allowed: red, green",
+        "localhost: lamp_count cannot be worked out: 'defined_nowhere' is undefined",
     ]
 
 

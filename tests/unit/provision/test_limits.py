@@ -1,0 +1,108 @@
+"""What values the roles accept is known, and refused, before the first change: by real playbook runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from appliance.provision.limits import limits_of
+from appliance.provision.variables import declared_by
+
+from .conftest import CHECKOUT
+
+if TYPE_CHECKING:
+    from .conftest import Run, Site
+
+ROLES = CHECKOUT / "roles"
+CHECK = [{"name": "Check", "checked_variables": {}}]
+
+
+def refused(site: Site, **variables: Any) -> list[str]:
+    run = site.play(CHECK, vars=variables)
+    assert run.returncode == 2, run.output
+    return [line.removeprefix("localhost: ") for line in run.failure.splitlines()]
+
+
+def ports(run: Run) -> dict[str, int]:
+    assert run.returncode == 0, run.output
+    return {entry["variable"]: entry["port"] for entry in run.tasks["Check"]["ports"]}
+
+
+def test_the_defaults_are_accepted_and_say_what_is_served(site: Site) -> None:
+    assert ports(site.play(CHECK)) == {
+        "ingest_rtmp_port": 1935,
+        "ingest_stat_port": 8081,
+        "control_listen": 8000,
+        "delivery_http_port": 8080,
+        "delivery_https_port": 8443,
+    }
+
+
+def test_ports_that_clash_across_roles_or_are_none(site: Site) -> None:
+    values = {"ingest_stat_port": 8080, "control_listen": "127.0.0.1:8443", "ingest_rtmp_port": 70000}
+    assert sorted(refused(site, **values)) == [
+        "control_listen and delivery_https_port are both port 8443; give one of them another port",
+        "delivery_http_port and ingest_stat_port are both port 8080; give one of them another port",
+        "ingest_rtmp_port = 70000; allowed: a port from 1 to 65535",
+    ]
+
+
+def test_a_port_that_is_not_served_clashes_with_none(site: Site) -> None:
+    served = ports(site.play(CHECK, vars={"delivery_tls": False, "delivery_https_port": 8080}))
+    assert "delivery_https_port" not in served
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"segment_seconds": 99}, "'99' is refused; allowed is a number of seconds from 1 to 10"),
+        ({"segment_second": 2}, "did you mean segment_seconds?"),
+        ({"rtmp_play": "yes"}, "allowed is true or false"),
+        ({"stat_url": "http://127.0.0.1:1/stat"}, "ingest_stat_port (stat_url)"),
+        ({"ladder": "nowhere"}, "allowed: a ladder whose file origin_ladders names"),
+    ],
+)
+def test_settings(site: Site, settings: dict[str, Any], problem: str) -> None:
+    [line] = refused(site, control_settings=settings)
+    assert line.startswith("control_settings")
+    assert problem in line
+
+
+def test_values_of_every_role_at_once_and_no_secret(site: Site) -> None:
+    lines = refused(
+        site,
+        control_hls_encryption_key="not-hex",
+        delivery_tls_key="/etc/key.pem",
+        origin_stream_io_weight=0,
+        tuning_open_files_soft="{{ tuning_open_files_hard + 1 }}",
+        valkey_socket="/tmp/valkey",  # noqa: S108 - a value that is refused
+        nginx_source="upstream",
+        base_journal_max_use="500m",
+    )
+    assert [line.partition(" = ")[0] for line in lines] == [
+        "base_journal_max_use",
+        "control_hls_encryption_key",
+        "delivery_tls_certificate",
+        "nginx_source",
+        "nginx_upstream",
+        "origin_stream_io_weight",
+        "tuning_open_files_soft",
+        "valkey_socket",
+    ]
+    assert lines[1].startswith("control_hls_encryption_key = (value hidden, 7 characters); allowed: 32 or 64")
+
+
+def test_every_limit_is_about_variables_of_its_role_and_every_port_has_one() -> None:
+    declared = declared_by(ROLES)
+    for path in ROLES.glob("*/meta/limits.yml"):
+        role = path.parent.parent.name
+        for entry in yaml.safe_load(path.read_text()):
+            names = entry.get("of") or [entry["port"]]
+            assert set(names) <= declared.options.keys()
+            assert names[0].startswith(f"{role}_")
+            assert all(name in entry.get("that", name) for name in names)
+            assert set(entry) <= {"of", "that", "allowed", "port", "units", "when"}
+    named = {entry["port"] for entry in limits_of(ROLES) if "port" in entry}
+    assert named >= {name for name in declared.options if name.endswith("_port")}
