@@ -4,5 +4,5 @@
 segments along the `timeline` that all renditions (`rendition`) share. `writer` puts those on disk through
 `storage`, under `encryption` with the keys that `key_schedule` names; `catalogue` is what has been published,
 `listing` what of it is listed, `playlist` how that is written, and `recovery` how a new process finds it
-again. `packager` is the room's door.
+again in its `state_file`. `packager` is the room's door.
 """

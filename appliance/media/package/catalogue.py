@@ -7,17 +7,16 @@ nobody knows.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
 STATE_FILE: Final = "state.json"
-_VERSION: Final = 1
+REFUSED_STATE_FILE: Final = "state.json.refused"
+"""Where a state that nobody could use is kept, for who wants to know why."""
 
 
 @dataclass(slots=True)
@@ -120,28 +119,6 @@ class StreamState:
     def discontinuity_sequence(self, msn: int) -> int:
         """EXT-X-DISCONTINUITY-SEQUENCE of a playlist that begins with segment `msn`."""
         return self.earlier_breaks + sum(1 for number in self.breaks if number < msn)
-
-    def dumps(self) -> bytes:
-        """The file's content."""
-        document = {"version": _VERSION, **dataclasses.asdict(self)}
-        return json.dumps(document, separators=(",", ":")).encode()
-
-    @classmethod
-    def loads(cls, data: bytes) -> StreamState:
-        """The state that `data` holds. Raises ValueError when it is none of ours."""
-        try:
-            document = cast("dict[str, Any]", json.loads(data))
-            if document.pop("version") != _VERSION:
-                raise ValueError("another version")
-            renditions = [_rendition(item) for item in document.pop("renditions")]
-            return cls(renditions=renditions, **document)
-        except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-            raise ValueError(f"not a stream's state: {error}") from None
-
-
-def _rendition(document: dict[str, Any]) -> RenditionState:
-    entries = [Entry(**item) for item in document.pop("entries")]
-    return RenditionState(entries=entries, **document)
 
 
 def new_epoch_name(now: datetime, *, taken: set[str]) -> str:

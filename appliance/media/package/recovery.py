@@ -6,8 +6,15 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from appliance.media.package.catalogue import STATE_FILE, Entry, RenditionState, StreamState
+from appliance.media.package.catalogue import (
+    REFUSED_STATE_FILE,
+    STATE_FILE,
+    Entry,
+    RenditionState,
+    StreamState,
+)
 from appliance.media.package.listing import PLAYLIST_FILE, init_file, segment_file
+from appliance.media.package.state_file import StateError, load_state
 from appliance.media.package.storage import Storage, is_temporary
 
 if TYPE_CHECKING:
@@ -29,9 +36,13 @@ def recover(storage: Storage, target: int) -> StreamState | None:
     if data is None:
         return None
     try:
-        state = StreamState.loads(data)
-    except ValueError as error:
-        log.warning("%s: %s; a new epoch begins", storage.directory / STATE_FILE, error)
+        state = load_state(data)
+    except StateError as error:
+        log.warning(
+            "%s: %s; it is set aside as %s, and a new epoch begins",
+            storage.directory / STATE_FILE, error, REFUSED_STATE_FILE,
+        )  # fmt: skip
+        storage.rename(STATE_FILE, REFUSED_STATE_FILE)
         return None
     if state.target_duration != target:
         log.info("%s: another segment length; a new epoch begins", storage.directory)

@@ -91,6 +91,13 @@ class Storage:
         except OSError as error:
             log.warning("%s cannot be removed: %s", path, error.strerror)
 
+    def rename(self, name: str, to: str) -> None:
+        """Calls `name` `to` from now on, in place of what was called so; it is logged when that fails."""
+        try:
+            (self.directory / name).replace(self.directory / to)
+        except OSError as error:
+            log.warning("%s cannot be renamed: %s", self.directory / name, error.strerror)
+
     def files(self, name: str = "") -> Iterator[str]:
         """The names of all files below `name`, temporary ones included."""
         for path in sorted((self.directory / name).rglob("*")):

@@ -21,6 +21,10 @@ NEAR: Final = Fraction(1, 10)
 """How far from a boundary a keyframe counts as being on it: one frame at 10 frames a second."""
 
 
+KEPT_BOUNDARIES: Final = 128
+"""How many boundaries a timeline remembers: a run lasts for days, and its pipes are seconds apart."""
+
+
 class Timed(Protocol):
     """What a cutter needs to know of a fragment."""
 
@@ -66,16 +70,22 @@ class Timeline:
         # Sound that runs this far ahead of the pictures stops waiting for them. Encoders look ahead a
         # second or two.
         self.patience = max(Fraction(10), 4 * self.segment)
-        self._boundaries: list[Fraction] = []
+        self.oldest = 0
+        """Index of the oldest boundary that is still known."""
+        self._boundaries: deque[Fraction] = deque()
 
     def boundary(self, index: int) -> Fraction | None:
-        """Where segment `index` begins; None while nobody has set it."""
-        return self._boundaries[index] if index < len(self._boundaries) else None
+        """Where segment `index` begins; None while nobody has set it. `index` is at least `oldest`."""
+        place = index - self.oldest
+        return self._boundaries[place] if place < len(self._boundaries) else None
 
     def set(self, index: int, time: Fraction) -> None:
         """Sets boundary `index` when it is the next one that is missing; the first to come decides."""
-        if index == len(self._boundaries):
+        if index == self.oldest + len(self._boundaries):
             self._boundaries.append(time)
+            if len(self._boundaries) > KEPT_BOUNDARIES:
+                self._boundaries.popleft()
+                self.oldest += 1
 
 
 class Leader(Generic[T]):
@@ -113,6 +123,7 @@ class Leader(Generic[T]):
 
     def _begin(self, index: int, item: T) -> None:
         self._timeline.set(index, item.start)
+        index = max(index, self._timeline.oldest)
         # After a hole the rendition may be behind by more than one boundary.
         while (later := self._timeline.boundary(index + 1)) is not None and item.start >= later - NEAR:
             index += 1
@@ -120,7 +131,7 @@ class Leader(Generic[T]):
         self._start = item.start
 
     def _due(self, item: T) -> bool:
-        planned = self._timeline.boundary(self._index + 1)
+        planned = self._timeline.boundary(max(self._index + 1, self._timeline.oldest))
         if planned is not None:
             return item.start >= planned - NEAR
         elapsed = item.start - self._start
@@ -136,11 +147,13 @@ class Follower(Generic[T]):
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._index = 0
+        self._placed = False
         self._waiting: deque[T] = deque()
 
     def add(self, item: T) -> Iterator[Placed[T]]:
         """Yields what can be placed now; the rest waits for the pictures."""
         self._waiting.append(item)
+        self._catch_up()
         while self._waiting:
             begin = self._timeline.boundary(self._index)
             if begin is None:
@@ -150,7 +163,7 @@ class Follower(Generic[T]):
                 continue
             head = self._waiting[0]
             middle = (head.start + head.end) / 2
-            if self._index == 0 and middle < begin:
+            if not self._placed and middle < begin:
                 # Sound from before the first picture would make the first segment too long.
                 self._waiting.popleft()
                 continue
@@ -164,16 +177,20 @@ class Follower(Generic[T]):
                     return
                 self._timeline.set(self._index + 1, self._cut_after(begin))
                 continue
+            self._placed = True
             yield Placed(self._index, self._waiting.popleft())
 
     def flush(self, until: Fraction | None) -> Iterator[Placed[T]]:
         """The run is over: places what waits, but nothing from `until` on, where pictures end."""
+        self._catch_up()
         while self._waiting:
             head = self._waiting.popleft()
             middle = (head.start + head.end) / 2
-            begin = self._timeline.boundary(0)
-            if begin is None or middle < begin or (until is not None and middle >= until):
+            begin = self._timeline.boundary(self._index)
+            early = begin is None or (not self._placed and middle < begin)
+            if early or (until is not None and middle >= until):
                 continue
+            self._placed = True
             while (end := self._timeline.boundary(self._index + 1)) is not None and middle >= end:
                 self._index += 1
             start = self._timeline.boundary(self._index)
@@ -181,6 +198,11 @@ class Follower(Generic[T]):
                 self._waiting.clear()
                 return
             yield Placed(self._index, head)
+
+    def _catch_up(self) -> None:
+        """What begins after its first boundaries are forgotten has nothing to add to their segments."""
+        if self._index < self._timeline.oldest:
+            self._index, self._placed = self._timeline.oldest, False
 
     def _patience_over(self, since: Fraction) -> bool:
         return self._waiting[-1].end - since > self._timeline.patience

@@ -21,6 +21,7 @@ from appliance.media.package.listing import (
     segment_file,
 )
 from appliance.media.package.playlist import render_media, render_multivariant
+from appliance.media.package.state_file import dump_state
 from appliance.media.package.storage import RESERVE_BYTES, Storage, StorageError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class StreamWriter:
 
     def save(self, state: StreamState) -> None:
         """Writes the state. Raises StorageError."""
-        self._storage.write(STATE_FILE, state.dumps())
+        self._storage.write(STATE_FILE, dump_state(state))
 
     def publish(
         self, state: StreamState, rendition: RenditionState, entry: Entry, clear: bytes, init: bytes
@@ -187,7 +188,7 @@ class StreamWriter:
         return True
 
     def _try_save(self, state: StreamState) -> None:
-        self._try_write(STATE_FILE, state.dumps())
+        self._try_write(STATE_FILE, dump_state(state))
 
     def _try_write(self, name: str, data: bytes) -> bool:
         try:

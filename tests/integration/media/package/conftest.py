@@ -20,7 +20,7 @@ from appliance.media.package.packager import Packager, PackagingOptions
 from appliance.media.package.rendition import Rendition
 from appliance.secrets.content_keys import UnknownKeyError
 from appliance.secrets.keyring import Keyring
-from tests.unit.media.package.conftest import Workbench
+from tests.unit.media.package.published import Workbench
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,7 +16,8 @@ import pytest
 from appliance.media.package.rendition import Rendition
 from appliance.media.package.storage import Storage
 from appliance.secrets.keyring import Keyring
-from tests.unit.media.package.conftest import STARTED, Workbench, options, pictures, sound
+from tests.unit.media.package.handmade import STARTED, pictures, sound
+from tests.unit.media.package.published import Workbench, options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

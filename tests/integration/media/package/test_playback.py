@@ -27,7 +27,7 @@ from tests.integration.media.package.conftest import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.unit.media.package.conftest import Workbench
+    from tests.unit.media.package.published import Workbench
 
 FRAME = 0.04
 """Seconds; also what a viewer's ear and eye forgive."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from appliance.media.package.packager import Packager
 from appliance.media.package.rendition import Rendition
 from appliance.secrets.keyring import Keyring
-from tests.unit.media.package.conftest import STARTED, options, pictures, sound
+from tests.unit.media.package.handmade import STARTED, pictures, sound
+from tests.unit.media.package.published import options
 
 
 def main(root: Path) -> None:

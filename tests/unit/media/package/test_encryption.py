@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.media.package.encryption import encrypt, new_iv
-from tests.unit.media.package.conftest import decrypt
+from tests.unit.media.package.published import decrypt
 
 
 @given(st.binary(max_size=100))

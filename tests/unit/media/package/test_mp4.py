@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from appliance.media.package.fragment import read_fragment
 from appliance.media.package.mp4 import InitSection, Mp4Error, RawFragment, Splitter
 from appliance.media.package.track import read_track
-from tests.unit.media.package.conftest import Mp4, box, pictures, sound
+from tests.unit.media.package.handmade import Mp4, box, pictures, sound
 
 
 def split(data: bytes, cuts: list[int]) -> list[InitSection | RawFragment]:

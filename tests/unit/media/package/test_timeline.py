@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.media.package.timeline import Follower, Leader, Timeline, longest_segment, target_duration
+from appliance.media.package.timeline import (
+    KEPT_BOUNDARIES,
+    Follower,
+    Leader,
+    Timeline,
+    longest_segment,
+    target_duration,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -122,3 +129,37 @@ def test_flush_ends_with_the_pictures() -> None:
     rest = list(follower.flush(Fraction(7, 2)))
     assert rest[-1].item.end == 3.5
     assert rest[-1].index == 1
+
+
+def long_ago() -> Timeline:
+    """A timeline that has forgotten its first ten boundaries."""
+    timeline = Timeline(2)
+    seconds = 2 * (KEPT_BOUNDARIES + 10)
+    cuts(Leader(timeline), pieces(seconds, range(0, seconds, 2), step=1))
+    assert timeline.oldest == 10
+    return timeline
+
+
+def test_a_timeline_does_not_grow_with_the_run() -> None:
+    timeline = Timeline(1)
+    leader: Leader[Piece] = Leader(timeline)
+    for second in range(5 * KEPT_BOUNDARIES):
+        list(leader.add(Piece(Fraction(second), Fraction(second + 1), keyframe=True)))
+    known = [timeline.boundary(index) for index in range(timeline.oldest, 5 * KEPT_BOUNDARIES)]
+    assert len(known) == KEPT_BOUNDARIES
+    assert None not in known
+
+
+def test_a_rung_that_starts_when_the_first_boundaries_are_forgotten() -> None:
+    late: Leader[Piece] = Leader(long_ago())
+    placed = [placed for item in pieces(104, [100, 102], begin=100) for placed in late.add(item)]
+    assert {item.index for item in placed} == {50, 51}
+
+
+def test_sound_that_starts_when_the_first_boundaries_are_forgotten() -> None:
+    late: Follower[Piece] = Follower(long_ago())
+    early = [placed for item in pieces(20, [], begin=15) for placed in late.add(item)]
+    assert early == []
+    placed = [placed for item in pieces(24, [], begin=20) for placed in late.add(item)]
+    assert {item.index for item in placed} == {10, 11}
+    assert [item.index for item in Follower[Piece](long_ago()).flush(None)] == []

@@ -1,0 +1,172 @@
+"""``state.json``: a stream's state as bytes, and back again with nothing taken on trust.
+
+What it holds becomes paths, URLs and arithmetic. A file that is not ours, or was damaged, is therefore
+refused as a whole instead of failing somewhere later, at each start anew.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import fields
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from appliance.media.package.catalogue import Entry, RenditionState, StreamState, is_epoch
+from appliance.media.package.rendition import RENDITION_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_VERSION: Final = 1
+_LARGEST: Final = 2**53
+"""Beyond it JSON's numbers lose their last digits (RFC 8259, section 6)."""
+
+_LATEST: Final = 253_402_300_799
+"""The last second of the year 9999, which is as far as a playlist's dates go."""
+
+
+T = TypeVar("T")
+
+
+class StateError(ValueError):
+    """The bytes are no state that a packager has written; the message says where."""
+
+
+def dump_state(state: StreamState) -> bytes:
+    """The file's content."""
+    document: dict[str, Any] = {"version": _VERSION, **_values(state)}
+    document["renditions"] = [
+        {**_values(item), "entries": [_values(entry) for entry in item.entries]} for item in state.renditions
+    ]
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def load_state(data: bytes) -> StreamState:
+    """The state that `data` holds. Raises StateError when it is none that a packager has written."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise StateError(f"no JSON: {error}") from None
+    if not isinstance(document, dict) or document.pop("version", None) != _VERSION:
+        raise StateError("another version")
+    renditions = [_rendition(item) for item in _list(document, "renditions")]
+    state = _made(StreamState, {**document, "renditions": renditions}, _STREAM)
+    names = [item.name for item in renditions]
+    if len(set(names)) != len(names):
+        raise StateError("a rendition twice")
+    return state
+
+
+def _rendition(document: object) -> RenditionState:
+    if not isinstance(document, dict):
+        raise StateError("a rendition that is no mapping")
+    entries = [_made(Entry, item, _ENTRY) for item in _list(document, "entries")]
+    rendition = _made(RenditionState, {**document, "entries": entries}, _RENDITION)
+    if any(later.msn != earlier.msn + 1 for earlier, later in pairwise(entries)):
+        raise StateError(f"{rendition.name}: numbers with a hole")
+    if any(entry.init >= len(rendition.inits) for entry in entries):
+        raise StateError(f"{rendition.name}: an unknown init section")
+    return rendition
+
+
+def _list(document: dict[str, Any], name: str) -> list[Any]:
+    value = document.get(name)
+    if not isinstance(value, list):
+        raise StateError(f"{name} is no list")
+    return value
+
+
+def _values(item: Any) -> dict[str, Any]:
+    # dataclasses.asdict copies deeply, at twenty times the cost; this is written with every segment.
+    return {name: getattr(item, name) for name in _names(type(item))}
+
+
+def _names(kind: Any) -> tuple[str, ...]:
+    if kind not in _NAMES:
+        _NAMES[kind] = tuple(item.name for item in fields(kind))
+    return _NAMES[kind]
+
+
+_NAMES: Final[dict[Any, tuple[str, ...]]] = {}
+
+
+def _made(kind: type[T], document: object, checks: dict[str, Callable[[Any], bool]]) -> T:
+    if not isinstance(document, dict) or document.keys() != set(_names(kind)):
+        raise StateError(f"no {kind.__name__}: other fields than {', '.join(_names(kind))}")
+    for name, check in checks.items():
+        if not check(document[name]):
+            raise StateError(f"{kind.__name__}: {name} is {document[name]!r:.60}")
+    return kind(**document)
+
+
+def _count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= _LARGEST
+
+
+def _amount(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and 0 <= value <= _LARGEST
+
+
+def _time(value: Any) -> bool:
+    return _amount(value) and value <= _LATEST
+
+
+def _flag(value: Any) -> bool:
+    return type(value) is bool
+
+
+def _matches(pattern: str) -> Callable[[Any], bool]:
+    compiled = re.compile(pattern)
+    return lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None
+
+
+def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or check(value)
+
+
+def _all(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(check(item) for item in value)
+
+
+_KID: Final = _or_none(_matches(r"[0-9A-Za-z_-]{1,128}"))
+# What stands in a quoted attribute of a playlist: no quotes, no line ends (RFC 8216bis, 4.2).
+_QUOTED: Final = _matches(r"[A-Za-z0-9.]{0,64}")
+
+_STREAM: Final[dict[str, Callable[[Any], bool]]] = {
+    "epoch": lambda value: isinstance(value, str) and value != "" and is_epoch(value),
+    "target_duration": lambda value: _count(value) and value > 0,
+    "next_msn": _count,
+    "next_base": _count,
+    "breaks": _all(_count),
+    "earlier_breaks": _count,
+    "kid": _KID,
+    "kid_since": _time,
+    "finished": _flag,
+}
+_RENDITION: Final[dict[str, Callable[[Any], bool]]] = {
+    "name": _matches(RENDITION_NAME),
+    "kind": lambda value: value in ("video", "audio"),
+    "codecs": _QUOTED,
+    "width": _count,
+    "height": _count,
+    "channels": _count,
+    "frame_rate": _amount,
+    "peak": _amount,
+    "total_bytes": _count,
+    "total_seconds": _amount,
+    "inits": _all(_matches("[0-9a-f]{64}")),
+    "active": _flag,
+}
+_ENTRY: Final[dict[str, Callable[[Any], bool]]] = {
+    "msn": _count,
+    "starts_at": _time,
+    "duration": _amount,
+    "size": _count,
+    "init": lambda value: type(value) is int and -1 <= value <= _LARGEST,
+    "kid": _KID,
+    "iv": _or_none(_matches("[0-9a-f]{32}")),
+    "gap": _flag,
+    "independent": _flag,
+}

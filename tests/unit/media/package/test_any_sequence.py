@@ -1,0 +1,63 @@
+"""Whatever arrives in whatever order, the playlists keep every rule."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from appliance.secrets.keyring import Keyring
+from tests.unit.media.package.handmade import AUDIO, HIGH, LOW, STARTED, Mp4, pictures, sound
+from tests.unit.media.package.published import Workbench, options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["feed", "feed", "feed", "feed", "end", "begin", "restart"]),
+        st.sampled_from(["720p", "360p", "audio"]),
+        st.integers(1, 12),
+        st.booleans(),
+        st.integers(1, 3000),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_any_sequence_keeps_every_rule(
+    steps: list[tuple[str, str, int, bool, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = tmp_path_factory.mktemp("hls")
+    bench = Workbench(root, Keyring.create(b"m" * 32), options(segment=1, window=4, rotation=3))
+    packager = bench.packager()
+    tracks: dict[str, Mp4] = {}
+    at = 0.0
+    names: dict[Path, bytes] = {}
+    for action, name, samples, keyframe, payload in steps:
+        if action == "restart":
+            packager, tracks = bench.packager(), {}
+        elif action == "end":
+            packager.end_run()
+            tracks = {}
+        if action == "begin" or not tracks:
+            at += 100
+            packager.begin([HIGH, LOW, AUDIO], started_at=STARTED + timedelta(seconds=at))
+            tracks = {"720p": pictures(), "360p": pictures(), "audio": sound()}
+            for key, mp4 in tracks.items():
+                packager.feed(key, mp4.init())
+        track = tracks[name]
+        packager.feed(name, track.fragment(samples, keyframe=keyframe and track.video, payload=payload))
+        bench.check(packager.epoch)
+        for path in (bench.directory / packager.epoch).glob("*/*.m[4p]*"):
+            data = path.read_bytes()
+            assert names.setdefault(path, data) == data, f"{path} has other bytes now"
+    packager.finish()
+    playlists = bench.check(packager.epoch)
+    assert len({item.segments[-1].msn for item in playlists.values()}) <= 1
+    assert all(item.ended for item in playlists.values())
