@@ -6,6 +6,7 @@ The options are documented in the module of the same name.
 from __future__ import annotations
 
 import base64
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,15 @@ class ActionModule(ActionBase):
         Raises
         ------
         AnsibleActionFail
-            An unknown key, a missing template or file, an undefined variable, a mode that is no octal string.
+            An unknown key, a missing template or file, an undefined variable, a mode that is no octal string,
+            a place that is named twice.
         """
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = self._task.args
         _refuse_unknown("rendered_files", arguments, TASK_KEYS)
         entries = [_checked_file(entry) for entry in arguments.get("files") or []]
         directories = [_checked_directory(entry) for entry in arguments.get("directories") or []]
+        _refuse_twins([*(entry["dest"] for entry in entries), *(entry["path"] for entry in directories)])
         module_arguments = {
             "files": [self._file(entry, task_vars or {}) for entry in entries],
             "directories": directories,
@@ -131,7 +134,7 @@ def _checked_file(entry: Any) -> dict[str, Any]:
         raise AnsibleActionFail(f"{what}: one of `template` and `src` is needed")
     if entry.get("validate") and "%s" not in entry["validate"]:
         raise AnsibleActionFail(f"{what}: validate {entry['validate']!r} lacks %s, the staged file's place")
-    return {**entry, **_attributes(what, entry, "0644"), "state": state}
+    return {**entry, **_attributes(what, entry, "0644"), "dest": _normal(entry["dest"]), "state": state}
 
 
 def _checked_directory(entry: Any) -> dict[str, Any]:
@@ -141,7 +144,20 @@ def _checked_directory(entry: Any) -> dict[str, Any]:
         )
     what = f"rendered_files: {entry['path']}"
     _refuse_unknown(what, entry, DIRECTORY_KEYS)
-    return {**entry, **_attributes(what, entry, "0755")}
+    return {**entry, **_attributes(what, entry, "0755"), "path": _normal(entry["path"])}
+
+
+def _normal(path: str) -> str:
+    """Return the path as the module will name it when it changed: without doubled slashes and dots."""
+    return "/" + os.path.normpath(path).lstrip("/")
+
+
+def _refuse_twins(places: list[str]) -> None:
+    twins = sorted({place for place in places if places.count(place) > 1})
+    if twins:
+        raise AnsibleActionFail(
+            f"rendered_files: {', '.join(twins)} is named twice; one entry for each place is allowed"
+        )
 
 
 def _attributes(what: str, entry: dict[str, Any], default_mode: str) -> dict[str, str]:

@@ -201,36 +201,83 @@ def validate(module: AnsibleModule, files: list[Wanted], changes: list[Change], 
 
 
 def replace(changes: list[Change]) -> None:
-    """Write every file beside its place, then move all into place.
+    """Write every file beside its place, then move all into place; all of them or none.
+
+    Only a crash between two renames can leave a part of the set: no file system renames two files at once.
 
     Raises
     ------
     OSError
-        No room, no such folder, read-only: no file has been replaced.
+        No room, no such folder, read-only, a directory in the way: every file is as it was.
+    RefusedError
+        The same, and a file could not be put back either; the message names it.
     """
-    written: list[tuple[Path, Path]] = []
+    staged: list[tuple[Path, Wanted]] = []
+    done: list[tuple[Path, Path | None]] = []
     try:
         for change in changes:
-            wanted = change.wanted
-            if wanted.content is None:
-                continue
-            descriptor, name = tempfile.mkstemp(prefix=f".{wanted.path.name}.", dir=wanted.path.parent)
-            written.append((Path(name), wanted.path))
-            with os.fdopen(descriptor, "wb") as copy:
-                copy.write(wanted.content)
-                os.fchown(descriptor, _known(wanted.uid), _known(wanted.gid))
-                os.fchmod(descriptor, wanted.mode)
-                copy.flush()
-                os.fsync(descriptor)
-        while written:
-            written[0][0].replace(written[0][1])
-            del written[0]
+            if change.wanted.content is not None:
+                _stage(change.wanted, change.wanted.content, staged)
+        try:
+            while staged:
+                copy, wanted = staged[0]
+                done.append((wanted.path, _aside(wanted.path)))
+                copy.replace(wanted.path)
+                del staged[0]
+            for change in changes:
+                if change.wanted.absent:
+                    done.append((change.wanted.path, _aside(change.wanted.path)))
+                    change.wanted.path.unlink(missing_ok=True)
+        except OSError as error:
+            _put_back(done, error)
+            raise
+        for _, before in done:
+            if before is not None:
+                before.unlink()
     finally:
-        for copy_path, _ in written:
-            copy_path.unlink(missing_ok=True)
-    for change in changes:
-        if change.wanted.absent:
-            change.wanted.path.unlink()
+        for copy, _ in staged:
+            copy.unlink(missing_ok=True)
+
+
+def _stage(wanted: Wanted, content: bytes, staged: list[tuple[Path, Wanted]]) -> None:
+    descriptor, name = tempfile.mkstemp(prefix=f".{wanted.path.name}.", dir=wanted.path.parent)
+    staged.append((Path(name), wanted))
+    with os.fdopen(descriptor, "wb") as copy:
+        copy.write(content)
+        os.fchown(descriptor, _known(wanted.uid), _known(wanted.gid))
+        os.fchmod(descriptor, wanted.mode)
+        copy.flush()
+        os.fsync(descriptor)
+
+
+def _aside(path: Path) -> Path | None:
+    """Give what stands at ``path`` a second name and return that, ``None`` when there is nothing."""
+    second = path.with_name(f".{path.name}.{os.getpid()}.before")
+    second.unlink(missing_ok=True)
+    try:
+        os.link(path, second, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return second
+
+
+def _put_back(done: list[tuple[Path, Path | None]], error: OSError) -> None:
+    lost = []
+    for path, before in reversed(done):
+        try:
+            if before is None:
+                path.unlink(missing_ok=True)
+            else:
+                before.replace(path)
+                # rename(2) does nothing when both names are the same file: the step was not taken yet
+                before.unlink(missing_ok=True)
+        except OSError as again:
+            lost.append(f"{path} ({again.strerror})")
+    if lost:
+        raise RefusedError(
+            f"{error.filename}: {error.strerror}; what was replaced before could not be put back: "
+            f"{', '.join(lost)}. Mend the cause and run it again; then restart what reads these files"
+        ) from error
 
 
 def install(module: AnsibleModule) -> dict[str, Any]:

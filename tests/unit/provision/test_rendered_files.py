@@ -8,6 +8,10 @@ import pwd
 import stat
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from appliance.provision.modules.rendered_files import Change, Wanted, replace
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -158,3 +162,51 @@ def test_a_mistake_is_named_and_nothing_written(site: Site, tmp_path: Path) -> N
         assert run.tasks[str(number)]["failed"]
         assert message in run.tasks[str(number)]["msg"]
     assert not (tmp_path / "a").exists()
+
+
+def test_one_place_is_named_once(site: Site, tmp_path: Path) -> None:
+    site.file("a", "a\n")
+    files = [{"src": "a", "dest": f"{tmp_path}/a"}, {"src": "a", "dest": f"{tmp_path}/./a"}]
+    run = site.play([task(files)])
+    assert f"{tmp_path}/a is named twice" in run.failure
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_place_that_is_spelt_differently_notifies_its_handler(site: Site, tmp_path: Path) -> None:
+    site.file("a", "a\n")
+    run = site.play(
+        [task([{"src": "a", "dest": f"{tmp_path}//a", "notify": "told"}])],
+        handlers=[{"name": "told", "ansible.builtin.debug": {"msg": "told"}}],
+    )
+    assert "told" in run.tasks
+
+
+def change(path: Path, content: bytes | None) -> Change:
+    wanted = Wanted(path=path, uid=os.getuid(), gid=os.getgid(), mode=0o640, content=content)
+    return Change(wanted, None, "")
+
+
+def test_a_file_that_cannot_be_replaced_leaves_the_others_as_they_were(tmp_path: Path) -> None:
+    """Seen between the comparison and the renames: a directory where a file was."""
+    (tmp_path / "old").write_text("old\n")
+    (tmp_path / "link").symlink_to("old")
+    (tmp_path / "gone").write_text("stays\n")
+    (tmp_path / "blocked").mkdir()
+    before = (tmp_path / "old").stat()
+    names = ["old", "link", "new", "blocked"]
+    changes = [change(tmp_path / name, b"new\n") for name in names]
+    with pytest.raises(OSError, match="blocked"):
+        replace([*changes, change(tmp_path / "gone", None)])
+    with pytest.raises(OSError, match="blocked"):
+        replace([*changes[:3], change(tmp_path / "gone", None), change(tmp_path / "blocked", None)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["blocked", "gone", "link", "old"]
+    assert (tmp_path / "old").read_text() == "old\n"
+    assert (tmp_path / "old").stat().st_ino == before.st_ino
+    assert (tmp_path / "link").readlink().name == "old"
+
+
+def test_nothing_but_the_files_is_left_behind(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old\n")
+    (tmp_path / "b").write_text("old\n")
+    replace([change(tmp_path / "a", b"new\n"), change(tmp_path / "b", None), change(tmp_path / "c", b"c\n")])
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "new\n", "c": "c\n"}
