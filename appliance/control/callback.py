@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from appliance.control.audit import record
@@ -102,13 +103,16 @@ async def read_or_refuse(request: Request, event: str) -> Callback | Response:
         return await read_callback(request)
     except MalformedCallbackError as error:
         record(event, level=logging.WARNING, verdict="refused", status=400, reason=str(error))
-        return detail(400, "Malformed request")
+    except ClientDisconnect:
+        # Nobody hears the answer, and nothing has been decided yet.
+        record(event, verdict="refused", status=400, reason="the caller hung up before its body was complete")
+    return detail(400, "Malformed request")
 
 
 async def read_callback(request: Request) -> Callback:
     """Reads and parses the body of `request`, at most MAX_BODY bytes within five seconds.
 
-    Raises MalformedCallbackError.
+    Raises MalformedCallbackError, and ClientDisconnect when the caller hangs up before the end.
     """
     body = bytearray()
     try:

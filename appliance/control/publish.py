@@ -6,6 +6,7 @@ nginx-rtmp reads the answer's first digit only: 2 lets the encoder in, anything 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from starlette.responses import Response
 
 from appliance.control.audit import record, untrusted
 from appliance.control.callback import Callback, read_or_refuse
-from appliance.control.lost import is_lost
+from appliance.control.lost import DECISION_SECONDS, is_lost
 from appliance.control.responses import detail, ok
 from appliance.control.stat import StatUnavailableError
 from appliance.control.units import UnitsUnavailableError
@@ -62,17 +63,21 @@ class Publish:
 
         Raises RefusedError.
         """
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + DECISION_SECONDS
         stream = self._allowed(callback)
         try:
             lease = await self._take_lease(stream, callback)
         except StateUnavailableError as error:
             raise RefusedError(503, "Publishing is not possible at the moment", str(error)) from None
         try:
-            await self._control.units.start(stream)
+            # A busy machine's systemd is worth waiting for; an encoder that is refused may not ask again.
+            await self._control.units.start(stream, seconds=max(0.0, deadline - clock()))
         except UnitsUnavailableError as error:
             await self._give_back(lease)
             raise RefusedError(503, "Publishing is not possible at the moment", str(error)) from None
-        await self._control.readers.wait(stream, self._control.settings.reader_wait_seconds)
+        wait = min(self._control.settings.reader_wait_seconds, deadline - clock())
+        await self._control.readers.wait(stream, max(0.0, wait))
         try:
             await self._control.counters.count(stream, "publish")
         except StateUnavailableError as error:
@@ -115,8 +120,7 @@ class Publish:
         except StatUnavailableError as error:
             record("takeover", level=logging.WARNING, stream=holder.stream, reason=str(error))
             return False
-        wait = self._control.settings.reader_wait_seconds
-        return is_lost(holder, status, host=self._control.host, reader_wait_seconds=wait)
+        return is_lost(holder, status, host=self._control.host)
 
     async def _give_back(self, lease: Lease) -> None:
         try:

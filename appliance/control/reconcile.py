@@ -96,8 +96,7 @@ class Reconciler:
             record("reconcile", action="take", stream=stream, client_ip=untrusted(publisher.address))
 
     def _is_lost(self, lease: Lease, status: IngestStatus) -> bool:
-        wait = self._control.settings.reader_wait_seconds
-        return is_lost(lease, status, host=self._control.host, reader_wait_seconds=wait)
+        return is_lost(lease, status, host=self._control.host)
 
     async def _units(self, status: IngestStatus) -> None:
         try:

@@ -29,9 +29,13 @@ class StreamUnits:
         self._bus: MessageBus | None = None
         self._connecting = asyncio.Lock()
 
-    async def start(self, stream: StreamName) -> None:
-        """Starts the unit of `stream`; nothing happens when it runs. Returns when the job is queued."""
-        await self._call("StartUnit", "ss", [stream_unit(stream), "replace"])
+    async def start(self, stream: StreamName, *, seconds: float = _SECONDS) -> None:
+        """Starts the unit of `stream`; nothing happens when it runs. Returns when the job is queued.
+
+        systemd has at most `seconds` for it. After that it may still start the unit: one without a publisher
+        ends by itself.
+        """
+        await self._call("StartUnit", "ss", [stream_unit(stream), "replace"], seconds)
 
     async def running(self) -> set[StreamName]:
         """The streams whose unit runs or is being started."""
@@ -53,7 +57,7 @@ class StreamUnits:
             self._bus.disconnect()
             self._bus = None
 
-    async def _call(self, member: str, signature: str, body: list[Any]) -> Any:
+    async def _call(self, member: str, signature: str, body: list[Any], seconds: float = _SECONDS) -> Any:
         message = Message(
             destination=_SYSTEMD,
             path="/org/freedesktop/systemd1",
@@ -63,11 +67,11 @@ class StreamUnits:
             body=body,
         )
         try:
-            async with asyncio.timeout(_SECONDS):
+            async with asyncio.timeout(seconds):
                 reply = await (await self._connected()).call(message)
         except TimeoutError:
-            await self.close()
-            raise UnitsUnavailableError(f"{member}: systemd did not answer within {_SECONDS:g} s") from None
+            # The bus stays: others may wait on it for answers of their own, and slow is not lost.
+            raise UnitsUnavailableError(f"{member}: systemd did not answer within {seconds:.1f} s") from None
         except (OSError, EOFError, DBusError) as error:
             await self.close()
             raise UnitsUnavailableError(f"{member}: {error}") from error

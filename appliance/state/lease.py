@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name, shorten
-from appliance.state.valkey import PREFIX, Script, State, translated
+from appliance.state.valkey import PREFIX, Script, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,11 +77,11 @@ class Leases:
     """
 
     def __init__(self, state: State, life_seconds: float) -> None:
-        self._state = state
         self._life_ms = round(life_seconds * 1000)
         self._acquire = Script(state, "acquire")
         self._hold = Script(state, "hold")
         self._release = Script(state, "release")
+        self._get = Script(state, "read")
         self._list = Script(state, "list")
         self._malformed: set[StreamName] = set()
 
@@ -108,7 +108,13 @@ class Leases:
             return None
         # One that cannot be read is somebody's all the same; no host has this name, so nobody takes it over.
         nobody = replace(
-            lease, host="an unknown host", client="", app="", client_ip="", session="", started_at=""
+            lease,
+            host=f"an unknown host ({_mend(lease.stream)})",
+            client="",
+            app="",
+            client_ip="",
+            session="",
+            started_at="",
         )
         return self._read(lease.stream, answer[1], answer[2]) or nobody
 
@@ -125,14 +131,8 @@ class Leases:
 
     async def get(self, stream: StreamName) -> Lease | None:
         """The lease of `stream`, None when it is free."""
-        key = _LEASE + stream
-        with translated():
-            async with self._state.client.pipeline(transaction=True) as pipe:
-                pipe.hgetall(key)
-                pipe.pttl(key)
-                fields, remaining_ms = await pipe.execute()
-        flat = [text for pair in fields.items() for text in pair]
-        return self._read(stream, remaining_ms, flat) if flat else None
+        answer = await self._get([_LEASE + stream], [])
+        return self._read(stream, answer[0], answer[1]) if answer else None
 
     async def all(self) -> list[Lease]:
         """Every lease that lives, ordered by the time it ends."""
@@ -153,7 +153,7 @@ class Leases:
         except _MalformedLeaseError as error:
             if stream not in self._malformed:  # once, not at every comparison
                 self._malformed.add(stream)
-                fields = {"stream": stream, "reason": str(error)}
+                fields = {"stream": stream, "reason": f"{error}; {_mend(stream)}"}
                 _LOG.warning("malformed lease", extra={"fields": fields})
             return None
         self._malformed.discard(stream)
@@ -161,7 +161,8 @@ class Leases:
 
     def _parse(self, stream: StreamName, remaining_ms: int, flat: Sequence[str]) -> Lease:
         if len(flat) % 2:
-            raise _MalformedLeaseError("not a hash of fields and values")
+            what = f"a {shorten(flat[0])}, not a hash" if len(flat) == 1 else "a field without a value"
+            raise _MalformedLeaseError(f"it is {what}")
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         for name, value in fields.items():
             if "\N{REPLACEMENT CHARACTER}" in value:
@@ -181,3 +182,7 @@ class Leases:
             seen=fields.get("seen") == "1",
             idle_seconds=max(0.0, (int(life) - remaining_ms) / 1000),
         )
+
+
+def _mend(stream: StreamName) -> str:
+    return f"what stands in {_LEASE}{stream} cannot be read; DEL {_LEASE}{stream} in Valkey frees the stream"

@@ -1,6 +1,16 @@
 -- Take a publish lease, unless somebody else holds it.
 -- KEYS: lease, index.  ARGV: session that may be replaced ('' for none), life in ms, stream, then field, value, …
 -- Answers {1}, or {0, remaining life in ms, fields of the holder}.
+-- A key of another type is nobody's lease, and not ours to throw away: {0, life, {its type}}.
+local kind = redis.call('TYPE', KEYS[1])['ok']
+if kind ~= 'hash' and kind ~= 'none' then
+  return {0, redis.call('PTTL', KEYS[1]), {kind}}
+end
+-- Looked at before the first change: a script that fails half-way is not undone.
+local index = redis.call('TYPE', KEYS[2])['ok']
+if index ~= 'zset' and index ~= 'none' then
+  return redis.error_reply('WRONGTYPE ' .. KEYS[2] .. ' is a ' .. index .. ', not a zset; free it: DEL ' .. KEYS[2])
+end
 local holder = redis.call('HGET', KEYS[1], 'session')
 if holder and holder ~= ARGV[1] then
   return {0, redis.call('PTTL', KEYS[1]), redis.call('HGETALL', KEYS[1])}

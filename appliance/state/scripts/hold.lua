@@ -1,6 +1,7 @@
 -- Renew a lease that is still ours, and note that its publisher has been seen in nginx's statistics.
 -- KEYS: lease, index.  ARGV: session, life in ms, stream.  Answers 1, or 0 when it is not ours.
-if redis.call('HGET', KEYS[1], 'session') ~= ARGV[1] then
+-- pcall: a key of another type is not ours either
+if redis.pcall('HGET', KEYS[1], 'session') ~= ARGV[1] then
   return 0
 end
 local life = tonumber(ARGV[2])

@@ -25,6 +25,8 @@ from tests.integration.control.systemd import Systemd, read_stream
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from valkey.asyncio import Valkey as ValkeyClient
+
 ALLOWED = ["demo", "second", "third"]
 
 
@@ -104,6 +106,15 @@ class Site:
         state = State(self.valkey.socket, self.password)
         try:
             yield Leases(state, 30)
+        finally:
+            await state.close()
+
+    @contextlib.asynccontextmanager
+    async def valkey_client(self) -> AsyncIterator[ValkeyClient]:
+        """Direct access to Valkey, as an operator has it."""
+        state = State(self.valkey.socket, self.password)
+        try:
+            yield state.client
         finally:
             await state.close()
 

@@ -36,10 +36,14 @@ class Systemd(ServiceInterface):
         self._bus: MessageBus | None = None
         self.units: dict[str, asyncio.Task[None]] = {}
         self.started: list[str] = []
+        self.busy: dict[str, asyncio.Event] = {}
+        """What holds up the answer to a start, by unit."""
 
     @dbus_method(name="StartUnit")
-    def start_unit(self, name: DBusStr, mode: DBusStr) -> _PATH:
+    async def start_unit(self, name: DBusStr, mode: DBusStr) -> _PATH:
         assert mode == "replace"
+        if (busy := self.busy.get(name)) is not None:
+            await busy.wait()
         self.started.append(name)
         if name not in self.units or self.units[name].done():
             stream = name.removeprefix("stream@").removesuffix(".service")

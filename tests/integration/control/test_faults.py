@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from appliance.media.rtmp.client import RtmpError
 from appliance.names import StreamName
+from appliance.secrets.content_keys import KeyId
 from appliance.state.lease import Lease
 from tests.integration.control.conftest import eventually
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from tests.integration.control.conftest import Site
 
 DEMO = StreamName("demo")
-KEY_ID = "1-" + "0123456789abcdef" * 2
+KEY_ID = KeyId.new(1)
 
 
 async def test_without_valkey_new_publishes_are_refused_and_running_ones_go_on(site: Site) -> None:
@@ -145,6 +147,65 @@ async def test_without_systemd_a_publish_is_refused_and_the_lease_given_back(sit
     assert await site.active() == set()
     await site.systemd.connect(site.bus.address)
     assert (await site.ask("publish", "demo")).status_code == 200
+
+
+async def test_a_busy_systemd_is_waited_for_as_long_as_nginx_waits(site: Site) -> None:
+    slow, never = asyncio.Event(), asyncio.Event()
+    site.systemd.busy = {"stream@demo.service": slow, "stream@second.service": never}
+    later = asyncio.get_running_loop().call_later(4, slow.set)
+    try:
+        allowed, refused = await asyncio.gather(site.publish("demo"), site.ask("publish", "second"))
+    finally:
+        later.cancel()
+    assert await allowed.connected(0.1)
+    # nginx would have hung up after ten seconds.
+    assert (refused.status_code, 8 < refused.elapsed.total_seconds() < 9.5) == (503, True)
+    assert await site.active() == {"demo"}
+
+
+@pytest.mark.parametrize("kind", ["string", "set", "hash"])
+async def test_a_key_that_is_no_lease_is_named_and_refuses_its_stream_only(site: Site, kind: str) -> None:
+    async with site.valkey_client() as valkey:
+        async with valkey.pipeline() as pipe:
+            if kind == "string":
+                pipe.set("appliance:lease:demo", "x")
+            elif kind == "set":
+                pipe.sadd("appliance:lease:demo", "x")
+            else:
+                pipe.hset("appliance:lease:demo", mapping={"session": "x", "life_ms": "y"})
+            await pipe.execute()
+        await valkey.zadd("appliance:leases", {"demo": 9e12})
+        assert (await site.ask("publish", "demo")).status_code == 409
+        assert (await site.ask("publish_done", "demo")).status_code == 200
+        [line] = site.control.events("malformed lease")
+        assert line["stream"] == "demo"
+        assert "DEL appliance:lease:demo" in line["reason"]
+        assert "DEL appliance:lease:demo" in site.control.events("publish")[-1]["reason"]
+        await site.publish("second")
+        assert await site.active() == {"second"}
+        await valkey.delete("appliance:lease:demo")
+    assert (await site.ask("publish", "demo")).status_code == 200
+
+
+async def test_an_index_that_is_none_is_named_and_leaves_no_lease(site: Site) -> None:
+    async with site.valkey_client() as valkey:
+        await valkey.set("appliance:leases", "x")
+        assert (await site.ask("publish", "demo")).status_code == 503
+        assert "DEL appliance:leases" in site.control.events("publish")[-1]["reason"]
+        assert not await valkey.exists("appliance:lease:demo")
+
+
+async def test_a_caller_that_hangs_up_in_mid_body_is_a_line_and_no_traceback(site: Site) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", site.control.port)
+    writer.write(b"POST /auth/publish HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nname=demo&app=live")
+    await writer.drain()
+    writer.close()
+    await eventually(lambda: site.control.events("publish"))
+    [line] = site.control.events("publish")
+    assert "hung up" in line["reason"]
+    assert (await site.ask("publish", "demo")).status_code == 200
+    assert "Traceback" not in site.control.log.read_text()
+    assert "ClientDisconnect" not in site.control.log.read_text()
 
 
 async def test_a_killed_nginx_frees_its_streams(site: Site) -> None:

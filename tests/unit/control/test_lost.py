@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.control.lost import JOIN_SECONDS, is_lost
+from appliance.control.lost import DECISION_SECONDS, JOIN_SECONDS, is_lost
 from appliance.control.stat import IngestStatus, Publisher
 from appliance.names import parse_stream_name
 from appliance.state.lease import Lease
@@ -27,8 +27,8 @@ def carrying(client: str) -> IngestStatus:
         (replace(LEASE, seen=True), carrying("8"), True),
         (replace(LEASE, seen=True, host="there"), IngestStatus(), False),
         (LEASE, IngestStatus(), False),
-        (replace(LEASE, idle_seconds=2 + JOIN_SECONDS), IngestStatus(), True),
+        (replace(LEASE, idle_seconds=DECISION_SECONDS + JOIN_SECONDS), IngestStatus(), True),
     ],
 )
 def test_lost(lease: Lease, status: IngestStatus, lost: bool) -> None:
-    assert is_lost(lease, status, host="here", reader_wait_seconds=2) is lost
+    assert is_lost(lease, status, host="here") is lost
