@@ -113,7 +113,11 @@ for part in "$@"; do
             ;;
         python) want python3-venv git openssh-client ;;
         lab) want mmdebstrap systemd-container nftables iproute2 openssh-client ffmpeg fonts-dejavu-core curl ;;
-        vm) want qemu-system-x86 e2fsprogs mmdebstrap nftables iproute2 openssh-client ;;
+        vm)
+            want qemu-system-x86 e2fsprogs mmdebstrap nftables iproute2 openssh-client
+            # without root the image is made in a user namespace
+            [ "$(id -u)" -eq 0 ] || want uidmap
+            ;;
         tests) want ffmpeg nginx libnginx-mod-rtmp curl "$(first_available valkey-server redis-server)" ;;
         browser)
             want chromium

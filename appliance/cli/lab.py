@@ -71,7 +71,11 @@ def up(
     lab: LabName = labs.DEFAULT_LAB,
     driver: Annotated[str | None, typer.Option(help=DRIVER_HELP)] = None,
     group: Annotated[
-        list[str] | None, typer.Option(help="Inventory group and its hosts, GROUP=HOST[,HOST…]; repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Inventory group and its hosts, GROUP=HOST[,HOST…]; repeatable. Without it the first host is "
+            "the origin, which keeps the state and builds, and the others are in no group."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

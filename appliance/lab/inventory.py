@@ -21,9 +21,13 @@ GROUPS = ("origins", "edges", "balancers", "state", "monitors", "build")
 
 
 def default_groups(hosts: Iterable[str]) -> dict[str, list[str]]:
-    """Return the groups when none are asked for: all are origins, the first keeps the state and builds."""
-    names = list(hosts)
-    return {"origins": names, "state": names[:1], "build": names[:1]}
+    """Return the groups when none are asked for: the first host is the origin, keeps the state and builds.
+
+    The others are in no group, bare hosts for whatever they were asked for: one origin makes a site, and the
+    playbooks refuse a second one as well as hosts that no play fills.
+    """
+    first = list(hosts)[:1]
+    return {"origins": first, "state": first, "build": first}
 
 
 def check_groups(groups: Mapping[str, Sequence[str]], hosts: Iterable[str]) -> dict[str, list[str]]:
@@ -62,7 +66,8 @@ def render(paths: LabPaths, state: State) -> dict[str, Any]:
         # this machine, where whoever tries the hosts out sits, is an address of their network
         here = state.subnet or str(guest.USER_SUBNET[2])
         hosts[name]["delivery_operator_networks"] = ["127.0.0.0/8", "::1", here]
-    groups = state.groups or default_groups(sorted(state.hosts))
+    # in the order in which they were asked for, which their numbers keep
+    groups = state.groups or default_groups(sorted(state.hosts, key=lambda name: state.hosts[name].index))
     return {
         "all": {
             "hosts": hosts,

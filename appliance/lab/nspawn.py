@@ -52,6 +52,11 @@ done
 CGROUPS = Path("/sys/fs/cgroup")
 
 
+def namespaces() -> bool:
+    """Whether this machine lets us make the namespaces of a container."""
+    return succeeds(["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup", "--fork", "true"])
+
+
 def check() -> None:
     """Check that this machine can run containers for us.
 
@@ -62,7 +67,7 @@ def check() -> None:
     if os.geteuid() != 0:
         raise OperatorError("driver nspawn needs root: it mounts, and makes network interfaces", hint=other)
     require("systemd-nspawn", "ip", "nft", "ssh", "ssh-keygen")
-    if not succeeds(["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup", "--fork", "true"]):
+    if not namespaces():
         raise OperatorError(
             "driver nspawn needs namespaces, and this machine refuses to make them "
             "(`unshare --mount --pid --net --ipc --uts --cgroup --fork true` fails)",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -159,14 +158,6 @@ def test_refuses_an_unknown_stream(on_host: Callable[[str], Any]) -> None:
         "app=live&name=nobody-gave-me-this-name&addr=192.0.2.1",
     )
     assert status == 403
-
-
-def test_refuses_a_second_publisher(on_host: Callable[[str], Any]) -> None:
-    active = json.loads(_ask(on_host, "http://127.0.0.1:8000/streams/active")[1])["active_streams"]
-    if not active:
-        pytest.skip("nothing is live on this host")
-    form = f"app=live&name={next(iter(active))}&addr=192.0.2.1"
-    assert _ask(on_host, "http://127.0.0.1:8000/auth/publish", form)[0] == 409
 
 
 def test_mounts_reach_the_services(host: Any) -> None:

@@ -156,7 +156,7 @@ def test_the_inventory_reaches_hosts_without_the_users_own_ssh_settings(tmp_path
     inventory.write(paths, example())
     everything = yaml.safe_load(paths.inventory.read_text())["all"]
     assert everything["children"] == {
-        "origins": {"hosts": {"a": None, "b": None}},
+        "origins": {"hosts": {"a": None}},
         "state": {"hosts": {"a": None}},
         "build": {"hosts": {"a": None}},
     }
