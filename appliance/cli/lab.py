@@ -73,8 +73,8 @@ def up(
     group: Annotated[
         list[str] | None,
         typer.Option(
-            help="Inventory group and its hosts, GROUP=HOST[,HOST…]; repeatable. Without it the first host is "
-            "the origin, which keeps the state and builds, and the others are in no group."
+            help="Inventory group and its hosts, GROUP=HOST[,HOST…]; repeatable. Without it the first host "
+            "is the origin, which keeps the state and builds, and the others are in no group."
         ),
     ] = None,
     as_json: AsJson = False,
