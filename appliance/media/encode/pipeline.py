@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from appliance.errors import OperatorError
 from appliance.media.encode.clock import JumpDetector
 from appliance.media.encode.command import RunPlan
-from appliance.media.encode.encoder import EncoderChoice, choose_encoder
+from appliance.media.encode.encoder_memory import EncoderMemory
 from appliance.media.encode.ffmpeg import Ending
 from appliance.media.encode.gop import GopBuffer
 from appliance.media.encode.run import EncodingRun
@@ -22,6 +22,7 @@ from appliance.media.rtmp.chunks import MessageType
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from appliance.media.encode.encoder import EncoderChoice
     from appliance.media.encode.ladder import Ladder
     from appliance.media.package.packager import Packager
     from appliance.media.rtmp.chunks import Message
@@ -72,6 +73,7 @@ class Pipeline:
         self._before_run = before_run
         self._put = put
         self._ffmpeg = ffmpeg
+        self._encoders = EncoderMemory.of_unit(settings.encoder, ffmpeg=ffmpeg)
         self._probe = SourceProbe()
         self._gop = GopBuffer()
         self._short_runs = 0
@@ -94,7 +96,7 @@ class Pipeline:
 
     async def choose_encoder(self) -> EncoderChoice:
         """Finds out which encoder works. Raises OperatorError when none that is allowed does."""
-        self.encoder = await choose_encoder(self._settings.encoder, ffmpeg=self._ffmpeg)
+        self.encoder = await self._encoders.choose()
         return self.encoder
 
     async def take(self, arrival: Arrival) -> None:
@@ -130,6 +132,7 @@ class Pipeline:
         await self._break(event.ending.reason)
         if self.encoder is not None and self.encoder.family == "nvenc":
             # The GPU may be the cause: ask again what works before the next run.
+            self._encoders.forget()
             self.encoder = None
         await self._begin(time.monotonic())
 

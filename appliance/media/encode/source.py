@@ -28,7 +28,8 @@ DECLARED_WAIT_S: Final = 1.5
 """Longest wait for a track that the metadata declares. It comes within a frame or two, or never."""
 
 UNDECLARED_WAIT_S: Final = 0.5
-"""Longest wait for a second track when no metadata tells: both begin within some frames of each other."""
+"""Longest wait for a second track when no metadata tells: both begin within some frames of each other, unless
+we joined in mid-stream, where nginx sends pictures from the next keyframe on."""
 
 KEYFRAME_WAIT_S: Final = 10.0
 """Longest wait for a first keyframe: more than the longest keyframe distance encoders offer by name."""
@@ -82,6 +83,7 @@ class SourceProbe:
         self._declared: frozenset[int] | None = None
         self._metadata_fps: Fraction | None = None
         self._first_at: float | None = None
+        self._first_sound: int | None = None
         self._last_keyframe: int | None = None
         self._frame_times: list[int] = []
         self._keyframe_late = False
@@ -124,7 +126,8 @@ class SourceProbe:
         if self._fps() is None and self._video is not None and waited < UNDECLARED_WAIT_S:
             return False
         if self._declared is None:
-            return len(self.headers) == 2 or waited >= UNDECLARED_WAIT_S
+            patience = KEYFRAME_WAIT_S if self._joined_late() else UNDECLARED_WAIT_S
+            return len(self.headers) == 2 or waited >= patience
         missing = self._declared - self.headers.keys()
         # A reader that joined in mid-stream may get the pictures' header only with the next keyframe.
         patience = KEYFRAME_WAIT_S if MessageType.VIDEO in missing else DECLARED_WAIT_S
@@ -170,7 +173,13 @@ class SourceProbe:
             self._audio = parse_audio_config(message.payload[packet.body :])
             self.headers[message.type] = message
             return False
+        if self._audio is not None and self._first_sound is None:
+            self._first_sound = message.timestamp
         return self._audio is not None
+
+    def _joined_late(self) -> bool:
+        """Whether the publisher had been sending for a while: pictures may wait for their keyframe then."""
+        return self._video is None and (self._first_sound or 0) >= 1000 * UNDECLARED_WAIT_S
 
     def _fps(self) -> Fraction | None:
         stated = _sane(self._video.fps) if self._video else None

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import jinja2
 import pytest
+import yaml
 
-_CONFIG = """
-load_module {module};
-daemon off; master_process off; worker_processes 1;
-pid {directory}/pid; error_log stderr warn;
-events {{ worker_connections 64; }}
-rtmp {{ server {{
-    listen 127.0.0.1:{port}; chunk_size 4096; ping 5s;
-    application live {{
-        live on; idle_streams on; publish_notify on; drop_idle_publisher 10s;
-        allow publish all; allow play 127.0.0.1; deny play all;
-    }}
-    application strict {{ live on; idle_streams off; }}
-}} }}
-"""
+_TEMPLATE = Path(__file__).parents[3] / "roles" / "ingest" / "templates" / "ingest.conf.j2"
 _MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 _MISSING = [name for name in ("nginx", "ffmpeg") if shutil.which(name) is None]
 _MISSING += [] if _MODULE.exists() else [str(_MODULE)]
@@ -47,8 +37,10 @@ class Ingest:
     async def start(self) -> None:
         with (self.directory / "nginx.err").open("ab") as errors:
             self.process = await asyncio.create_subprocess_exec(
-                "nginx", "-p", str(self.directory), "-c", str(self.directory / "nginx.conf"), stderr=errors
-            )  # fmt: skip
+                *("nginx", "-p", str(self.directory), "-c", str(self.directory / "nginx.conf")),
+                *("-g", f"load_module {_MODULE}; daemon off; master_process off;"),
+                stderr=errors,
+            )
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
                 return
@@ -71,17 +63,53 @@ class Ingest:
         return publisher
 
 
+async def _control(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Stands for the control service: lets everybody in but who asks for the stream `forbidden`."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    match = re.search(rb"(?i)content-length: (\d+)", head)
+    body = await reader.readexactly(int(match[1])) if match else b""
+    status = b"403 Forbidden" if b"name=forbidden&" in body else b"200 OK"
+    writer.write(b"HTTP/1.0 " + status + b"\r\n\r\n")
+    await writer.drain()
+    writer.close()
+
+
+def _ingest_conf(rtmp_port: int, stat_port: int, control_port: int) -> str:
+    """The role's own configuration, but that pings follow each other sooner."""
+    defaults = yaml.safe_load((_TEMPLATE.parents[1] / "defaults" / "main.yml").read_text(encoding="utf-8"))
+    values = {
+        **defaults,
+        "ingest_rtmp_port": rtmp_port,
+        "ingest_stat_port": stat_port,
+        "ingest_ipv6": False,
+        "_ingest_control_url": f"http://127.0.0.1:{control_port}",
+    }
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - no HTML
+    text = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(values)
+    for written, quicker in (("ping 15s;", "ping 2s;"), ("ping_timeout 10s;", "ping_timeout 1s;")):
+        assert written in text
+        text = text.replace(written, quicker)
+    return text
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
 @pytest.fixture
 async def ingest(tmp_path: Path) -> AsyncIterator[Ingest]:
     assert not _MISSING, f"{_MISSING} not found: apt-get install nginx libnginx-mod-rtmp ffmpeg"
     directory = tmp_path / "nginx"
     (directory / "logs").mkdir(parents=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config = _CONFIG.format(module=_MODULE, directory=directory, port=port)
+    control = await asyncio.start_server(_control, "127.0.0.1")
+    rtmp_port, stat_port = _free_ports(2)
+    config = _ingest_conf(rtmp_port, stat_port, control.sockets[0].getsockname()[1])
     (directory / "nginx.conf").write_text(config, encoding="utf-8")
-    server = Ingest(port, directory)
+    server = Ingest(rtmp_port, directory)
     await server.start()
     try:
         yield server
@@ -89,6 +117,7 @@ async def ingest(tmp_path: Path) -> AsyncIterator[Ingest]:
         for publisher in server.publishers:
             await end(publisher)
         await server.kill()
+        control.close()
 
 
 async def end(process: asyncio.subprocess.Process) -> None:

@@ -148,6 +148,18 @@ async def test_joining_between_keyframes_keeps_sound_and_picture_together(stage:
         assert await stage.skew() < MOST_SKEW_MS
 
 
+async def test_joining_between_keyframes_without_metadata_begins_with_both_tracks(
+    stage: Stage, clip: Encode
+) -> None:
+    path = await clip(seconds=20, gop_s=3)
+    await stage.ingest.publish("demo", "-re", "-i", str(path), "-c", "copy", "-flvflags", "no_metadata")
+    await asyncio.sleep(1.2)  # the join must fall between two keyframes
+    async with stage.session():
+        await stage.until_run(0, segments=1)
+        await stage.until(lambda: stage.status.get("rungs"))
+        assert stage.status["run"] == 1
+
+
 async def test_a_publisher_that_returns_with_another_size_goes_on(stage: Stage, clip: Encode) -> None:
     before, after = await clip(seconds=30), await clip(size="854x480", fps="25", seconds=30)
     async with stage.session():
@@ -177,6 +189,61 @@ async def test_a_killed_ffmpeg_is_replaced_at_once(stage: Stage, clip: Encode) -
         await stage.until_run(1)
         assert stage.status["last_ending"] == "killed by SIGKILL"
         assert await stage.skew() < MOST_SKEW_MS
+
+
+async def test_a_hung_ffmpeg_is_replaced(stage: Stage, clip: Encode) -> None:
+    path = await clip(seconds=30)
+    async with stage.session(segment_seconds=1.0):
+        await stage.publish(path, loop=True)
+        await stage.until(lambda: stage.published.count("360p") >= 2 and stage.status.get("ffmpeg_pid"))
+        victim = stage.status["ffmpeg_pid"]
+        os.kill(victim, signal.SIGSTOP)
+        took = await stage.until(lambda: stage.status.get("ffmpeg_pid") not in {victim, None})
+        print(f"a new FFmpeg {took:.2f} s after the old one hung")
+        await stage.until_run(1)
+        assert stage.status["last_ending"].startswith("hung: nothing came out for ")
+        assert stage.published.playlist("360p").count("#EXT-X-DISCONTINUITY\n") == 1
+
+
+async def _publish_apart(stage: Stage, clip: Path, offset_ms: int) -> None:
+    """Publishes `clip`, its sound stamped `offset_ms` later; what was sent together still is."""
+    track, later = ("a", offset_ms) if offset_ms > 0 else ("v", -offset_ms)
+    stamps = (f"-bsf:{track}", f"setts=ts=TS+{later}", "-max_interleave_delta", "1")
+    await stage.ingest.publish("demo", "-re", "-i", str(clip), "-c", "copy", *stamps)
+
+
+@pytest.mark.parametrize("offset_ms", [5000, -5000])
+async def test_sound_that_is_stamped_otherwise_is_played_where_it_says(
+    stage: Stage, clip: Encode, offset_ms: int
+) -> None:
+    """Flashes and beeps stand at whole seconds, so they still meet, five seconds of the clip apart."""
+    async with stage.session():
+        await _publish_apart(stage, await clip(seconds=30), offset_ms)
+        await stage.until_run(0, segments=4)
+        assert stage.status["run"] == 1
+        assert await stage.skew() < MOST_SKEW_MS
+
+
+async def test_sound_of_another_clock_is_played_with_what_it_arrives_with(stage: Stage, clip: Encode) -> None:
+    async with stage.session():
+        await _publish_apart(stage, await clip(seconds=30), 3_600_000)
+        await stage.until_run(0, segments=4)
+        assert stage.status["run"] == 1
+        assert await stage.skew() < 200
+
+
+async def test_a_source_that_jumps_at_each_keyframe_costs_few_ffmpegs(stage: Stage, clip: Encode) -> None:
+    path = await clip(seconds=20, gop_s=0.5)
+    jumps = "setts=ts=TS+floor(N/15)*90000:time_base=1/1000"
+    async with stage.session():
+        await stage.ingest.publish(
+            "demo", "-re", "-i", str(path), "-map", "0:v", "-c", "copy", "-bsf:v", jumps
+        )
+        await stage.until(lambda: stage.status.get("run", 0) >= 2)
+        begun = stage.status["run"]
+        await asyncio.sleep(6)  # that nothing happens has no event
+        print(f"{stage.status['run'] - begun} runs in 6 s of a jump each half second")
+        assert stage.status["run"] - begun <= 5
 
 
 async def test_a_restart_of_ingest_is_survived(stage: Stage, clip: Encode) -> None:

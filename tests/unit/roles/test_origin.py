@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.media.encode.encoder_memory import SHARED
 from tests.unit.roles.conftest import Render
 
 EXPOSURE = 2.5
@@ -45,6 +46,12 @@ def test_is_confined(unit: str, tmp_path: Path) -> None:
 def test_only_the_stream_s_own_folder_is_writable(unit: str) -> None:
     assert values(unit, "ProtectSystem") == ["strict"]
     assert values(unit, "ReadWritePaths") == ["-/srv/hls/%i"]
+
+
+def test_the_encoder_is_remembered_until_the_next_boot(unit: str) -> None:
+    assert values(unit, "RuntimeDirectory") == [SHARED]
+    assert values(unit, "RuntimeDirectoryMode") == ["0700"]
+    assert values(unit, "RuntimeDirectoryPreserve") == ["yes"]
 
 
 def test_secrets_come_as_credentials(unit: str) -> None:

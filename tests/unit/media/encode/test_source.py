@@ -65,6 +65,15 @@ def test_without_metadata_a_second_track_is_waited_for_briefly() -> None:
     assert probe.ready(UNDECLARED_WAIT_S)
 
 
+def test_without_metadata_who_joined_late_waits_for_a_keyframe() -> None:
+    probe = _probe(audio_header(), sound(1_503_000))
+    assert not probe.ready(KEYFRAME_WAIT_S - 0.1)
+    assert probe.ready(KEYFRAME_WAIT_S)
+    for message in (video_header(), keyframe(1_507_000)):
+        probe.observe(message, 4.0)
+    assert probe.ready(4.0)
+
+
 def test_a_picture_without_keyframe_is_left_out_after_a_while() -> None:
     probe = _probe(BOTH, video_header(), audio_header(), sound(0), frame(0))
     assert not probe.ready(KEYFRAME_WAIT_S - 1)
