@@ -19,9 +19,25 @@ REFUSED_STATE_FILE: Final = "state.json.refused"
 """Where a state that nobody could use is kept, for who wants to know why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A partial segment: its place in its segment's list is its number. `duration` is in seconds.
+
+    `gap` tells that there is no file: the picture before it stands still, or it could not be written.
+    """
+
+    duration: float
+    independent: bool
+    gap: bool = False
+
+
 @dataclass(slots=True)
 class Entry:
-    """One segment of one rendition. Times are unix seconds, durations seconds, `size` bytes on disk."""
+    """One segment of one rendition. Times are unix seconds, durations seconds, `size` bytes on disk.
+
+    `open` holds while only parts of it can be had; `full` tells that its last part
+    has probably come. `parts` and `full` stay in memory: they do not outlive the process.
+    """
 
     msn: int
     starts_at: float
@@ -32,6 +48,9 @@ class Entry:
     iv: str | None = None
     gap: bool = False
     independent: bool = True
+    open: bool = False
+    parts: list[Part] = field(default_factory=list)
+    full: bool = False
 
 
 @dataclass(slots=True)
@@ -73,7 +92,15 @@ class RenditionState:
     @property
     def has_media(self) -> bool:
         """Whether anything of it was ever published in this epoch."""
-        return self.total_bytes > 0
+        # The figures on disk lag behind: they are written before the segment that they count is.
+        return self.total_bytes > 0 or any(
+            entry.parts or not (entry.open or entry.gap) for entry in self.entries
+        )
+
+    @property
+    def listed_seconds(self) -> float:
+        """Of what can be had of it now, gaps left out."""
+        return sum(_seconds(entry) for entry in self.entries if not entry.gap)
 
     def measure(self, size: int, duration: float, target: int) -> None:
         """Counts a published segment of `size` bytes and `duration` seconds."""
@@ -90,8 +117,8 @@ class StreamState:
     ----------
     epoch
         Directory of this life of the stream; a new one never meets a name of the old one's.
-    target_duration
-        Seconds; fixed for the epoch.
+    target_duration, part_target
+        Seconds; fixed for the epoch. `part_target` 0 means that there are no parts.
     next_base
         Whole seconds to add to the times of the next run, so that they rise through the epoch.
     breaks
@@ -103,6 +130,7 @@ class StreamState:
 
     epoch: str
     target_duration: int
+    part_target: float = 0.0
     renditions: list[RenditionState] = field(default_factory=list)
     next_msn: int = 0
     next_base: int = 1
@@ -119,6 +147,10 @@ class StreamState:
     def discontinuity_sequence(self, msn: int) -> int:
         """EXT-X-DISCONTINUITY-SEQUENCE of a playlist that begins with segment `msn`."""
         return self.earlier_breaks + sum(1 for number in self.breaks if number < msn)
+
+
+def _seconds(entry: Entry) -> float:
+    return sum(part.duration for part in entry.parts) if entry.open else entry.duration
 
 
 def new_epoch_name(now: datetime, *, taken: set[str]) -> str:

@@ -75,6 +75,22 @@ class Fragment:
         return self.raw.prefix + bytes(moof) + self.raw.mdat
 
 
+@dataclass(frozen=True, slots=True)
+class TimedFragment:
+    """A fragment on the run's time axis (seconds), with its bytes ready to be published."""
+
+    start: Fraction
+    end: Fraction
+    keyframe: bool
+    samples: int
+    data: bytes
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds."""
+        return self.end - self.start
+
+
 def read_fragment(raw: RawFragment, track: Track) -> Fragment:
     """What `raw` holds. Raises Mp4Error when it is not one track's fragment with a decode time."""
     try:
@@ -90,16 +106,12 @@ def _read_fragment(raw: RawFragment, track: Track) -> Fragment:
     if len(trafs) != 1:
         raise Mp4Error(f"{len(trafs)} track fragments in one moof; one is expected")
     traf = trafs[0]
-    duration, flags = _defaults(moof, child(moof, traf, b"tfhd"), track)
+    default = read_defaults(moof, child(moof, traf, b"tfhd"), track)
     tfdt = child(moof, traf, b"tfdt")
     # Signed on purpose: see the module's text.
     wide = moof[tfdt.body] == 1
     (decode_time,) = struct.unpack_from(">q" if wide else ">I", moof, tfdt.body + 4)
-    runs = [
-        _read_run(moof, box, duration, flags)
-        for box in boxes(moof, traf.body, traf.end)
-        if box.kind == b"trun"
-    ]
+    runs = [_read_run(moof, box, default) for box in boxes(moof, traf.body, traf.end) if box.kind == b"trun"]
     runs = [run for run in runs if run.samples]
     if not runs:
         raise Mp4Error("a fragment without samples")
@@ -128,23 +140,32 @@ class _Run:
     places: tuple[int, ...]
 
 
-def _defaults(moof: bytes, tfhd: Box, track: Track) -> tuple[int, int]:
-    """Default sample duration and flags: ``tfhd`` over ``trex`` (8.8.7)."""
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a sample has where its ``trun`` says nothing: ticks, bytes, flags."""
+
+    duration: int
+    size: int
+    flags: int
+
+
+def read_defaults(moof: bytes, tfhd: Box, track: Track) -> Defaults:
+    """``tfhd`` over ``trex`` (8.8.7). Raises struct.error when it is cut short."""
     present = struct.unpack_from(">I", moof, tfhd.body)[0] & 0xFFFFFF
     at = tfhd.body + 8
-    values = {}
+    values = {0x8: track.default_duration, 0x10: track.default_size, 0x20: track.default_flags}
     for flag, size in ((0x1, 8), (0x2, 4), (0x8, 4), (0x10, 4), (0x20, 4)):
         if present & flag:
             values[flag] = int.from_bytes(moof[at : at + size], "big")
             at += size
-    return values.get(0x8, track.default_duration), values.get(0x20, track.default_flags)
+    return Defaults(values[0x8], values[0x10], values[0x20])
 
 
-def _read_run(moof: bytes, trun: Box, duration: int, flags: int) -> _Run:
+def _read_run(moof: bytes, trun: Box, default: Defaults) -> _Run:
     present = struct.unpack_from(">I", moof, trun.body)[0] & 0xFFFFFF
     (count,) = struct.unpack_from(">I", moof, trun.body + 4)
     at = trun.body + 8 + (4 if present & 0x1 else 0)
-    first_flags = flags
+    first_flags = default.flags
     if present & 0x4:
         (first_flags,) = struct.unpack_from(">I", moof, at)
         at += 4
@@ -159,7 +180,7 @@ def _read_run(moof: bytes, trun: Box, duration: int, flags: int) -> _Run:
         begin = at + 4 * fields.index(flag)
         return range(begin, begin + stride * count, stride)
 
-    total = duration * count
+    total = default.duration * count
     if 0x100 in fields:
         total = sum(struct.unpack_from(">I", moof, place)[0] for place in column(0x100))
     if 0x400 in fields and not present & 0x4 and count:

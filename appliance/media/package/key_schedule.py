@@ -24,7 +24,21 @@ class KeySchedule:
         self._rotation = rotation_seconds
         self._epoch: str | None = None
         self._by_msn: dict[int, str] = {}
-        self._key: tuple[str, bytes] | None = None
+        self._keys: dict[str, bytes] = {}
+        self._due = False
+
+    def rotate(self) -> None:
+        """The next segment that begins, in whichever rendition, is under a new key."""
+        self._due = True
+
+    def replace(self, keyring: Keyring) -> None:
+        """The next segment that begins is under a key of `keyring`, new where the current master is.
+
+        Raises ValueError when segments stay clear.
+        """
+        if self._keyring is None:
+            raise ValueError("segments are clear and take no keyring")
+        self._keyring = keyring
 
     def key(self, state: StreamState, msn: int, starts_at: float) -> tuple[str, bytes] | None:
         """Id and key of segment `msn`, starting at `starts_at` (unix seconds); None without encryption."""
@@ -38,15 +52,19 @@ class KeySchedule:
             kid = self._choose(self._keyring, state, starts_at)
             self._by_msn = {number: old for number, old in self._by_msn.items() if number > msn - 100}
             self._by_msn[msn] = kid
-        if self._key is None or self._key[0] != kid:
-            self._key = (kid, self._keyring.derive(kid, self._stream))
-        return self._key
+        if kid not in self._keys:
+            # A keyring that came since may lack the master of a segment that is still open: keys in use stay.
+            used = set(self._by_msn.values())
+            self._keys = {old: key for old, key in self._keys.items() if old in used}
+            self._keys[kid] = self._keyring.derive(kid, self._stream)
+        return kid, self._keys[kid]
 
     def _choose(self, keyring: Keyring, state: StreamState, starts_at: float) -> str:
         age = starts_at - state.kid_since
         fresh = 0 <= age + _ROTATION_SLACK < self._rotation or -self._rotation < age < 0
-        # A key of an older generation, or of one that is gone, is replaced after a restart with a new
-        # keyring.
-        if state.kid is None or not fresh or not state.kid.startswith(f"{keyring.current}-"):
+        # A key of an older generation, or of one that is gone, is replaced by one of the keyring's current.
+        current = state.kid is not None and state.kid.startswith(f"{keyring.current}-")
+        if state.kid is None or self._due or not fresh or not current:
             state.kid, state.kid_since = keyring.new_key_id(), starts_at
+            self._due = False
         return state.kid

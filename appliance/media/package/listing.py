@@ -6,22 +6,30 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from appliance.media.package.catalogue import moment
+from appliance.media.package.multivariant import AudioRendition, MultivariantPlaylist, Variant
+from appliance.media.package.parts import SHORTEST
 from appliance.media.package.playlist import (
-    AudioRendition,
+    HOLD_BACK_TARGETS,
     Key,
+    ListedPart,
+    LowLatency,
     MediaPlaylist,
-    MultivariantPlaylist,
+    Report,
     Segment,
-    Variant,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from appliance.media.package.catalogue import Entry, RenditionState, StreamState
 
 PLAYLIST_FILE: Final = "index.m3u8"
 
 # A rendition that has nothing after this many segments of another does not keep the stream from its viewers.
 _PATIENCE_SEGMENTS: Final = 3
+
+# How long parts are listed (RFC 8216bis, 6.2.2), in target durations.
+_PARTS_TARGETS: Final = 3
 
 
 def segment_file(msn: int) -> str:
@@ -34,24 +42,94 @@ def init_file(number: int) -> str:
     return f"init-{number}.mp4"
 
 
-def media_playlist(state: StreamState, listed: list[Entry]) -> MediaPlaylist:
-    """The playlist of the segments `listed`, of which there is at least one."""
+def part_file(msn: int, number: int) -> str:
+    """The name of part `number` of segment `msn`, beside it."""
+    return f"{msn}.{number}.m4s"
+
+
+def listed(rendition: RenditionState, window: int) -> list[Entry]:
+    """What the rendition's playlist lists: `window` whole entries, and the open one if it has parts."""
+    whole = [entry for entry in rendition.entries if not entry.open]
+    return whole[-window:] + [entry for entry in rendition.entries[-1:] if entry.open and entry.parts]
+
+
+def parts_behind(state: StreamState, rendition: RenditionState) -> list[Entry]:
+    """The entries whose parts nobody may ask for any more.
+
+    Parts stay for three target durations after they have left the playlist (RFC 8216bis, 6.2.2).
+    """
+    ages = _ages(rendition.entries)
+    longest = 2 * _PARTS_TARGETS * state.target_duration
+    return [
+        entry for entry, age in zip(rendition.entries, ages, strict=True) if entry.parts and age > longest
+    ]
+
+
+def media_playlist(state: StreamState, rendition: RenditionState, entries: list[Entry]) -> MediaPlaylist:
+    """The playlist of the rendition's `entries`, of which there is at least one (`listed`)."""
     breaks = set(state.breaks)
+    recent = _PARTS_TARGETS * state.target_duration
+    segments = [
+        _segment(entry, entry.msn in breaks, parts=age <= recent)
+        for entry, age in zip(entries, _ages(entries), strict=True)
+    ]
+    open_segment = segments.pop() if entries[-1].open else None
+    low_latency = None
+    if state.part_target:
+        low_latency = LowLatency(
+            part_target=state.part_target,
+            open_segment=open_segment,
+            hint=_hint(rendition) if rendition.active and not state.finished else None,
+            reports=tuple(_reports(state, rendition)),
+        )
     return MediaPlaylist(
         target_duration=state.target_duration,
-        media_sequence=listed[0].msn,
-        discontinuity_sequence=state.discontinuity_sequence(listed[0].msn),
-        segments=tuple(_segment(entry, entry.msn in breaks) for entry in listed),
-        independent=all(entry.independent for entry in listed),
+        media_sequence=entries[0].msn,
+        discontinuity_sequence=state.discontinuity_sequence(entries[0].msn),
+        segments=tuple(segments),
+        independent=all(entry.independent for entry in entries),
         ended=state.finished,
+        low_latency=low_latency,
     )
 
 
-def _segment(entry: Entry, discontinuity: bool) -> Segment:
+def _ages(entries: list[Entry]) -> list[float]:
+    """How far the end of each entry is from the end of the newest, seconds."""
+    ages, age = [], 0.0
+    for entry in reversed(entries):
+        ages.append(age)
+        age += sum(part.duration for part in entry.parts) if entry.open else entry.duration
+    return ages[::-1]
+
+
+def _hint(rendition: RenditionState) -> str | None:
+    """The part that comes next, as far as one can know: a segment may end before or after it should."""
+    newest = rendition.entries[-1]
+    if newest.open and not newest.full:
+        return part_file(newest.msn, len(newest.parts))
+    return part_file(newest.msn + 1, 0)
+
+
+def _reports(state: StreamState, rendition: RenditionState) -> Iterator[Report]:
+    for other in state.renditions:
+        entries = [entry for entry in other.entries if not entry.open or entry.parts]
+        if other is not rendition and other.active and other.has_media and entries:
+            newest = entries[-1]
+            last_part = len(newest.parts) - 1 if newest.parts else None
+            yield Report(f"../{other.name}/{PLAYLIST_FILE}", newest.msn, last_part)
+
+
+def _segment(entry: Entry, discontinuity: bool, *, parts: bool) -> Segment:
     key = None
     if entry.kid is not None and entry.iv is not None:
         # The playlist lies at <stream>/<epoch>/<rendition>/, the keys at <stream>/keys/.
         key = Key(f"../../keys/{entry.kid}", bytes.fromhex(entry.iv))
+    listed_parts: tuple[ListedPart, ...] = ()
+    if parts and not entry.gap:
+        listed_parts = tuple(
+            ListedPart(part_file(entry.msn, number), part.duration, part.independent, part.gap)
+            for number, part in enumerate(entry.parts)
+        )
     return Segment(
         uri=segment_file(entry.msn),
         duration=entry.duration,
@@ -60,18 +138,22 @@ def _segment(entry: Entry, discontinuity: bool) -> Segment:
         key=key,
         discontinuity=discontinuity,
         gap=entry.gap,
+        parts=listed_parts,
     )
 
 
 def is_presentable(state: StreamState) -> bool:
-    """Whether the stream may be shown: every rendition of the run has media, or has been waited for long
-    enough.
+    """Whether the stream may be shown: every rendition of the run has enough to begin with, or has been
+    waited for long enough.
 
-    A player reads the multivariant playlist once; what is not in it then, it never gets.
+    A player reads the multivariant playlist once; what is not in it then, it never gets. With parts, enough
+    is what a player stays behind the newest (PART-HOLD-BACK); else it is one segment.
     """
     active = [item for item in state.renditions if item.active]
-    most = max((sum(not entry.gap for entry in item.entries) for item in active), default=0)
-    return most >= _PATIENCE_SEGMENTS or (most > 0 and all(item.has_media for item in active))
+    most = max((sum(not entry.gap for entry in item.entries if not entry.open) for item in active), default=0)
+    enough = HOLD_BACK_TARGETS * state.part_target * float(SHORTEST)
+    ready = [item.total_bytes > 0 or 0 < enough <= item.listed_seconds for item in active]
+    return most >= _PATIENCE_SEGMENTS or (bool(ready) and all(ready))
 
 
 def multivariant_playlist(stream: str, state: StreamState) -> MultivariantPlaylist:

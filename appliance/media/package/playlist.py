@@ -1,15 +1,20 @@
-"""HLS playlists as text: pure functions of what is to be listed.
+"""Media playlists as text: pure functions of what is to be listed.
 
 Source: RFC 8216 and draft-pantos-hls-rfc8216bis; the section numbers are the draft's.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-AUDIO_GROUP: Final = "audio"
+HOLD_BACK_TARGETS: Final = 3
+"""HOLD-BACK and PART-HOLD-BACK in their target durations: the least that is advised (4.4.3.8)."""
+
+SKIP_TARGETS: Final = 6
+"""CAN-SKIP-UNTIL in target durations: the least that is allowed (4.4.3.8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +23,16 @@ class Key:
 
     uri: str
     iv: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPart:
+    """EXT-X-PART (4.4.4.9). `duration` is in seconds; with `gap` there is nothing at `uri`."""
+
+    uri: str
+    duration: float
+    independent: bool = False
+    gap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,8 @@ class Segment:
         Whether EXT-X-DISCONTINUITY stands before it.
     gap
         Whether there is nothing at `uri` (EXT-X-GAP, 4.4.4.7).
+    parts
+        Its partial segments, oldest first: all of them, or none any more.
     """
 
     uri: str
@@ -47,6 +64,38 @@ class Segment:
     key: Key | None = None
     discontinuity: bool = False
     gap: bool = False
+    parts: tuple[ListedPart, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """EXT-X-RENDITION-REPORT (4.4.5.4): how far another rendition is; `last_part` None: no part there."""
+
+    uri: str
+    last_msn: int
+    last_part: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LowLatency:
+    """What a playlist with parts has besides.
+
+    Parameters
+    ----------
+    part_target
+        Seconds; the same in all renditions and for ever (4.4.3.7).
+    open_segment
+        The segment of which there are only parts; None when there is none.
+    hint
+        The part that comes next (EXT-X-PRELOAD-HINT, 4.4.5.3); None when none will come.
+    reports
+        One for each other rendition.
+    """
+
+    part_target: float
+    open_segment: Segment | None = None
+    hint: str | None = None
+    reports: tuple[Report, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +107,13 @@ class MediaPlaylist:
     media_sequence, discontinuity_sequence
         Of the first segment listed (4.4.3.2, 4.4.3.3).
     segments
-        Oldest first.
+        Whole ones, oldest first.
     independent
         Whether every segment begins with a keyframe.
     ended
         EXT-X-ENDLIST.
+    low_latency
+        None for a playlist of whole segments only.
     """
 
     target_duration: int
@@ -71,109 +122,107 @@ class MediaPlaylist:
     segments: tuple[Segment, ...]
     independent: bool = True
     ended: bool = False
+    low_latency: LowLatency | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AudioRendition:
-    """EXT-X-MEDIA of TYPE=AUDIO (4.4.6.1). `channels` 0 leaves CHANNELS out."""
-
-    name: str
-    uri: str
-    channels: int = 0
-    default: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """EXT-X-STREAM-INF (4.4.6.2). Rates are bits a second and include the audio group's."""
-
-    uri: str
-    bandwidth: int
-    average_bandwidth: int
-    codecs: tuple[str, ...]
-    resolution: tuple[int, int] | None = None
-    frame_rate: float | None = None
-    audio: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class MultivariantPlaylist:
-    """`audio` renditions form one group that every variant with `audio` set refers to."""
-
-    variants: tuple[Variant, ...]
-    audio: tuple[AudioRendition, ...] = ()
-    independent: bool = True
-
-
-def render_media(playlist: MediaPlaylist) -> str:
-    """The text of a media playlist.
+def render_media(playlist: MediaPlaylist, *, skip: int = 0) -> str:
+    """The text of a media playlist; with `skip`, of the delta update that leaves out that many segments.
 
     An EXT-X-MAP that follows an EXT-X-KEY is encrypted by it (4.4.4.5), and ours is clear: the map stands
     before the first key, and a later one after METHOD=NONE.
     """
-    # 8 is the first version with EXT-X-GAP; 7 is what CMAF players of any age accept.
-    version = 8 if any(segment.gap for segment in playlist.segments) else 7
+    live = playlist.low_latency
+    # 9 is the first version with EXT-X-SKIP, 8 that with EXT-X-GAP; 7 is what CMAF players of any age accept,
+    # and what parts need is tied to none (section 8).
+    version = 9 if skip else 8 if any(segment.gap for segment in playlist.segments) else 7
     lines = ["#EXTM3U", f"#EXT-X-VERSION:{version}", f"#EXT-X-TARGETDURATION:{playlist.target_duration}"]
+    if live is not None:
+        lines += _server_control(playlist.target_duration, live.part_target)
     lines.append(f"#EXT-X-MEDIA-SEQUENCE:{playlist.media_sequence}")
     lines.append(f"#EXT-X-DISCONTINUITY-SEQUENCE:{playlist.discontinuity_sequence}")
     if playlist.independent:
         lines.append("#EXT-X-INDEPENDENT-SEGMENTS")
-    map_uri: str | None = None
-    key: Key | None = None
-    for segment in playlist.segments:
-        if segment.discontinuity:
-            lines.append("#EXT-X-DISCONTINUITY")
-        if segment.map_uri is not None and segment.map_uri != map_uri:
-            if key is not None:
-                lines.append("#EXT-X-KEY:METHOD=NONE")
-                key = None
-            map_uri = segment.map_uri
-            lines.append(f'#EXT-X-MAP:URI="{map_uri}"')
-        if not segment.gap and segment.key != key:
-            key = segment.key
-            lines.append(_key(key))
-        lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{_date(segment.starts_at)}")
-        if segment.gap:
-            lines.append("#EXT-X-GAP")
-        lines.append(f"#EXTINF:{segment.duration:.6f},")
-        lines.append(segment.uri)
+    if skip:
+        lines.append(f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skip}")
+    scope = _Scope()
+    for number, segment in enumerate(playlist.segments):
+        tags = scope.tags(segment)
+        if number >= skip:
+            lines += tags
+            lines += [_part(part) for part in segment.parts]
+            if segment.gap:
+                lines.append("#EXT-X-GAP")
+            lines.append(f"#EXTINF:{segment.duration:.6f},")
+            lines.append(segment.uri)
+    if live is not None:
+        if live.open_segment is not None:
+            lines += scope.tags(live.open_segment)
+            lines += [_part(part) for part in live.open_segment.parts]
+        if live.hint is not None:
+            lines.append(f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{live.hint}"')
+        lines += [_report(report) for report in live.reports]
     if playlist.ended:
         lines.append("#EXT-X-ENDLIST")
     return "\n".join(lines) + "\n"
 
 
-def render_multivariant(playlist: MultivariantPlaylist) -> str:
-    """The text of a multivariant playlist."""
-    lines = ["#EXTM3U", "#EXT-X-VERSION:7"]
-    if playlist.independent:
-        lines.append("#EXT-X-INDEPENDENT-SEGMENTS")
-    for audio in playlist.audio:
-        attributes = [
-            "TYPE=AUDIO",
-            f'GROUP-ID="{AUDIO_GROUP}"',
-            f'NAME="{audio.name}"',
-            f"DEFAULT={'YES' if audio.default else 'NO'}",
-            "AUTOSELECT=YES",
-        ]
-        if audio.channels:
-            attributes.append(f'CHANNELS="{audio.channels}"')
-        attributes.append(f'URI="{audio.uri}"')
-        lines.append("#EXT-X-MEDIA:" + ",".join(attributes))
-    for variant in playlist.variants:
-        attributes = [
-            f"BANDWIDTH={variant.bandwidth}",
-            f"AVERAGE-BANDWIDTH={variant.average_bandwidth}",
-            f'CODECS="{",".join(variant.codecs)}"',
-        ]
-        if variant.resolution is not None:
-            attributes.append(f"RESOLUTION={variant.resolution[0]}x{variant.resolution[1]}")
-        if variant.frame_rate is not None:
-            attributes.append(f"FRAME-RATE={variant.frame_rate:.3f}")
-        if variant.audio:
-            attributes.append(f'AUDIO="{AUDIO_GROUP}"')
-        lines.append("#EXT-X-STREAM-INF:" + ",".join(attributes))
-        lines.append(variant.uri)
-    return "\n".join(lines) + "\n"
+def skippable(playlist: MediaPlaylist) -> int:
+    """How many segments a delta update leaves out: those that end before the Skip Boundary (6.2.5.1)."""
+    behind, count = 0.0, len(playlist.segments)
+    for segment in reversed(playlist.segments):
+        if behind > SKIP_TARGETS * playlist.target_duration:
+            return count
+        behind += segment.duration
+        count -= 1
+    return 0
+
+
+class _Scope:
+    """The map and the key in force while a playlist is written from its top."""
+
+    def __init__(self) -> None:
+        self._map_uri: str | None = None
+        self._key: Key | None = None
+
+    def tags(self, segment: Segment) -> list[str]:
+        """What stands before the first part of `segment`, or before its EXTINF."""
+        lines = ["#EXT-X-DISCONTINUITY"] if segment.discontinuity else []
+        if segment.map_uri is not None and segment.map_uri != self._map_uri:
+            if self._key is not None:
+                lines.append("#EXT-X-KEY:METHOD=NONE")
+                self._key = None
+            self._map_uri = segment.map_uri
+            lines.append(f'#EXT-X-MAP:URI="{self._map_uri}"')
+        if not segment.gap and segment.key != self._key:
+            self._key = segment.key
+            lines.append(_key(self._key))
+        lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{_date(segment.starts_at)}")
+        return lines
+
+
+def _server_control(target_duration: int, part_target: float) -> list[str]:
+    part_hold_back = math.ceil(HOLD_BACK_TARGETS * part_target * 1000 - 1e-6) / 1000
+    control = (
+        "CAN-BLOCK-RELOAD=YES",
+        f"CAN-SKIP-UNTIL={SKIP_TARGETS * target_duration}.0",
+        f"HOLD-BACK={HOLD_BACK_TARGETS * target_duration}.0",
+        f"PART-HOLD-BACK={part_hold_back:.3f}",
+    )
+    return [
+        f"#EXT-X-SERVER-CONTROL:{','.join(control)}",
+        f"#EXT-X-PART-INF:PART-TARGET={part_target:.6f}",
+    ]
+
+
+def _part(part: ListedPart) -> str:
+    independent = ",INDEPENDENT=YES" if part.independent else ""
+    gap = ",GAP=YES" if part.gap else ""
+    return f'#EXT-X-PART:DURATION={part.duration:.6f},URI="{part.uri}"{independent}{gap}'
+
+
+def _report(report: Report) -> str:
+    last_part = "" if report.last_part is None else f",LAST-PART={report.last_part}"
+    return f'#EXT-X-RENDITION-REPORT:URI="{report.uri}",LAST-MSN={report.last_msn}{last_part}'
 
 
 def _key(key: Key | None) -> str:

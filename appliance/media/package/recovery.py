@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from appliance.media.package.catalogue import (
@@ -13,7 +12,7 @@ from appliance.media.package.catalogue import (
     RenditionState,
     StreamState,
 )
-from appliance.media.package.listing import PLAYLIST_FILE, init_file, segment_file
+from appliance.media.package.listing import PLAYLIST_FILE, init_file, part_file, segment_file
 from appliance.media.package.state_file import StateError, load_state
 from appliance.media.package.storage import Storage, is_temporary
 
@@ -23,11 +22,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def recover(storage: Storage, target: int) -> StreamState | None:
+def recover(storage: Storage, target: int, part_target: float) -> StreamState | None:
     """The state to go on from, or None when a new epoch has to begin.
 
     Half-written files are deleted, and so are files of the epoch that the state does not know. `target`
-    is the target duration of the present options: it never changes within an epoch.
+    and `part_target` are those of the present options: they never change within an epoch.
     """
     for name in list(storage.files()):
         if is_temporary(name):
@@ -44,8 +43,8 @@ def recover(storage: Storage, target: int) -> StreamState | None:
         )  # fmt: skip
         storage.rename(STATE_FILE, REFUSED_STATE_FILE)
         return None
-    if state.target_duration != target:
-        log.info("%s: another segment length; a new epoch begins", storage.directory)
+    if (state.target_duration, state.part_target) != (target, part_target):
+        log.info("%s: another segment or part length; a new epoch begins", storage.directory)
         return None
     for rendition in state.renditions:
         _check_files(storage, state, rendition)
@@ -84,21 +83,36 @@ def fill(storage: Storage, state: StreamState, rendition: RenditionState, msn: i
 
 
 def _gap(entry: Entry, init: int) -> Entry:
-    return replace(entry, size=0, init=init, kid=None, iv=None, gap=True, independent=True)
+    return Entry(entry.msn, entry.starts_at, entry.duration, 0, init, gap=True)
 
 
 def _check_files(storage: Storage, state: StreamState, rendition: RenditionState) -> None:
-    """An entry without its file was never readable at the end of the list, and is a gap within it."""
+    """An entry without its file is a gap, unless nobody can have seen anything of it."""
     folder = f"{state.epoch}/{rendition.name}"
     inits = {
         number for number in range(len(rendition.inits)) if storage.size(f"{folder}/{init_file(number)}")
     }
-    for entry in rendition.entries:
-        whole = storage.size(f"{folder}/{segment_file(entry.msn)}") == entry.size and entry.init in inits
-        if not entry.gap and not whole:
-            entry.gap, entry.size = True, 0
-    if rendition.entries and rendition.entries[-1].gap and rendition.entries[-1].kid is not None:
-        rendition.entries.pop()
+    for number, entry in enumerate(rendition.entries):
+        whole = storage.size(f"{folder}/{segment_file(entry.msn)}") == entry.size > 0 and entry.init in inits
+        entry.open = False
+        if entry.gap or whole:
+            continue
+        parts = _parts_on_disk(storage, folder, entry)
+        if not parts and number == len(rendition.entries) - 1:
+            rendition.entries.pop()
+            return
+        if not entry.duration:
+            # How long it became, nobody knows any more.
+            entry.duration = min(parts * state.part_target, state.target_duration)
+            state.next_base += state.target_duration + 1
+        entry.gap, entry.size, entry.kid, entry.iv = True, 0, None, None
+
+
+def _parts_on_disk(storage: Storage, folder: str, entry: Entry) -> int:
+    number = 0
+    while storage.size(f"{folder}/{part_file(entry.msn, number)}"):
+        number += 1
+    return number
 
 
 def _sweep(storage: Storage, state: StreamState) -> None:

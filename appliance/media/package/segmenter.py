@@ -1,4 +1,4 @@
-"""From one rendition's byte stream to segments: split, placed on the timeline, moved in time, joined."""
+"""From one rendition's byte stream to parts and segments: split, placed on the timeline, moved, joined."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from appliance.media.package.fragment import Fragment, read_fragment
+from appliance.media.package.fragment import Fragment, TimedFragment, read_fragment
 from appliance.media.package.mp4 import InitSection, Mp4Error, Splitter
+from appliance.media.package.parts import CutPart, PartCutter
 from appliance.media.package.timeline import Follower, Leader, Placed, Timeline
 from appliance.media.package.track import Track, read_track
 
@@ -21,14 +22,16 @@ MAX_BACKWARD: Final = Fraction(1, 2)
 
 
 @dataclass(frozen=True, slots=True)
-class TimedFragment:
-    """A fragment on the run's time axis (seconds), with its bytes ready to be published."""
+class ReadyPart:
+    """A part of segment `index`, which begins at `start` (seconds since the run began).
 
+    `full` tells that the segment probably ends with it.
+    """
+
+    index: int
     start: Fraction
-    end: Fraction
-    keyframe: bool
-    samples: int
-    data: bytes
+    part: CutPart
+    full: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +49,32 @@ class ClosedSegment:
 @dataclass(slots=True)
 class _Open:
     index: int
+    parts: PartCutter | None
     fragments: list[TimedFragment] = field(default_factory=list)
 
-    def close(self, end: Fraction) -> ClosedSegment:
+    def add(self, item: Placed[TimedFragment]) -> Iterator[ReadyPart]:
+        self.fragments.append(item.item)
+        if self.parts is not None:
+            yield from self._ready(self.parts.add(item.item, last=item.last), full=item.full)
+
+    def flush(self) -> Iterator[ReadyPart]:
+        if self.parts is not None:
+            yield from self._ready(self.parts.flush(), full=True)
+
+    def close(self) -> ClosedSegment:
         first = self.fragments[0]
         return ClosedSegment(
             index=self.index,
             start=first.start,
-            duration=end - first.start,
+            duration=sum((item.duration for item in self.fragments), Fraction(0)),
             samples=sum(item.samples for item in self.fragments),
             independent=first.keyframe,
             data=b"".join(item.data for item in self.fragments),
         )
+
+    def _ready(self, parts: Iterable[CutPart], *, full: bool) -> Iterator[ReadyPart]:
+        for part in parts:
+            yield ReadyPart(self.index, self.fragments[0].start, part, full)
 
 
 class Segmenter:
@@ -73,9 +90,13 @@ class Segmenter:
         Whether this rendition sets boundaries.
     base
         Whole seconds that are added to all decode times.
+    part_target
+        Longest part, seconds; 0 makes none.
     """
 
-    def __init__(self, rendition: Rendition, timeline: Timeline, *, leads: bool, base: int) -> None:
+    def __init__(
+        self, rendition: Rendition, timeline: Timeline, *, leads: bool, base: int, part_target: float
+    ) -> None:
         self.rendition = rendition
         self.init: bytes | None = None
         self.track: Track | None = None
@@ -85,6 +106,7 @@ class Segmenter:
         self._cutter: Leader[TimedFragment] | Follower[TimedFragment]
         self._cutter = Leader(timeline) if leads else Follower(timeline)
         self._base = base
+        self._part_target = Fraction(part_target).limit_denominator(1_000_000)
         self._splitter = Splitter()
         self._lead: Fraction | None = None
         self._reorder = 0
@@ -101,8 +123,8 @@ class Segmenter:
         """Index of the segment that has fragments and is not closed; None when there is none."""
         return None if self._open is None else self._open.index
 
-    def feed(self, data: bytes) -> Iterator[ClosedSegment]:
-        """Yields the segments that `data` completes.
+    def feed(self, data: bytes) -> Iterator[ReadyPart | ClosedSegment]:
+        """Yields the parts and segments that `data` completes; a segment after its parts.
 
         Raises Mp4Error, naming the rendition, for bytes that are no fragmented MP4, an unknown codec, or
         times that jump. The run is over then.
@@ -113,22 +135,22 @@ class Segmenter:
                     self.init, self.track = item.data, self._read_track(item.data)
                 elif self.track is not None:
                     fragment = self._timed(read_fragment(item, self.track), self.track)
-                    yield from self._place(self._cutter.add(fragment))
+                    yield from self._place(self._cutter.add(fragment), self.track)
         except Mp4Error as error:
             raise Mp4Error(f"rendition {self.rendition.name}: {error}") from None
 
-    def flush(self, until: Fraction | None) -> Iterator[ClosedSegment]:
+    def flush(self, until: Fraction | None) -> Iterator[ReadyPart | ClosedSegment]:
         """The run is over: places what waits; `until` is where pictures end. The last segment stays open."""
-        yield from self._place(self._cutter.flush(until))
+        if self.track is not None:
+            yield from self._place(self._cutter.flush(until), self.track)
 
-    def take_open(self) -> ClosedSegment:
-        """Closes the open segment with what it has. Raises RuntimeError when there is none."""
-        if self._open is None:
-            raise RuntimeError("no segment is open")
-        segment = self._open.close(max(item.end for item in self._open.fragments))
-        self._open = None
-        self.closed = segment.index + 1
-        return segment
+    def close_open(self) -> Iterator[ReadyPart | ClosedSegment]:
+        """Closes the open segment, if there is one, with what it has."""
+        if self._open is not None:
+            yield from self._open.flush()
+            yield self._open.close()
+            self.closed = self._open.index + 1
+            self._open = None
 
     def _read_track(self, init: bytes) -> Track:
         track = read_track(init)
@@ -159,15 +181,13 @@ class Segmenter:
         if jump < -MAX_BACKWARD or jump > self._timeline.longest:
             raise Mp4Error(f"time jumps from {float(expected):.3f} s to {float(start):.3f} s")
 
-    def _place(self, placed: Iterable[Placed[TimedFragment]]) -> Iterator[ClosedSegment]:
+    def _place(
+        self, placed: Iterable[Placed[TimedFragment]], track: Track
+    ) -> Iterator[ReadyPart | ClosedSegment]:
         for item in placed:
             if self._open is not None and item.index != self._open.index:
-                last = self._open.fragments[-1]
-                # To the next one's start, where there is no hole: sums of rounded durations drift.
-                near = abs(item.item.start - last.end) <= MAX_BACKWARD
-                yield self._open.close(item.item.start if near else last.end)
-                self.closed = self._open.index + 1
-                self._open = None
+                yield from self.close_open()
             if self._open is None:
-                self._open = _Open(item.index)
-            self._open.fragments.append(item.item)
+                parts = PartCutter(self._part_target, track) if self._part_target else None
+                self._open = _Open(item.index, parts)
+            yield from self._open.add(item)

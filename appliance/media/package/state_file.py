@@ -19,12 +19,15 @@ from appliance.media.package.rendition import RENDITION_NAME
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _LARGEST: Final = 2**53
 """Beyond it JSON's numbers lose their last digits (RFC 8259, section 6)."""
 
 _LATEST: Final = 253_402_300_799
 """The last second of the year 9999, which is as far as a playlist's dates go."""
+
+_FORGOTTEN: Final = frozenset(("parts", "full"))
+"""What of an entry stays in memory."""
 
 
 T = TypeVar("T")
@@ -85,7 +88,7 @@ def _values(item: Any) -> dict[str, Any]:
 
 def _names(kind: Any) -> tuple[str, ...]:
     if kind not in _NAMES:
-        _NAMES[kind] = tuple(item.name for item in fields(kind))
+        _NAMES[kind] = tuple(item.name for item in fields(kind) if item.name not in _FORGOTTEN)
     return _NAMES[kind]
 
 
@@ -137,6 +140,7 @@ _QUOTED: Final = _matches(r"[A-Za-z0-9.]{0,64}")
 _STREAM: Final[dict[str, Callable[[Any], bool]]] = {
     "epoch": lambda value: isinstance(value, str) and value != "" and is_epoch(value),
     "target_duration": lambda value: _count(value) and value > 0,
+    "part_target": _amount,
     "next_msn": _count,
     "next_base": _count,
     "breaks": _all(_count),
@@ -169,4 +173,5 @@ _ENTRY: Final[dict[str, Callable[[Any], bool]]] = {
     "iv": _or_none(_matches("[0-9a-f]{32}")),
     "gap": _flag,
     "independent": _flag,
+    "open": _flag,
 }

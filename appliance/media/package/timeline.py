@@ -2,8 +2,9 @@
 
 Segment `n` of every rendition starts at boundary `n`, so that a player may switch at any segment.
 Pictures lead: the first rung whose keyframe falls due sets the boundary and the others cut at their
-keyframe nearest to it. Sound follows: it waits until the pictures have set the boundary and cuts at the
-fragment nearest to it. Without pictures, sound leads. All times are seconds since the run began.
+keyframe nearest to it. Sound follows: it goes no further than the pictures, which may set the boundary where
+they are, and cuts at the fragment nearest to it. Without pictures, sound leads. All times are seconds since
+the run began.
 """
 
 from __future__ import annotations
@@ -41,10 +42,15 @@ T = TypeVar("T", bound=Timed)
 
 @dataclass(frozen=True, slots=True)
 class Placed(Generic[T]):
-    """A fragment and the index, within the run, of the segment it belongs to."""
+    """A fragment and the index, within the run, of the segment it belongs to.
+
+    `last` tells that the segment ends with it when a keyframe follows, `full` that it has the wanted length.
+    """
 
     index: int
     item: T
+    last: bool = False
+    full: bool = False
 
 
 def target_duration(segment_seconds: float) -> int:
@@ -73,6 +79,15 @@ class Timeline:
         self.oldest = 0
         """Index of the oldest boundary that is still known."""
         self._boundaries: deque[Fraction] = deque()
+        self._reached: Fraction | None = None
+
+    def reach(self, time: Fraction) -> None:
+        """What sets boundaries has come as far as `time`."""
+        self._reached = time if self._reached is None else max(time, self._reached)
+
+    def has_passed(self, time: Fraction) -> bool:
+        """Whether no boundary will be set at `time` any more: what sets them is beyond it."""
+        return self._reached is not None and time < self._reached
 
     def boundary(self, index: int) -> Fraction | None:
         """Where segment `index` begins; None while nobody has set it. `index` is at least `oldest`."""
@@ -109,13 +124,14 @@ class Leader(Generic[T]):
             self._interval = Fraction(0)
             self._timeline.set(0, item.start)
             self._begin(0, item)
-        elif item.keyframe and self._due(item):
+        elif item.keyframe and self._is_due(item.start):
             self._begin(self._index + 1, item)
         elif item.end - self._start > self._timeline.longest:
             # No keyframe in time: a target duration that is not kept is worse than a segment that needs its
             # predecessor.
             self._begin(self._index + 1, item)
-        yield Placed(self._index, item)
+        self._timeline.reach(item.end)
+        yield Placed(self._index, item, self._is_due(item.end), self._is_full(item))
 
     def flush(self, until: Fraction | None) -> Iterator[Placed[T]]:  # noqa: ARG002 - a Follower needs it
         """Nothing waits here."""
@@ -130,15 +146,25 @@ class Leader(Generic[T]):
         self._index = index
         self._start = item.start
 
-    def _due(self, item: T) -> bool:
-        planned = self._timeline.boundary(max(self._index + 1, self._timeline.oldest))
+    def _is_due(self, keyframe: Fraction) -> bool:
+        """Whether a keyframe at that time begins the next segment."""
+        planned = self._planned()
         if planned is not None:
-            return item.start >= planned - NEAR
-        elapsed = item.start - self._start
+            return keyframe >= planned - NEAR
+        elapsed = keyframe - self._start
         if elapsed >= self._timeline.segment - NEAR:
             return True
         # A keyframe that comes early, but the next one would come too late.
         return elapsed >= self._timeline.segment / 2 and elapsed + self._interval > self._timeline.longest
+
+    def _is_full(self, item: T) -> bool:
+        end = self._planned()
+        if end is None:
+            end = self._start + self._timeline.segment
+        return item.end >= end - NEAR / 10
+
+    def _planned(self) -> Fraction | None:
+        return self._timeline.boundary(max(self._index + 1, self._timeline.oldest))
 
 
 class Follower(Generic[T]):
@@ -171,14 +197,17 @@ class Follower(Generic[T]):
             if end is not None and middle >= end:
                 self._index += 1
                 continue
-            if end is None and head.end > begin + self._timeline.segment / 2:
+            early = head.end <= begin + self._timeline.segment / 2
+            if end is None and not early and not self._timeline.has_passed(middle):
                 # From half a segment on, a keyframe may set the boundary at any time.
                 if not self._patience_over(begin):
                     return
                 self._timeline.set(self._index + 1, self._cut_after(begin))
                 continue
             self._placed = True
-            yield Placed(self._index, self._waiting.popleft())
+            wanted = begin + self._timeline.segment if end is None else end
+            full = head.end + (head.end - head.start) / 2 >= wanted
+            yield Placed(self._index, self._waiting.popleft(), full, full)
 
     def flush(self, until: Fraction | None) -> Iterator[Placed[T]]:
         """The run is over: places what waits, but nothing from `until` on, where pictures end."""

@@ -27,8 +27,8 @@ class Track:
         Display size in pixels, from ``tkhd`` (it includes the pixel aspect ratio); 0 for sound.
     channels
         Of sound, by its AudioSpecificConfig; 0 for pictures and where it does not say.
-    default_duration, default_flags
-        ``trex``: what a sample has where ``tfhd`` and ``trun`` say nothing (ticks, flags).
+    default_duration, default_size, default_flags
+        ``trex``: what a sample has where ``tfhd`` and ``trun`` say nothing (ticks, bytes, flags).
     """
 
     kind: Literal["video", "audio"]
@@ -38,6 +38,7 @@ class Track:
     height: int
     channels: int
     default_duration: int
+    default_size: int
     default_flags: int
 
 
@@ -71,7 +72,7 @@ def _read_track(init: bytes) -> Track:
     tkhd = child(init, traks[0], b"tkhd")
     width, height = struct.unpack_from(">II", init, tkhd.end - 8)
     trex = child(init, moov, b"mvex", b"trex")
-    duration, _size, flags = struct.unpack_from(">III", init, trex.body + 12)
+    duration, size, flags = struct.unpack_from(">III", init, trex.body + 12)
     codecs, channels = _codecs(init, child(init, mdia, b"minf", b"stbl", b"stsd"))
     return Track(
         kind=kinds[handler],
@@ -82,6 +83,7 @@ def _read_track(init: bytes) -> Track:
         height=height + 0x8000 >> 16,
         channels=channels,
         default_duration=duration,
+        default_size=size,
         default_flags=flags,
     )
 

@@ -64,15 +64,16 @@ class Mp4:
     ) -> bytes:
         """The next `samples`, after `skip` ticks of nothing; `offsets` are composition offsets in ticks."""
         self.time += skip
+        size = payload // samples
         default_flags = 0x01010000 if self.video else 0x02000000
-        tfhd = box(b"tfhd", struct.pack(">IIIII", 0x020038, 1, self.sample_ticks, payload, default_flags))
+        tfhd = box(b"tfhd", struct.pack(">IIIII", 0x020038, 1, self.sample_ticks, size, default_flags))
         tfdt = box(b"tfdt", struct.pack(">Iq", 0x01000000, self.time))
         flags = 0x1 | (0x4 if keyframe else 0) | (0x800 if offsets else 0) | 0x01000000
         trun = struct.pack(">III", flags, samples, 0) + (struct.pack(">I", 0x02000000) if keyframe else b"")
         trun += b"".join(struct.pack(">i", value) for value in offsets or ())
         moof = box(b"moof", box(b"mfhd", bytes(8)), box(b"traf", tfhd, tfdt, box(b"trun", trun)))
         self.time += samples * self.sample_ticks
-        return moof + box(b"mdat", b"m" * payload)
+        return moof + box(b"mdat", b"m" * (size * samples))
 
     def seconds(self, seconds: float, *, key_every: float = 2.0) -> bytes:
         """Fragments of a quarter of a second (nearly, for sound) with a keyframe each `key_every` seconds."""

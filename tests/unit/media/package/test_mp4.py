@@ -47,7 +47,7 @@ def test_box_with_a_64_bit_size() -> None:
     mp4 = Mp4()
     content = b"x" * 10
     large = struct.pack(">I4sQ", 1, b"mdat", 16 + len(content)) + content
-    moof = mp4.fragment()[: -(8 + 100)]
+    moof = mp4.fragment(10)[: -(8 + 100)]
     *_, last = split(mp4.init() + moof + large, [])
     assert isinstance(last, RawFragment)
     assert last.mdat == large

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
-from appliance.media.package.playlist import (
+from appliance.media.package.multivariant import (
     AudioRendition,
-    Key,
-    MediaPlaylist,
     MultivariantPlaylist,
-    Segment,
     Variant,
-    render_media,
     render_multivariant,
 )
+from appliance.media.package.playlist import Key, MediaPlaylist, Segment, render_media
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 120_000, tzinfo=UTC)
 

@@ -96,3 +96,12 @@ def test_resume_sweeps_and_forgets(bench: Workbench) -> None:
     assert [item.gap for item in playlists["360p"].segments] == [False, True, False, False]
     assert [item.gap for item in playlists["audio"].segments] == [False, False, False, True]
     assert [item.gap for item in playlists["720p"].segments] == [False] * 4
+
+
+def test_a_resumed_stream_ends_though_it_had_one_segment_only(bench: Workbench) -> None:
+    run(bench.packager(), 2.5, end=False)
+    second = bench.packager()
+    second.finish()
+    playlists = bench.check(second.epoch)
+    assert [len(item.segments) for item in playlists.values()] == [1, 1, 1]
+    assert all(item.ended for item in playlists.values())

@@ -123,12 +123,21 @@ def test_sound_goes_on_without_pictures() -> None:
 
 def test_flush_ends_with_the_pictures() -> None:
     timeline = Timeline(2)
-    cuts(Leader(timeline), pieces(3.5, [0, 2]))
+    cuts(Leader(timeline), pieces(3.25, [0, 2]))
     follower: Follower[Piece] = Follower(timeline)
     cuts(follower, pieces(8, []))
     rest = list(follower.flush(Fraction(7, 2)))
-    assert rest[-1].item.end == 3.5
-    assert rest[-1].index == 1
+    assert [(float(item.item.end), item.index) for item in rest] == [(3.5, 1)]
+
+
+def test_sound_goes_as_far_as_the_pictures_at_once() -> None:
+    timeline = Timeline(2)
+    leader: Leader[Piece] = Leader(timeline)
+    follower: Follower[Piece] = Follower(timeline)
+    for item in pieces(1.75, [0]):
+        list(leader.add(item))
+    placed = [float(placed.item.end) for item in pieces(4, []) for placed in follower.add(item)]
+    assert placed[-1] == 1.75
 
 
 def long_ago() -> Timeline:

@@ -1,0 +1,95 @@
+"""Playlists on disk and at the live edge: what changed is written once, however much of it changed."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from appliance.media.package.listing import (
+    PLAYLIST_FILE,
+    is_presentable,
+    listed,
+    media_playlist,
+    multivariant_playlist,
+)
+from appliance.media.package.multivariant import render_multivariant
+from appliance.media.package.playlist import render_media
+from appliance.media.package.storage import Storage, StorageError
+
+if TYPE_CHECKING:
+    from appliance.media.package.catalogue import RenditionState, StreamState
+    from appliance.media.package.edge import LiveEdge
+
+log = logging.getLogger(__name__)
+
+
+class PlaylistWriter:
+    """Writes the playlists of one stream.
+
+    Parameters
+    ----------
+    window
+        How many whole segments a playlist lists.
+    edge
+        Gets every playlist that is written, for those who wait for it.
+    """
+
+    def __init__(self, storage: Storage, stream: str, window: int, edge: LiveEdge) -> None:
+        self.window = window
+        self._storage = storage
+        self._stream = stream
+        self._edge = edge
+        self._touched: dict[str, RenditionState] = {}
+        self._multivariant: bytes | None = storage.read(PLAYLIST_FILE)
+
+    def touch(self, rendition: RenditionState) -> None:
+        """The rendition's playlist has to be written at the next `flush`."""
+        self._touched[rendition.name] = rendition
+
+    def flush(self, state: StreamState) -> None:
+        """Writes what was touched, and the multivariant playlist where that changes it."""
+        touched, self._touched = self._touched, {}
+        for rendition in touched.values():
+            self.write(state, rendition)
+        if touched:
+            self._write_multivariant(state)
+
+    def write(self, state: StreamState, rendition: RenditionState) -> None:
+        """Writes the rendition's playlist, unless it never had media."""
+        entries = listed(rendition, self.window)
+        if not rendition.has_media or not entries:
+            return
+        playlist = media_playlist(state, rendition, entries)
+        text = render_media(playlist).encode()
+        self._try_write(f"{state.epoch}/{rendition.name}/{PLAYLIST_FILE}", text)
+        self._edge.publish(state.epoch, rendition.name, playlist, text)
+
+    def shows(self, state: StreamState) -> bool:
+        """Whether the multivariant playlist on disk is of the state's epoch."""
+        return self._multivariant is not None and f"/{state.epoch}/".encode() in self._multivariant
+
+    def forget(self) -> None:
+        """The files are gone."""
+        self._multivariant = None
+        self._touched.clear()
+        self._edge.clear()
+
+    def _write_multivariant(self, state: StreamState) -> None:
+        """Writes the multivariant playlist when it changed and the epoch has something to show.
+
+        Until then that of the epoch before stays: its viewers find their way out of it by EXT-X-ENDLIST.
+        """
+        if not self.shows(state) and not is_presentable(state):
+            return
+        playlist = multivariant_playlist(self._stream, state)
+        data = render_multivariant(playlist).encode()
+        if playlist.variants and data != self._multivariant and self._try_write(PLAYLIST_FILE, data):
+            self._multivariant = data
+
+    def _try_write(self, name: str, data: bytes) -> bool:
+        try:
+            self._storage.write(name, data)
+        except StorageError as error:
+            log.warning("%s: not written: %s", self._stream, error)
+            return False
+        return True
