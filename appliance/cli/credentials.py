@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 
 from appliance.errors import EX_DATAERR, OperatorError
-from appliance.secrets.credentials import CREDENTIALS_DIRECTORY, make_missing
-from appliance.secrets.keyring import parse_master
+from appliance.secrets.credentials import CONTENT_KEYRING, CREDENTIALS_DIRECTORY, make_missing
+from appliance.secrets.keyring import Keyring, parse_master
 
 app = typer.Typer(no_args_is_help=True, help="The secrets a host keeps below /etc/appliance/credentials.")
 
@@ -35,17 +35,21 @@ def init_command(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Say what is missing, make nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print {changed, made, kept}.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print {changed, made, kept, unfinished}.")] = False,
 ) -> None:
     """Make the secrets that are missing; those that exist stay as they are.
 
-    A given HLS_ENCRYPTION_KEY becomes the current master key. One that the keyring does not have yet is
-    added as a new generation, so that segments under the old ones stay playable.
+    A given HLS_ENCRYPTION_KEY that differs from the one given before becomes the next master key, in a
+    generation of its own, so that segments under the old ones stay playable: `appliance keys rotate --master
+    --finish` makes it the current one everywhere. `unfinished` in the JSON says that this is to be done.
     """
     master = _read_master(sys.stdin.read()) if master_stdin else None
     made, kept = make_missing(directory, master, check=check)
     if as_json:
-        typer.echo(json.dumps({"changed": bool(made), "made": made, "kept": kept}))
+        unfinished = not check and Keyring.load(directory / CONTENT_KEYRING).next is not None
+        typer.echo(
+            json.dumps({"changed": bool(made), "made": made, "kept": kept, "unfinished": unfinished})
+        )
         return
     console = Console(highlight=False)
     for name in made:

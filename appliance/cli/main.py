@@ -29,6 +29,7 @@ AREAS = {
     "ladder": "The encoding ladders and their rungs.",
     "control": "The service that decides who may publish and watch.",
     "streams": "What is live.",
+    "keys": "The keys of what is streamed: see, change, forget.",
     "credentials": "The secrets a host keeps in /etc/appliance/credentials.",
 }
 

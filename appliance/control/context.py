@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from appliance.control.needed_keys import NeededKeys
 from appliance.control.readers import Readers
 from appliance.control.stat import IngestStat
 from appliance.control.units import StreamUnits
@@ -28,6 +29,7 @@ class Control:
     host: str
     reader_secret: str
     keyring: Keyring
+    needed_keys: NeededKeys
     state: State
     leases: Leases
     counters: Counters
@@ -47,6 +49,7 @@ class Control:
             host=settings.node or socket.gethostname(),
             reader_secret=secrets.reader_secret,
             keyring=Keyring.load(secrets.content_keyring),
+            needed_keys=NeededKeys(Path(settings.media_root), settings),
             state=state,
             leases=Leases(state, settings.lease_seconds),
             counters=Counters(state),

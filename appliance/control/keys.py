@@ -1,6 +1,7 @@
 """`GET /keys/{stream}/{kid}`: the sixteen bytes that open a stream's segments (RFC 8216, 4.3.2.4).
 
-Keys are derived, not stored: any host with the keyring answers for any stream, with Valkey down too.
+Keys are derived, not stored: any host with the keyring answers for any stream, with Valkey down too. It does
+so for as long as something playable needs the key.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from starlette.responses import Response
 
 from appliance.control.responses import NO_STORE, detail
 from appliance.names import InvalidStreamNameError, parse_stream_name
-from appliance.secrets.content_keys import UnknownKeyError
+from appliance.secrets.content_keys import KeyId, UnknownKeyError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -26,10 +27,13 @@ class Keys:
         self._control = control
 
     async def endpoint(self, request: Request) -> Response:
-        """200 with the key; 404 for a malformed name or key id and for a generation we do not have."""
+        """200 with the key; 404 for a malformed name or id, an unknown generation, a key nobody needs."""
         try:
             stream = parse_stream_name(request.path_params["stream"])
-            key = self._control.keyring.derive(request.path_params["kid"], stream)
+            kid = KeyId.parse(request.path_params["kid"])
+            key = self._control.keyring.derive(str(kid), stream)
         except (InvalidStreamNameError, UnknownKeyError):
+            return detail(404, "No such key")
+        if not self._control.needed_keys.needs(stream, kid):
             return detail(404, "No such key")
         return Response(key, media_type="application/octet-stream", headers=NO_STORE)

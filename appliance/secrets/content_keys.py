@@ -5,12 +5,16 @@ A key id names a generation of the master key and a nonce; whoever holds that ma
     key = HKDF-SHA256(master[generation], salt=nonce, info="appliance hls content key" 00 stream, 16 bytes)
 
 (RFC 5869). The stream's name is part of the derivation, so that an id seen on one stream opens no other.
+
+A nonce begins with the second it was drawn in, and 12 random bytes follow. So an id can neither be guessed
+nor occur twice, and who holds the master alone, knowing nothing of the stream, still sees how old it is.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
+import time
 from typing import Final, NamedTuple, Self
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -19,7 +23,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 CONTENT_KEY_BYTES: Final = 16
 """AES-128 (RFC 8216, 4.3.2.4)."""
 
-_NONCE_BYTES: Final = 16
+_BORN_BYTES: Final = 4  # unix seconds, enough until 2106
+_RANDOM_BYTES: Final = 12
 _KEY_ID = re.compile(r"([1-9][0-9]{0,8})-([0-9a-f]{32})\Z")
 _INFO: Final = b"appliance hls content key\0"
 
@@ -36,8 +41,9 @@ class KeyId(NamedTuple):
 
     @classmethod
     def new(cls, generation: int) -> Self:
-        """A key id that was never used before: `generation` with a fresh random nonce."""
-        return cls(generation, secrets.token_bytes(_NONCE_BYTES))
+        """A key id that was never used before: `generation` with a fresh nonce."""
+        born = int(time.time()).to_bytes(_BORN_BYTES)
+        return cls(generation, born + secrets.token_bytes(_RANDOM_BYTES))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -46,6 +52,11 @@ class KeyId(NamedTuple):
         if match is None:
             raise UnknownKeyError("no such key id")
         return cls(int(match[1]), bytes.fromhex(match[2]))
+
+    @property
+    def born(self) -> int:
+        """When it was made, unix seconds, by the clock of the host that made it."""
+        return int.from_bytes(self.nonce[:_BORN_BYTES])
 
     def __str__(self) -> str:
         return f"{self.generation}-{self.nonce.hex()}"

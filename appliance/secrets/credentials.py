@@ -6,18 +6,18 @@ They are made where they are used, below CREDENTIALS_DIRECTORY. systemd hands ea
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import secrets
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import EX_CONFIG, EX_NOPERM, OperatorError
-from appliance.secrets.keyring import Generation, Keyring
+from appliance.secrets.keyring import Keyring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 CREDENTIALS_DIRECTORY: Final = Path("/etc/appliance/credentials")
 
@@ -95,7 +95,7 @@ def make_missing(
                 kept.append(name)
                 continue
             if not check:
-                _write(directory / name, text)
+                replace_credential(directory / name, text)
             made.append(name)
     except PermissionError as error:
         raise OperatorError(
@@ -108,22 +108,37 @@ def _keyring(path: Path, master: bytes | None) -> str | None:
     """The keyring's new text, None when it may stay."""
     if not path.exists():
         return Keyring.create(master).dumps()
-    keyring = Keyring.load(path)
-    if master is None or keyring.generations[keyring.current].master == master:
-        return None
-    for known, item in keyring.generations.items():
-        if item.master == master:  # an earlier key comes back; its generation is still here
-            return replace(keyring, current=known).dumps()
-    number = max(keyring.generations) + 1
-    added = Generation(master, datetime.now(UTC))
-    return replace(keyring, current=number, generations={**keyring.generations, number: added}).dumps()
+    changed = Keyring.load(path).with_given(master) if master is not None else None
+    return None if changed is None else changed.dumps()
 
 
 def _random(path: Path) -> str | None:
     return None if path.exists() and path.stat().st_size else secrets.token_hex(_RANDOM_BYTES) + "\n"
 
 
-def _write(path: Path, text: str) -> None:
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Nobody else changes the secrets in `directory` meanwhile; waits for who does.
+
+    Raises OperatorError when the directory is missing or closed to this user.
+    """
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        denied = isinstance(error, PermissionError)
+        raise OperatorError(
+            f"credentials in {directory}: {error.strerror}",
+            exit_code=EX_NOPERM if denied else EX_CONFIG,
+            hint="run it as root" if denied else "make them: appliance credentials init",
+        ) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # ends with the descriptor, however this process ends
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def replace_credential(path: Path, text: str) -> None:
     """Replaces `path` in one step: a reader sees the old secret or the new one, never half of it."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)

@@ -13,6 +13,7 @@ from appliance.control.app import create_app
 from appliance.control.context import Control
 from appliance.control.secrets import Secrets
 from appliance.journal import JsonFormatter
+from appliance.secrets.content_keys import KeyId
 from appliance.secrets.keyring import Keyring
 from appliance.settings import Settings
 
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-NONCE = "0123456789abcdef" * 2
+KEY_ID = KeyId.new(1)
+NONCE = KEY_ID.nonce.hex()
 
 
 @pytest.fixture
 async def control(tmp_path: Path) -> AsyncIterator[Control]:
     (tmp_path / "content-keyring").write_text(Keyring.create(bytes(16)).dumps())
     settings = Settings(
+        media_root=str(tmp_path / "hls"),
         allowed_stream_keys=("demo",),
         valkey_socket=str(tmp_path / "nobody.sock"),
         stat_url="http://127.0.0.1:9/stat",
@@ -58,7 +61,8 @@ async def test_a_key_is_sixteen_bytes_that_nobody_stores(http: httpx.AsyncClient
     [
         f"/keys/demo/2-{NONCE}",
         f"/keys/demo/1-{NONCE[:-1]}",
-        f"/keys/demo/1-{NONCE.upper()}",
+        f"/keys/demo/1-{NONCE[:-1]}G",
+        f"/keys/demo/1-{'A' * 32}",
         f"/keys/demo/01-{NONCE}",
         f"/keys/-demo/1-{NONCE}",
         f"/keys/a.b/1-{NONCE}",
@@ -72,6 +76,19 @@ async def test_other_keys_are_not_found(http: httpx.AsyncClient, path: str) -> N
     answer = await http.get(path)
     assert answer.status_code == 404
     assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_a_key_goes_when_nothing_needs_it(
+    http: httpx.AsyncClient, control: Control, tmp_path: Path
+) -> None:
+    directory = tmp_path / "hls" / "demo"
+    directory.mkdir(parents=True)
+    (directory / "state.json").write_text(json.dumps({"kid": str(KEY_ID)}))
+    assert (await http.get(f"/keys/demo/{KEY_ID}")).status_code == 200
+    never = await http.get(f"/keys/demo/{KeyId.new(1)}")
+    assert (never.status_code, never.json()) == (404, {"detail": "No such key"})
+    assert never.headers["cache-control"] == "no-store"
+    assert control.keyring.derive(str(KEY_ID), "demo").hex() not in never.text
 
 
 async def test_health_asks_nobody_and_ready_names_what_is_missing(http: httpx.AsyncClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from appliance.errors import OperatorError
-from appliance.secrets.content_keys import UnknownKeyError
+from appliance.secrets.content_keys import KeyId, UnknownKeyError
 from appliance.secrets.keyring import Keyring, KeyringError
 
 if TYPE_CHECKING:
@@ -34,6 +35,15 @@ def test_streams_and_ids_have_keys_of_their_own() -> None:
     ids = {KEYRING.new_key_id() for _ in range(100)}
     assert len(ids) == 100
     assert len({KEYRING.derive(kid, stream) for kid in ids for stream in ("a", "b")}) == 200
+
+
+def test_an_id_tells_its_age_and_never_comes_twice() -> None:
+    before = int(time.time())
+    ids = [KeyId.parse(KEYRING.new_key_id()) for _ in range(10_000)]
+    assert all(before <= kid.born <= time.time() for kid in ids)
+    assert len({kid.nonce for kid in ids}) == len(ids)
+    # what cannot be guessed is the rest: 96 bits
+    assert len({kid.nonce[4:] for kid in ids}) == len(ids)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +85,9 @@ def edited(**changes: object) -> str:
     [
         "",
         "[]",
+        "[" * 100_000,
+        "9" * 5000,
+        edited(current=[1]),
         "{}",
         edited(current=2),
         edited(current="1"),
@@ -84,6 +97,13 @@ def edited(**changes: object) -> str:
         edited(generations={"1": {"master": MASTER.hex() + "zz", "created": "2026-01-01"}}),
         edited(generations={"0": {"master": MASTER.hex(), "created": "2026-01-01"}}),
         edited(generations={"1": None}),
+        edited(generations={"1": {"master": MASTER.hex(), "created": "2026-01-01T00:00:00"}}),
+        edited(generations={"1": {"master": MASTER.hex(), "created": "2026-01-01T00:00Z", "retired": 1}}),
+        edited(next=1),
+        edited(next=2),
+        edited(next=MASTER.hex()),
+        edited(next=[]),
+        edited(given=MASTER.hex() + "zz"),
     ],
 )
 def test_what_is_no_keyring_is_refused_without_showing_it(text: str, tmp_path: Path) -> None:

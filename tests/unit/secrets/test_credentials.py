@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from appliance.cli.credentials import app
 from appliance.control.secrets import Secrets
 from appliance.errors import OperatorError
+from appliance.secrets.credentials import locked, replace_credential
 from appliance.secrets.keyring import Keyring
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def test_the_first_run_makes_all_and_the_second_nothing(tmp_path: Path) -> None:
         "changed": False,
         "made": [],
         "kept": ["content-keyring", "valkey-password", "rtmp-reader-secret"],
+        "unfinished": False,
     }
     assert contents(directory) == made
     for secret in (made["valkey-password"], made["rtmp-reader-secret"]):
@@ -78,26 +81,64 @@ def test_the_given_key_is_the_first_master(tmp_path: Path) -> None:
     )
 
 
-def test_another_key_becomes_a_new_generation_and_the_old_one_stays(tmp_path: Path) -> None:
+def test_another_key_waits_to_become_current_and_the_old_one_stays(tmp_path: Path) -> None:
+    """The streams' keys come from it when the control service has it: `keys rotate --master --finish`."""
     run(tmp_path)
     old = Keyring.load(tmp_path / "content-keyring")
     kid = old.new_key_id()
-    run(tmp_path, "--hls-encryption-key-stdin", given=MASTER)
+    result = run(tmp_path, "--hls-encryption-key-stdin", "--json", given=MASTER)
+    assert json.loads(result.stdout)["unfinished"] is True
     new = Keyring.load(tmp_path / "content-keyring")
-    assert new.current == 2
+    assert (new.current, new.next) == (1, 2)
     assert new.derive(kid, "demo") == old.derive(kid, "demo")
+    assert new.generations[2].master.hex() == MASTER
 
 
-def test_an_earlier_key_becomes_current_again_in_its_own_generation(tmp_path: Path) -> None:
-    for given, current in ((MASTER, 1), ("f" * 32, 2), (MASTER, 1)):
+def test_an_earlier_key_comes_back_in_its_own_generation(tmp_path: Path) -> None:
+    path = tmp_path / "content-keyring"
+    for given, expected in ((MASTER, 1), ("f" * 32, 2), (MASTER, 1)):
         result = run(tmp_path, "--hls-encryption-key-stdin", "--json", given=given)
         assert json.loads(result.stdout)["changed"] is True
-        keyring = Keyring.load(tmp_path / "content-keyring")
-        assert keyring.current == current
-        assert keyring.generations[current].master.hex() == given
+        keyring = Keyring.load(path)
+        replace_credential(path, (keyring.promoted() if keyring.next else keyring).dumps())
+        keyring = Keyring.load(path)
+        assert keyring.current == expected
+        assert keyring.generations[expected].master.hex() == given
     assert sorted(keyring.generations) == [1, 2]
     again = run(tmp_path, "--hls-encryption-key-stdin", "--json", given=MASTER)
+    assert json.loads(again.stdout) == {
+        "changed": False,
+        "made": [],
+        "kept": ["content-keyring", "valkey-password", "rtmp-reader-secret"],
+        "unfinished": False,
+    }
+
+
+def test_the_same_key_given_again_does_not_undo_a_rotation(tmp_path: Path) -> None:
+    path = tmp_path / "content-keyring"
+    run(tmp_path, "--hls-encryption-key-stdin", given=MASTER)
+    rotated = Keyring.load(path).with_next().promoted()
+    replace_credential(path, rotated.dumps())
+    again = run(tmp_path, "--hls-encryption-key-stdin", "--json", given=MASTER)
     assert json.loads(again.stdout)["changed"] is False
+    assert Keyring.load(path).current == 2
+
+
+def test_who_changes_secrets_waits_for_who_does(tmp_path: Path) -> None:
+    order = []
+    with locked(tmp_path):
+        other = threading.Thread(target=lambda: order.append(_holds(tmp_path)))
+        other.start()
+        other.join(0.2)
+        assert order == []
+        order.append("first")
+    other.join(10)
+    assert order == ["first", "second"]
+
+
+def _holds(directory: Path) -> str:
+    with locked(directory):
+        return "second"
 
 
 @pytest.mark.parametrize("given", ["xyz", MASTER[:-1], MASTER + "0", "g" * 32])
