@@ -12,7 +12,7 @@ import typer
 
 from appliance import journal
 from appliance.errors import EX_USAGE, OperatorError
-from appliance.names import InvalidStreamNameError, parse_stream_name
+from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name
 from appliance.settings import SETTINGS_FILE, Settings
 
 app = typer.Typer(no_args_is_help=True)
@@ -37,10 +37,11 @@ def run(
     asyncio.run(_run(name, Settings.load(config)))
 
 
-async def _run(stream: str, settings: Settings) -> None:
+async def _run(stream: StreamName, settings: Settings) -> None:
     from appliance.media.encode.ladder import ladder_path, load_ladder
     from appliance.media.package.packager import Packager, PackagingOptions
     from appliance.media.session import StreamSession
+    from appliance.media.stream_socket import listening, socket_directory
     from appliance.secrets.credentials import CONTENT_KEYRING, handed_over, read_reader_secret
     from appliance.secrets.keyring import Keyring
 
@@ -53,16 +54,21 @@ async def _run(stream: str, settings: Settings) -> None:
         encryption=settings.encryption,
     )
     root = Path(settings.media_root)
+    packager = Packager(root, stream, options, keyring)
     session = StreamSession(
         stream,
         settings,
         load_ladder(ladder_path(settings.ladder)),
-        Packager(root, stream, options, keyring),
+        packager,
         directory=root / stream,
         play_name=f"{stream}?reader={read_reader_secret(credentials)}",
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, session.stop)
-    with contextlib.suppress(asyncio.CancelledError):
-        await session.run()
+    async with contextlib.AsyncExitStack() as door:
+        room = socket_directory(stream)
+        if room is not None:
+            await door.enter_async_context(listening(room, packager, keyring))
+        with contextlib.suppress(asyncio.CancelledError):
+            await session.run()
