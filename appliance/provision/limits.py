@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 
 from appliance.errors import OperatorError
+from appliance.names import shorten
 from appliance.provision.variables import Declared, shown
 from appliance.settings import Settings
 
@@ -73,7 +74,7 @@ def rule_problems(
 
 
 def ports_of(
-    entries: Iterable[Mapping[str, Any]], values: Mapping[str, Any], holds: Truth
+    entries: Iterable[Mapping[str, Any]], values: Mapping[str, Any], declared: Declared, holds: Truth
 ) -> tuple[list[Port], list[str]]:
     """Return the ports that the host will listen on, and a line for each that is none or is taken twice."""
     ports: list[Port] = []
@@ -85,7 +86,8 @@ def ports_of(
         value = values[variable]
         number = re.fullmatch(r"(?:.*:)?([0-9]{1,5})", str(value))
         if number is None or not 1 <= int(number[1]) <= LAST_PORT:
-            problems.append(f"{variable} = {shown(value)}; allowed: a port from 1 to {LAST_PORT}")
+            seen = _value(variable, value, declared)
+            problems.append(f"{variable} = {seen}; allowed: a port from 1 to {LAST_PORT}")
             continue
         port = Port(int(number[1]), variable, tuple(entry["units"]))
         problems += [
@@ -97,14 +99,18 @@ def ports_of(
     return ports, problems
 
 
-def settings_problems(variable: str, values: Mapping[str, Any]) -> list[str]:
+def settings_problems(variable: str, values: Mapping[str, Any], declared: Declared) -> list[str]:
     """Return what the appliance's programs would say of the settings ``values`` of a variable."""
     try:
         Settings.from_mapping(values, source=variable)
     except OperatorError as error:
         # the other hint is about the file on the host
         hint = error.hint if error.hint and "check-config" not in error.hint else None
-        return [f"{error.message}; {hint}" if hint else error.message]
+        said = f"{error.message}; {hint}" if hint else error.message
+        if declared.options.get(variable, {}).get("no_log"):
+            for value in values.values():
+                said = said.replace(shorten(str(value)), "(value hidden)")
+        return [said]
     return []
 
 

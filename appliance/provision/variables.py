@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,11 @@ class Declared:
 
     options: Mapping[str, Spec]
     roles: frozenset[str]
+
+    def hiding(self, variables: Iterable[str]) -> Declared:
+        """Return the same declarations with ``variables`` as secret as those with ``no_log``."""
+        hidden = {name: {**self.options[name], "no_log": True} for name in variables}
+        return replace(self, options={**self.options, **hidden})
 
     def role_of(self, variable: str) -> str | None:
         """Return the role whose prefix ``variable`` carries (the longest that fits), misspelt or not."""

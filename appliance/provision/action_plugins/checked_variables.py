@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible import constants
 from ansible.errors import AnsibleError
+from ansible.parsing.vault import EncryptedString
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
@@ -38,12 +39,19 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         problems: list[str] = []
         ports: list[dict[str, Any]] = []
+        secrets = self._vaulted(variables)
         for roles in map(Path, constants.DEFAULT_ROLES_PATH):
             declared = declared_by(roles)
             problems += unknown_variables(variables, declared)
             known = {**self._defaults(roles), **variables}
-            values, found = self._values(known, set(variables), declared)
+            values, found = self._values(known, declared)
             problems += found
+            declared = declared.hiding(name for name, value in values.items() if _holds_any(value, secrets))
+            wrong = {}
+            for name in sorted(values.keys() & variables.keys()):
+                wrong[name] = value_problems(name, values[name], declared.options[name])
+                problems += wrong[name]
+            values = {name: value for name, value in values.items() if not wrong.get(name)}
             templar = self._templar.copy_with_new_env(available_variables=known)
 
             def holds(condition: str, templar: Any = templar) -> bool:
@@ -51,11 +59,11 @@ class ActionModule(ActionBase):
 
             entries = limits_of(roles)
             problems += rule_problems(entries, values, declared, holds)
-            listening, found = ports_of(entries, values, holds)
+            listening, found = ports_of(entries, values, declared, holds)
             problems += found
             ports += [asdict(port) for port in listening]
             if isinstance(values.get("control_settings"), Mapping):
-                problems += settings_problems("control_settings", values["control_settings"])
+                problems += settings_problems("control_settings", values["control_settings"], declared)
         result["changed"] = False
         if problems:
             host = variables.get("inventory_hostname", "?")
@@ -79,23 +87,40 @@ class ActionModule(ActionBase):
                 defaults[name] = templar.template(value) if uses_place else value
         return defaults
 
-    def _values(
-        self, known: dict[str, Any], given: set[str], declared: Declared
-    ) -> tuple[dict[str, Any], list[str]]:
-        """Return what templates will see of each variable of the right type, and a line for each other."""
+    def _vaulted(self, variables: dict[str, Any]) -> set[str]:
+        """Return the plain texts of what ansible-vault has encrypted among the variables, to show none."""
+        found: set[str] = set()
+        left = [value for name, value in variables.items() if name not in {"hostvars", "vars"}]
+        while left:
+            value = left.pop()
+            if isinstance(value, EncryptedString):
+                found.add(str(self._templar.template(value)))
+            elif isinstance(value, Mapping):
+                left += value.values()
+            elif isinstance(value, list | tuple):
+                left += value
+        return found - {""}
+
+    def _values(self, known: dict[str, Any], declared: Declared) -> tuple[dict[str, Any], list[str]]:
+        """Return what templates will see of each declared variable, and a line for each that has no value."""
         templar = self._templar.copy_with_new_env(available_variables=known)
         values: dict[str, Any] = {}
         problems: list[str] = []
         for name in sorted(set(known) & set(declared.options)):
             try:
-                value = templar.template(known[name])
+                values[name] = templar.template(known[name])
             except AnsibleError as error:
                 # what is known of the host, and a role's own variables, come later; the role itself will see
-                if name in given and not LATER.search(str(known[name])):
+                if not LATER.search(str(known[name])):
                     problems.append(f"{name} cannot be worked out: {error.message}")
-                continue
-            found = value_problems(name, value, declared.options[name]) if name in given else []
-            problems += found
-            if not found:
-                values[name] = value
         return values, problems
+
+
+def _holds_any(value: Any, texts: set[str]) -> bool:
+    if not texts:
+        return False
+    if isinstance(value, Mapping):
+        return any(_holds_any(item, texts) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(_holds_any(item, texts) for item in value)
+    return any(text in str(value) for text in texts)

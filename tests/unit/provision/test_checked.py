@@ -100,8 +100,8 @@ def test_all_problems_of_a_host_at_once(site: Site, declared: Declared) -> None:
     assert run.returncode == 2
     assert run.failure.splitlines() == [
         "localhost: unknown variable lamp_cuont = 1; did you mean lamp_count?",
-        "localhost: lamp_colour = 'blue'; allowed: red, green",
         "localhost: lamp_count cannot be worked out: 'defined_nowhere' is undefined",
+        "localhost: lamp_colour = 'blue'; allowed: red, green",
     ]
 
 

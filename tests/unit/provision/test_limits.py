@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from ansible.parsing.vault import VaultLib, VaultSecret
 
 from appliance.provision.limits import limits_of
 from appliance.provision.variables import declared_by
@@ -13,6 +15,8 @@ from appliance.provision.variables import declared_by
 from .conftest import CHECKOUT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .conftest import Run, Site
 
 ROLES = CHECKOUT / "roles"
@@ -92,6 +96,41 @@ def test_values_of_every_role_at_once_and_no_secret(site: Site) -> None:
         "valkey_socket",
     ]
     assert lines[1].startswith("control_hls_encryption_key = (value hidden, 7 characters); allowed: 32 or 64")
+
+
+@pytest.fixture
+def vaulted(tmp_path: Path) -> tuple[Path, str]:
+    """Give a file of variables that are encrypted, or made of such ones, and what opens it."""
+    password = tmp_path / "password"
+    password.write_text("opens it")
+    vault = VaultLib([("default", VaultSecret(password.read_bytes()))])
+    text = vault.encrypt("sesame" * 20).decode()
+    secret = f"!vault |\n{textwrap.indent(text, '    ')}\n"
+    file = tmp_path / "vaulted.yml"
+    file.write_text(
+        f"my_own: {secret}control_memory_max: {secret}delivery_http_port: {secret}delivery_foo: {secret}"
+        "origin_media_size: '{{ my_own }}x'\nbase_packages: ['{{ my_own }}', 7]\n"
+        f"valkey_maxmemory:\n  - {textwrap.indent(secret, '  ').lstrip()}"
+        "control_settings: {node: '{{ my_own }} ', segment_seconds: 2}\n"
+    )
+    return file, f"--vault-password-file={password}"
+
+
+def test_nothing_that_is_encrypted_shows(site: Site, vaulted: tuple[Path, str]) -> None:
+    file, opened = vaulted
+    run = site.play(CHECK, f"--extra-vars=@{file}", opened, "-vvv", "--diff")
+    assert "sesame" not in run.output
+    refused_names = {line.split()[1] for line in run.failure.splitlines()}
+    assert refused_names == {
+        "unknown",
+        "base_packages[1]",
+        "control_memory_max",
+        "control_settings:",
+        "delivery_http_port",
+        "origin_media_size",
+        "valkey_maxmemory",
+    }
+    assert "node: (value hidden) is refused" in run.failure
 
 
 def test_every_limit_is_about_variables_of_its_role_and_every_port_has_one() -> None:
