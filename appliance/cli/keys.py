@@ -22,8 +22,11 @@ from appliance.settings import SETTINGS_FILE, Settings
 app = typer.Typer(no_args_is_help=True, help="The keys of what is streamed: content keys and master keys.")
 
 SettingsOption = Annotated[Path, typer.Option(help="Settings file.")]
-DirectoryOption = Annotated[Path, typer.Option(help="Where the secrets live.")]
-StreamsOption = Annotated[Path, typer.Option(help="Where the running streams have their sockets.")]
+# Not looked at by typer: who may read what is told below, and new content keys need no secret.
+DirectoryOption = Annotated[Path, typer.Option(readable=False, help="Where the secrets live.")]
+StreamsOption = Annotated[
+    Path, typer.Option(readable=False, help="Where the running streams have their sockets.")
+]
 
 
 @app.callback()
@@ -61,7 +64,7 @@ def list_command(
 @app.command("rotate")
 def rotate_command(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[STREAM]...", help="Live streams; all when none is named.")
+        list[str] | None, typer.Argument(metavar="STREAM", help="Live streams; all when none is named.")
     ] = None,
     master: Annotated[
         bool, typer.Option("--master", help="Make a new generation of the master key.")
@@ -99,7 +102,7 @@ def purge_command(
     *,
     generations: Annotated[
         list[int] | None,
-        typer.Argument(metavar="[GENERATION]...", help="Those alone; all when none is named."),
+        typer.Argument(metavar="GENERATION", help="Those alone; all when none is named."),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Say what would go, change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
