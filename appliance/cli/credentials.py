@@ -35,27 +35,41 @@ def init_command(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Say what is missing, make nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print {changed, made, kept, unfinished}.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print {changed, made, kept, mended, unfinished}.")
+    ] = False,
 ) -> None:
-    """Make the secrets that are missing; those that exist stay as they are.
+    """Make the secrets that are missing; those that exist stay as they are, closed to other users.
 
     A given HLS_ENCRYPTION_KEY that differs from the one given before becomes the next master key, in a
     generation of its own, so that segments under the old ones stay playable: `appliance keys rotate --master
     --finish` makes it the current one everywhere. `unfinished` in the JSON says that this is to be done.
     """
     master = _read_master(sys.stdin.read()) if master_stdin else None
-    made, kept = make_missing(directory, master, check=check)
+    outcome = make_missing(directory, master, check=check)
     if as_json:
         unfinished = not check and Keyring.load(directory / CONTENT_KEYRING).next is not None
         typer.echo(
-            json.dumps({"changed": bool(made), "made": made, "kept": kept, "unfinished": unfinished})
+            json.dumps(
+                {
+                    "changed": bool(outcome.made or outcome.mended),
+                    **outcome._asdict(),
+                    "unfinished": unfinished,
+                }
+            )
         )
         return
     console = Console(highlight=False)
-    for name in made:
+    for name in outcome.made:
         console.print(f"{'missing' if check else 'made'}: {directory / name}", soft_wrap=True)
-    for name in kept:
+    for name in outcome.kept:
         console.print(f"kept: {directory / name}", soft_wrap=True)
+    for path in outcome.mended:
+        console.print(
+            f"{'open to others' if check else 'closed to others'}: {path} (remove a secret that somebody may "
+            "have read, and run this again)",
+            soft_wrap=True,
+        )
 
 
 def _read_master(text: str) -> bytes | None:

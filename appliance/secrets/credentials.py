@@ -11,7 +11,7 @@ import fcntl
 import os
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from appliance.errors import EX_CONFIG, EX_NOPERM, OperatorError
 from appliance.secrets.keyring import Keyring
@@ -72,12 +72,19 @@ def read_reader_secret(directory: Path) -> str:
     return secret
 
 
-def make_missing(
-    directory: Path, master: bytes | None, *, check: bool = False
-) -> tuple[list[str], list[str]]:
+class Outcome(NamedTuple):
+    """What `make_missing` did: names of credentials, and the paths that others could enter or read."""
+
+    made: list[str]
+    kept: list[str]
+    mended: list[str]
+
+
+def make_missing(directory: Path, master: bytes | None, *, check: bool = False) -> Outcome:
     """Makes what is missing below `directory` (0700, files 0400); with `check` it only looks.
 
-    Returns the names of what was made (or changed) and of what was kept.
+    What is there already and open to others than this user is closed to them. Two calls at the same time make
+    the same secrets: the second one finds those of the first.
     Raises OperatorError when the directory cannot be written or the keyring cannot be read.
     """
     wanted: dict[str, Callable[[Path], str | None]] = {
@@ -85,23 +92,40 @@ def make_missing(
         VALKEY_PASSWORD: _random,
         READER_SECRET: _random,
     }
-    made, kept = [], []
+    outcome = Outcome([], [], [])
     try:
         if not check:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, content in wanted.items():
-            text = content(directory / name)
-            if text is None:
-                kept.append(name)
-                continue
-            if not check:
-                replace_credential(directory / name, text)
-            made.append(name)
+        with contextlib.nullcontext() if check else locked(directory):
+            if _closed(directory, 0o700, check=check):
+                outcome.mended.append(str(directory))
+            for name, content in wanted.items():
+                path = directory / name
+                text = content(path)
+                (outcome.kept if text is None else outcome.made).append(name)
+                if text is not None and not check:
+                    replace_credential(path, text)
+                if _closed(path, 0o400, check=check):
+                    outcome.mended.append(str(path))
     except PermissionError as error:
         raise OperatorError(
             f"credentials in {directory}: {error.strerror}", exit_code=EX_NOPERM, hint="run it as root"
         ) from None
-    return made, kept
+    return outcome
+
+
+def _closed(path: Path, mode: int, *, check: bool) -> bool:
+    """Closes `path` to all but this user; whether it was open to others (with `check` it only looks)."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    if found.st_uid == os.geteuid() and not found.st_mode & 0o077:
+        return False
+    if not check:
+        path.chmod(mode)
+        os.chown(path, os.geteuid(), os.getegid())
+    return True
 
 
 def _keyring(path: Path, master: bytes | None) -> str | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +15,7 @@ from typer.testing import CliRunner
 from appliance.cli.credentials import app
 from appliance.control.secrets import Secrets
 from appliance.errors import OperatorError
-from appliance.secrets.credentials import locked, replace_credential
+from appliance.secrets.credentials import locked, make_missing, replace_credential
 from appliance.secrets.keyring import Keyring
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def test_the_first_run_makes_all_and_the_second_nothing(tmp_path: Path) -> None:
         "changed": False,
         "made": [],
         "kept": ["content-keyring", "valkey-password", "rtmp-reader-secret"],
+        "mended": [],
         "unfinished": False,
     }
     assert contents(directory) == made
@@ -62,6 +65,44 @@ def test_what_is_lost_is_made_again_and_the_rest_stays(tmp_path: Path) -> None:
     after = contents(tmp_path)
     assert after["rtmp-reader-secret"] != before["rtmp-reader-secret"]
     assert after["content-keyring"] == before["content-keyring"]
+
+
+def test_many_at_once_make_each_secret_once(tmp_path: Path) -> None:
+    directory = tmp_path / "credentials"
+    with ThreadPoolExecutor(8) as pool:
+        begin = threading.Barrier(8)
+
+        def make(_: int) -> list[str]:
+            begin.wait()
+            return make_missing(directory, None).made
+
+        made = [name for names in pool.map(make, range(8)) for name in names]
+    assert sorted(made) == NAMES
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_what_is_open_to_others_is_closed_and_named(tmp_path: Path, check: bool) -> None:
+    run(tmp_path)
+    before = contents(tmp_path)
+    opened = [tmp_path, tmp_path / "content-keyring", tmp_path / "valkey-password"]
+    for path in opened:
+        path.chmod(0o755 if path.is_dir() else 0o640)
+    (tmp_path / "rtmp-reader-secret").chmod(0o600)  # nobody else's either
+    said = json.loads(run(tmp_path, "--json", "--check" if check else "--no-check").stdout)
+    assert (said["changed"], said["made"]) == (True, [])
+    assert said["mended"] == [str(path) for path in opened]
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in opened]
+    assert modes == ([0o755, 0o640, 0o640] if check else [0o700, 0o400, 0o400])
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
+def test_a_file_of_another_user_comes_back(tmp_path: Path) -> None:
+    run(tmp_path)
+    path = tmp_path / "valkey-password"
+    os.chown(path, 65534, 65534)
+    assert f"closed to others: {path}" in run(tmp_path).stdout
+    assert (path.stat().st_uid, path.stat().st_gid) == (0, os.getegid())
 
 
 def test_check_makes_nothing(tmp_path: Path) -> None:
@@ -110,6 +151,7 @@ def test_an_earlier_key_comes_back_in_its_own_generation(tmp_path: Path) -> None
         "changed": False,
         "made": [],
         "kept": ["content-keyring", "valkey-password", "rtmp-reader-secret"],
+        "mended": [],
         "unfinished": False,
     }
 
