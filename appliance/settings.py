@@ -144,8 +144,20 @@ class Settings:
     encoder: EncoderPreference = _setting(  # noqa: RUF009 - a dataclasses.field, as the others are
         "auto", _ENCODER, "Video encoder; auto takes NVENC where a session opens."
     )
+    copy_source: Literal["auto", "never"] = _setting(
+        "auto", _one_of("auto", "never"), "Whether a source that fits the top rung is copied, not encoded."
+    )
+    drop_slow_rungs: bool = _setting(
+        True, _BOOL, "Whether the largest encoded rung is given up when encoding is slower than real time."
+    )
     segment_seconds: float = _setting(2.0, _number(1, 10, "seconds"), "Length of a media segment.")
-    part_seconds: float = _setting(0.25, _number(0.1, 2, "seconds"), "Length of a low-latency part.")
+    low_latency: bool = _setting(
+        True, _BOOL, "Whether playlists list parts of the newest segments, for players that can use them."
+    )
+    # 26 hundredths hold six frames at 23.976 a second, and no rate in use from 20 on leaves them half empty.
+    part_seconds: float = _setting(
+        0.26, _number(0.1, 2, "seconds"), "Longest low-latency part (PART-TARGET)."
+    )
     # RFC 8216bis and Apple's authoring specification: a live playlist holds at least six segments.
     window_segments: int = _setting(10, _integer(6, 10_000), "Segments a live playlist lists.")
     grace_seconds: float = _setting(

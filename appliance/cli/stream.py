@@ -39,7 +39,9 @@ def run(
 
 async def _run(stream: StreamName, settings: Settings) -> None:
     from appliance.media.encode.ladder import ladder_path, load_ladder
+    from appliance.media.package.edge import LiveEdge
     from appliance.media.package.packager import Packager, PackagingOptions
+    from appliance.media.serve.server import SOCKET_FILE, PlaylistServer
     from appliance.media.session import StreamSession
     from appliance.media.stream_socket import listening, socket_directory
     from appliance.secrets.credentials import CONTENT_KEYRING, handed_over, read_reader_secret
@@ -52,9 +54,11 @@ async def _run(stream: StreamName, settings: Settings) -> None:
         window_segments=settings.window_segments,
         rotation_seconds=settings.rotation_seconds,
         encryption=settings.encryption,
+        part_seconds=settings.part_seconds if settings.low_latency else 0.0,
     )
     root = Path(settings.media_root)
-    packager = Packager(root, stream, options, keyring)
+    edge = LiveEdge()
+    packager = Packager(root, stream, options, keyring, edge)
     session = StreamSession(
         stream,
         settings,
@@ -69,6 +73,7 @@ async def _run(stream: StreamName, settings: Settings) -> None:
     async with contextlib.AsyncExitStack() as door:
         room = socket_directory(stream)
         if room is not None:
+            await door.enter_async_context(PlaylistServer(root / stream, edge).listening(room / SOCKET_FILE))
             await door.enter_async_context(listening(room, packager, keyring))
         with contextlib.suppress(asyncio.CancelledError):
             await session.run()

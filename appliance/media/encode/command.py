@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from appliance.media.encode.encoder import CODECS
+from appliance.media.package.parts import fragment_seconds
 from appliance.media.package.rendition import AUDIO_RENDITION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from appliance.media.encode.encoder import EncoderChoice
+    from appliance.media.encode.ladder import EncoderSettings
     from appliance.media.encode.rungs import PlannedRung
     from appliance.media.encode.source import Source
 
@@ -38,13 +40,35 @@ decoder thread holds one more frame back."""
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What one run of FFmpeg makes of a source. Times are seconds."""
+    """What one run of FFmpeg makes of a source. Times are seconds.
+
+    `begin_s` is where output begins, after the first frame that comes in: what lies before is only decoded.
+    """
 
     source: Source
     rungs: tuple[PlannedRung, ...]
     encoder: EncoderChoice
     segment_seconds: float
     part_seconds: float
+    begin_s: float = 0
+
+    @property
+    def copies(self) -> bool:
+        """Whether the source itself is a rung, whose keyframes the others take."""
+        return any(rung.copied for rung in self.rungs)
+
+    @property
+    def text(self) -> str:
+        """The rungs in one line, for people."""
+        names = [
+            f"{rung.name} {rung.width}x{rung.height}{' copied' if rung.copied else ''}" for rung in self.rungs
+        ]
+        return ", ".join(names) or "audio only"
+
+    @property
+    def encoded(self) -> tuple[PlannedRung, ...]:
+        """The rungs that are encoded."""
+        return tuple(rung for rung in self.rungs if not rung.copied)
 
     @property
     def renditions(self) -> tuple[str, ...]:
@@ -65,9 +89,11 @@ def ffmpeg_command(
     command = [ffmpeg, "-hide_banner", "-loglevel", "level+warning", "-nostats"]
     command += ["-stats_period", "1", "-progress", f"pipe:{progress}"]
     command += _input(plan.source)
-    command += ["-filter_complex", ";".join(_filters(plan))]
+    if filters := _filters(plan):
+        command += ["-filter_complex", ";".join(filters)]
     for rung, descriptor in zip(plan.rungs, outputs, strict=False):
-        command += _video_output(plan, rung) + _muxer(plan, descriptor)
+        output = ["-map", "0:v:0", "-c:v", "copy"] if rung.copied else _video_output(plan, rung)
+        command += output + _muxer(plan, descriptor)
     if plan.source.audio:
         bitrate = max((rung.audio_kbps for rung in plan.rungs), default=128)
         command += ["-map", f"[{AUDIO_RENDITION}]", "-c:a", "aac", "-b:a", f"{bitrate}k"]
@@ -94,17 +120,20 @@ def _input(source: Source) -> list[str]:
 
 def _filters(plan: RunPlan) -> list[str]:
     filters: list[str] = []
-    if plan.rungs:
-        copies = "".join(f"[in{index}]" for index in range(len(plan.rungs)))
-        filters.append(f"[0:v:0]split={len(plan.rungs)}{copies}")
-    for index, rung in enumerate(plan.rungs):
+    begin = MEDIA_START_S + plan.begin_s
+    if plan.encoded:
+        copies = "".join(f"[in{index}]" for index in range(len(plan.encoded)))
+        late = f"trim=start={begin:.3f}," if plan.begin_s else ""
+        filters.append(f"[0:v:0]{late}split={len(plan.encoded)}{copies}")
+    for index, rung in enumerate(plan.encoded):
         steps = [_thin(plan, rung)] if rung.every > 1 else []
         if rung.scaled:
             steps += [f"scale={rung.width}:{rung.height}", "setsar=1"]
         filters.append(f"[in{index}]{','.join([*steps, 'format=yuv420p'])}[{rung.name}]")
     if plan.source.audio:
+        late = f"atrim=start={begin:.3f}," if plan.begin_s else ""
         # async fills holes and drops overlaps of more than 0.1 s, so that sound stays with the picture.
-        audio = f"aresample={AUDIO_RATE}:async=1,aformat=channel_layouts=stereo:sample_fmts=fltp"
+        audio = f"{late}aresample={AUDIO_RATE}:async=1,aformat=channel_layouts=stereo:sample_fmts=fltp"
         filters.append(f"[0:a:0]{audio}[{AUDIO_RENDITION}]")
     return filters
 
@@ -116,6 +145,8 @@ def _thin(plan: RunPlan, rung: PlannedRung) -> str:
     """
     shortest = (rung.every - 0.5) / (rung.fps * rung.every)
     begins = f"gt({_segment_number('t-start_t', plan)},{_segment_number('prev_t-start_t', plan)})"
+    if plan.copies:
+        begins = "key"
     return f"select='isnan(prev_selected_t)+gte(t-prev_selected_t,{shortest:.5f})+{begins}'"
 
 
@@ -128,6 +159,9 @@ def _segment_number(moment: str, plan: RunPlan) -> str:
 
 def _video_output(plan: RunPlan, rung: PlannedRung) -> list[str]:
     settings = rung.encoders[plan.encoder.family]
+    if plan.copies:
+        # Where the source has its keyframes: a player may change between the copy and this rung there.
+        return _encoder(plan, rung, settings, "source")
     # By time, not by count: each rung gets its keyframe on the first frame of each segment, whatever the
     # frame rate. Compared with the last forced one, so that a hole in the source is followed by one
     # keyframe, not by several.
@@ -135,6 +169,10 @@ def _video_output(plan: RunPlan, rung: PlannedRung) -> list[str]:
         f"expr:if(isnan(prev_forced_t),1,"
         f"gt({_segment_number('t', plan)},{_segment_number('prev_forced_t', plan)}))"
     )
+    return _encoder(plan, rung, settings, forced)
+
+
+def _encoder(plan: RunPlan, rung: PlannedRung, settings: EncoderSettings, forced: str) -> list[str]:
     return [
         *("-map", f"[{rung.name}]", "-c:v", CODECS[plan.encoder.family], "-preset:v", settings.preset),
         *(word for name, value in settings.options.items() for word in (f"-{name}:v", value)),
@@ -148,7 +186,12 @@ def _video_output(plan: RunPlan, rung: PlannedRung) -> list[str]:
 
 def _muxer(plan: RunPlan, descriptor: int) -> list[str]:
     return [
-        *("-movflags", _FRAGMENT_FLAGS, "-frag_duration", str(round(plan.part_seconds * 1e6))),
+        *(
+            "-movflags",
+            _FRAGMENT_FLAGS,
+            "-frag_duration",
+            str(round(fragment_seconds(plan.part_seconds) * 1e6)),
+        ),
         # The muxer of a CMAF track has no edit list and would move the first timestamp to zero, of each
         # track by itself: the picture would part from the sound by what lay between their first frames.
         *("-avoid_negative_ts", "disabled", "-f", "mp4", f"pipe:{descriptor}"),

@@ -57,11 +57,13 @@ class PlaylistWriter:
     def write(self, state: StreamState, rendition: RenditionState) -> None:
         """Writes the rendition's playlist, unless it never had media."""
         entries = listed(rendition, self.window)
-        if not rendition.has_media or not entries:
+        name = f"{state.epoch}/{rendition.name}/{PLAYLIST_FILE}"
+        # One that is there lists the parts of a process that was killed before its first whole segment.
+        if not entries or not (rendition.has_media or self._storage.size(name)):
             return
         playlist = media_playlist(state, rendition, entries)
         text = render_media(playlist).encode()
-        self._try_write(f"{state.epoch}/{rendition.name}/{PLAYLIST_FILE}", text)
+        self._try_write(name, text)
         self._edge.publish(state.epoch, rendition.name, playlist, text)
 
     def shows(self, state: StreamState) -> bool:

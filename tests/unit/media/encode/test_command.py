@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -11,15 +12,17 @@ from typer.testing import CliRunner
 from appliance.cli.ladder import app, parse_source
 from appliance.errors import OperatorError
 from appliance.media.encode.command import RunPlan, ffmpeg_command
+from appliance.media.encode.copying import with_copy
 from appliance.media.encode.encoder import EncoderChoice
 from appliance.media.encode.ladder import EncoderFamily, ladder_path, load_ladder
 from appliance.media.encode.rungs import plan_rungs
+from appliance.media.encode.source import Source
 
 
 def _plan(source: str, family: EncoderFamily = "x264") -> RunPlan:
     what = parse_source(source)
     rungs = plan_rungs(load_ladder(ladder_path("default")), what)
-    return RunPlan(what, rungs, EncoderChoice(family, "test"), 2.0, 0.25)
+    return RunPlan(what, rungs, EncoderChoice(family, "test"), 2.0, 0.26)
 
 
 def _command(source: str, family: EncoderFamily = "x264") -> list[str]:
@@ -62,6 +65,49 @@ def test_sound_alone_needs_no_picture() -> None:
     command = _command("audio")
     assert "-c:v" not in command
     assert "split" not in " ".join(command)
+
+
+def _copying(source: str) -> tuple[RunPlan, list[str]]:
+    plan = _plan(source)
+    rungs, reason = with_copy(plan.rungs, plan.source, None)
+    assert reason is None
+    plan = replace(plan, rungs=rungs)
+    return plan, ffmpeg_command(plan, outputs=range(4, 4 + len(plan.renditions)), progress=3)
+
+
+def test_a_copied_source_is_neither_decoded_for_its_rung_nor_moved() -> None:
+    plan, command = _copying("1280x720@59.94")
+    assert plan.text == "720p 1280x720 copied, 480p 854x480, 360p 640x360"
+    graph = command[command.index("-filter_complex") + 1]
+    assert graph.startswith("[0:v:0]split=2")
+    first = command.index("-map")
+    assert command[first : first + 4] == ["-map", "0:v:0", "-c:v", "copy"]
+    assert command.count("-avoid_negative_ts") == command.count("-movflags") == 4
+
+
+def test_encoded_rungs_take_the_keyframes_of_a_copied_source() -> None:
+    _, command = _copying("1280x720@59.94")
+    forced = [command[at + 1] for at, word in enumerate(command) if word == "-force_key_frames"]
+    assert forced == ["source", "source"]
+    graph = command[command.index("-filter_complex") + 1]
+    assert graph.count("+key'") == 2
+
+
+def test_a_copied_source_that_is_the_only_rung_needs_no_filter() -> None:
+    plan = _plan("320x180@30")
+    rungs, _ = with_copy(plan.rungs, plan.source, None)
+    silent = replace(plan, source=Source(plan.source.video, None, plan.source.fps), rungs=rungs)
+    command = ffmpeg_command(silent, outputs=[4], progress=3)
+    assert "-filter_complex" not in command
+    assert "libx264" not in command
+
+
+def test_what_was_published_already_is_only_decoded() -> None:
+    plan = replace(_plan("854x480@25"), begin_s=2.24)
+    command = ffmpeg_command(plan, outputs=[4, 5, 6], progress=3)
+    graph = command[command.index("-filter_complex") + 1]
+    assert graph.startswith("[0:v:0]trim=start=12.240,split=2")
+    assert "[0:a:0]atrim=start=12.240,aresample" in graph
 
 
 def test_outputs_must_match_the_renditions() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -12,14 +12,25 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from appliance.media.package.packager import Packager, PackagingOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from appliance.secrets.keyring import Keyring
 
 
 @dataclass
+class ListedPart:
+    """One part as a playlist lists it."""
+
+    uri: str
+    duration: float
+    independent: bool
+    gap: bool
+
+
+@dataclass
 class Listed:
-    """One segment as a playlist lists it."""
+    """One segment as a playlist lists it; one of which there are only parts has no `uri`."""
 
     msn: int
     uri: str
@@ -30,6 +41,7 @@ class Listed:
     iv: bytes | None = None
     discontinuity: bool = False
     gap: bool = False
+    parts: list[ListedPart] = field(default_factory=list)
 
 
 @dataclass
@@ -43,6 +55,12 @@ class Playlist:
     ended: bool = False
     independent: bool = False
     segments: list[Listed] = field(default_factory=list)
+    part_target: float = 0.0
+    control: dict[str, str] = field(default_factory=dict)
+    open: Listed | None = None
+    hint: str | None = None
+    reports: dict[str, tuple[int, int | None]] = field(default_factory=dict)
+    skipped: int = 0
 
 
 def read_playlist(text: str) -> Playlist:
@@ -55,36 +73,89 @@ def read_playlist(text: str) -> Playlist:
         ended=text.endswith("\n#EXT-X-ENDLIST\n"),
         independent="#EXT-X-INDEPENDENT-SEGMENTS" in text,
     )
-    key: tuple[str, bytes] | None = None
-    map_uri = None
-    pending = Listed(0, "")
+    reader = _Reader(playlist)
     assert text.startswith("#EXTM3U\n")
     for line in text.splitlines():
         name, _, value = line.partition(":")
-        quoted = re.search(r'URI="([^"]*)"', value)
-        match name:
-            case "#EXT-X-DISCONTINUITY":
-                pending.discontinuity = True
-            case "#EXT-X-GAP":
-                pending.gap = True
-            case "#EXTINF":
-                pending.duration = float(value.rstrip(","))
-            case "#EXT-X-PROGRAM-DATE-TIME":
-                pending.starts_at = datetime.fromisoformat(value)
-            case "#EXT-X-MAP":
-                assert key is None, "a map under a key"
-                assert quoted is not None
-                map_uri = quoted[1]
-            case "#EXT-X-KEY":
-                key = _key(value)
-            case _ if line and not line.startswith("#"):
-                pending.uri, pending.map_uri = line, map_uri
-                pending.msn = playlist.sequence + len(playlist.segments)
-                if key is not None and not pending.gap:
-                    pending.key_uri, pending.iv = key
-                playlist.segments.append(pending)
-                pending = Listed(0, "")
+        if not line.startswith("#"):
+            reader.uri(line)
+        elif name in reader.tags:
+            reader.tags[name](value)
+    if reader.pending.parts:
+        reader.pending.msn = playlist.sequence + playlist.skipped + len(playlist.segments)
+        playlist.open = reader.pending
     return playlist
+
+
+class _Reader:
+    def __init__(self, playlist: Playlist) -> None:
+        self.playlist = playlist
+        self.pending = Listed(0, "")
+        self.tags: dict[str, Callable[[str], None]] = {
+            "#EXT-X-DISCONTINUITY": lambda _: setattr(self.pending, "discontinuity", True),
+            "#EXT-X-GAP": lambda _: setattr(self.pending, "gap", True),
+            "#EXTINF": lambda value: setattr(self.pending, "duration", float(value.rstrip(","))),
+            "#EXT-X-PROGRAM-DATE-TIME": self._date,
+            "#EXT-X-MAP": self._map,
+            "#EXT-X-KEY": self._key,
+            "#EXT-X-SERVER-CONTROL": lambda value: setattr(playlist, "control", _attributes(value)),
+            "#EXT-X-PART-INF": self._part_inf,
+            "#EXT-X-SKIP": self._skip,
+            "#EXT-X-PART": self._part,
+            "#EXT-X-PRELOAD-HINT": self._hint,
+            "#EXT-X-RENDITION-REPORT": self._report,
+        }
+        self._key_now: tuple[str, bytes] | None = None
+        self._map_now: str | None = None
+
+    def uri(self, line: str) -> None:
+        playlist, pending = self.playlist, self.pending
+        pending.uri, pending.map_uri = line, self._map_now
+        pending.msn = playlist.sequence + playlist.skipped + len(playlist.segments)
+        if not pending.gap:
+            pending.key_uri, pending.iv = self._key_now or (None, None)
+        playlist.segments.append(pending)
+        self.pending = Listed(0, "")
+
+    def _date(self, value: str) -> None:
+        self.pending.starts_at = datetime.fromisoformat(value)
+
+    def _map(self, value: str) -> None:
+        assert self._key_now is None, "a map under a key"
+        self._map_now = _attributes(value)["URI"]
+
+    def _key(self, value: str) -> None:
+        self._key_now = _key(value)
+
+    def _part_inf(self, value: str) -> None:
+        self.playlist.part_target = float(_attributes(value)["PART-TARGET"])
+
+    def _skip(self, value: str) -> None:
+        self.playlist.skipped = int(_attributes(value)["SKIPPED-SEGMENTS"])
+
+    def _part(self, value: str) -> None:
+        assert self.pending.starts_at is not None, "a part before its segment's tags"
+        assert not self.pending.gap
+        named = _attributes(value)
+        flags = (named.get(name) == "YES" for name in ("INDEPENDENT", "GAP"))
+        self.pending.parts.append(ListedPart(named["URI"], float(named["DURATION"]), *flags))
+        self.pending.map_uri = self._map_now
+        self.pending.key_uri, self.pending.iv = self._key_now or (None, None)
+
+    def _hint(self, value: str) -> None:
+        named = _attributes(value)
+        assert named["TYPE"] == "PART"
+        assert self.playlist.hint is None
+        self.playlist.hint = named["URI"]
+
+    def _report(self, value: str) -> None:
+        named = _attributes(value)
+        last_part = int(named["LAST-PART"]) if "LAST-PART" in named else None
+        self.playlist.reports[named["URI"]] = (int(named["LAST-MSN"]), last_part)
+
+
+def _attributes(value: str) -> dict[str, str]:
+    return {name: text.strip('"') for name, text in re.findall(r'([A-Z-]+)=("[^"]*"|[^,]*)', value)}
 
 
 def _number(text: str, tag: str) -> int:
@@ -149,7 +220,7 @@ class Workbench:
     def check(self, epoch: str) -> dict[str, Playlist]:
         """Asserts what holds at any moment for the epoch's playlists, and returns them."""
         playlists = self.playlists(epoch)
-        ivs: list[bytes] = []
+        ivs: list[bytes | None] = []
         by_msn: dict[int, set[tuple[bool, str | None]]] = {}
         for name, playlist in playlists.items():
             assert playlist.target == max(1, -(-round(self.options.segment_seconds * 1000) // 1000))
@@ -170,14 +241,58 @@ class Workbench:
                 assert segment.map_uri is not None
                 assert (path.parent / segment.map_uri).stat().st_size > 0
                 assert self.clear(epoch, name, segment)[4:8] == b"moof"
-                if segment.iv is not None:
-                    ivs.append(segment.iv)
+                self.check_parts(epoch, name, playlist, segment)
+                ivs.append(segment.iv)
                 by_msn.setdefault(segment.msn, set()).add((segment.discontinuity, segment.key_uri))
+            if playlist.open is not None:
+                self.check_parts(epoch, name, playlist, playlist.open)
+                ivs.append(playlist.open.iv)
+            self.check_low_latency(name, playlist)
+        ivs = [iv for iv in ivs if iv is not None]
         assert len(ivs) == len(set(ivs)), "an IV was used twice"
         for msn, views in by_msn.items():
             assert len({discontinuity for discontinuity, _ in views}) == 1, f"discontinuity differs at {msn}"
             assert len({key for _, key in views if key is not None}) <= 1, f"key differs at {msn}"
         return playlists
+
+    def check_parts(self, epoch: str, name: str, playlist: Playlist, segment: Listed) -> None:
+        """Asserts what holds for a segment's parts: their names, lengths, files and content."""
+        folder = self.directory / epoch / name
+        for number, part in enumerate(segment.parts):
+            assert part.uri == f"{segment.msn}.{number}.m4s"
+            assert 0 < part.duration <= playlist.part_target + 1e-9, part
+            assert (folder / part.uri).exists() is not part.gap
+            if not part.gap:
+                alone = replace(segment, uri=part.uri)
+                assert self.clear(epoch, name, alone)[4:8] == b"moof"
+        if segment.parts and segment.uri:
+            total = sum(part.duration for part in segment.parts)
+            assert abs(total - segment.duration) < 1e-5 * len(segment.parts)
+
+    def check_low_latency(self, name: str, playlist: Playlist) -> None:
+        """Asserts what holds for the tags of a low-latency playlist (RFC 8216bis, 4.4.3.8 and 4.4.5)."""
+        assert bool(playlist.control) == bool(playlist.part_target) == bool(self.options.part_seconds)
+        if not playlist.part_target:
+            assert not playlist.open
+            assert not playlist.hint
+            assert not playlist.reports
+            return
+        assert playlist.part_target == self.options.part_seconds
+        assert playlist.control["CAN-BLOCK-RELOAD"] == "YES"
+        assert float(playlist.control["PART-HOLD-BACK"]) >= 3 * playlist.part_target - 1e-9
+        assert float(playlist.control["HOLD-BACK"]) >= 3 * playlist.target
+        assert float(playlist.control["CAN-SKIP-UNTIL"]) >= 6 * playlist.target
+        assert f"../{name}/index.m3u8" not in playlist.reports
+        if playlist.ended:
+            assert playlist.hint is None
+            assert playlist.open is None
+        newest = playlist.open.msn if playlist.open else playlist.sequence + len(playlist.segments) - 1
+        known = len(playlist.open.parts) if playlist.open else 0
+        if playlist.hint is not None:
+            assert playlist.hint in (f"{newest}.{known}.m4s", f"{newest + 1}.0.m4s")
+        # Parts are listed at the live edge, and there without holes (6.2.2).
+        recent = [bool(item.parts) for item in playlist.segments if not item.gap]
+        assert recent == sorted(recent)
 
 
 def options(
@@ -186,5 +301,6 @@ def options(
     window: int = 6,
     rotation: float = 300.0,
     encryption: Literal["aes-128", "none"] = "aes-128",
+    part: float = 0,
 ) -> PackagingOptions:
-    return PackagingOptions(segment, window, rotation, encryption)
+    return PackagingOptions(segment, window, rotation, encryption, part)

@@ -29,12 +29,12 @@ STEPS = st.lists(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=STEPS)
+@given(steps=STEPS, part=st.sampled_from([0, 0.2, 0.26, 0.5]))
 def test_any_sequence_keeps_every_rule(
-    steps: list[tuple[str, str, int, bool, int]], tmp_path_factory: pytest.TempPathFactory
+    part: float, steps: list[tuple[str, str, int, bool, int]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     root = tmp_path_factory.mktemp("hls")
-    bench = Workbench(root, Keyring.create(b"m" * 32), options(segment=1, window=4, rotation=3))
+    bench = Workbench(root, Keyring.create(b"m" * 32), options(segment=1, window=4, rotation=3, part=part))
     packager = bench.packager()
     tracks: dict[str, Mp4] = {}
     at = 0.0
