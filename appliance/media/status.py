@@ -102,6 +102,7 @@ class StreamStatus:
                 "height": rung.height,
                 "fps": round(rung.fps, 3),
                 "video_kbps": rung.video_kbps,
+                "copied": rung.copied,
             }
             for rung in run.plan.rungs
         ]

@@ -38,7 +38,10 @@ class CodecConfigError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class VideoConfig:
-    """H.264 as its sequence header states it: sizes in pixels, `fps` None when the VUI has no timing."""
+    """H.264 as its sequence header states it: sizes in pixels, `fps` None when the VUI has no timing.
+
+    `interlaced` says that pictures may be made of fields.
+    """
 
     profile: int
     level: int
@@ -46,6 +49,7 @@ class VideoConfig:
     height: int
     sample_aspect: Fraction = Fraction(1)
     fps: Fraction | None = None
+    interlaced: bool = False
 
     @property
     def profile_name(self) -> str:
@@ -137,7 +141,7 @@ def _parse_sps(unit: bytes) -> VideoConfig:
     if width <= 0 or height <= 0:
         raise CodecConfigError(f"a sequence parameter set for {width}x{height} pixels")
     aspect, fps = _vui(bits) if bits.read(1) else (Fraction(1), None)
-    return VideoConfig(profile, level, width, height, aspect, fps)
+    return VideoConfig(profile, level, width, height, aspect, fps, interlaced=not frames_only)
 
 
 def _skip_chroma(bits: _Bits) -> int:

@@ -8,22 +8,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import OperatorError
-from appliance.media.encode.clock import JumpDetector
+from appliance.media.encode.clock import JumpDetector, milliseconds_since
 from appliance.media.encode.command import RunPlan
+from appliance.media.encode.copying import CopyWatch, too_fast, with_copy
 from appliance.media.encode.encoder_memory import EncoderMemory
 from appliance.media.encode.ffmpeg import Ending
 from appliance.media.encode.gop import GopBuffer
 from appliance.media.encode.run import EncodingRun
 from appliance.media.encode.rungs import plan_rungs
 from appliance.media.encode.source import Source, SourceProbe, UnsupportedSourceError
+from appliance.media.package.timeline import longest_segment
 from appliance.media.rtmp import flv
 from appliance.media.rtmp.chunks import MessageType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from appliance.media.encode.encoder import EncoderChoice
     from appliance.media.encode.ladder import Ladder
+    from appliance.media.encode.rungs import PlannedRung
     from appliance.media.package.packager import Packager
     from appliance.media.rtmp.chunks import Message
     from appliance.media.rtmp.reader import Arrival
@@ -75,6 +78,7 @@ class Pipeline:
         self._ffmpeg = ffmpeg
         self._encoders = EncoderMemory.of_unit(settings.encoder, ffmpeg=ffmpeg)
         self._probe = SourceProbe()
+        self._copy = CopyWatch(longest_segment(settings.segment_seconds))
         self._gop = GopBuffer()
         self._short_runs = 0
         self._respawn_at = 0.0
@@ -115,10 +119,16 @@ class Pipeline:
             return
         await self._break_at_jump(message)
         self._gop.add(message, arrival.wall)
+        self._copy.observe(message)
         if self.run is not None and self._outgrown(self.run, message):
             await self._break("the source's codec parameters have changed")
         if self.run is not None and self.run.worn_out and self._may_begin_with(message):
             await self._break("it has lasted for 24 days, and timestamps are finite")
+        if self.run is not None and self.run.plan.copies and (misfit := self._misfit(self.run.plan)):
+            log.warning("the source is encoded from here on, no longer copied: %s", misfit)
+            await self._break(f"the source cannot be copied any longer: {misfit}")
+            await self._begin(time.monotonic(), at=message.timestamp)
+            return
         if self.run is not None:
             self.run.feed(message)
         else:
@@ -147,6 +157,7 @@ class Pipeline:
         """The publisher is gone: its run ends, and all that was known of it is forgotten."""
         await self.end_run(reason)
         self._probe = SourceProbe()
+        self._copy = CopyWatch(longest_segment(self._settings.segment_seconds))
         self._gop.clear()
         self._jumps.clear()
         self._short_runs = 0
@@ -167,7 +178,8 @@ class Pipeline:
         else:
             log.info("run %d ended: %s (FFmpeg: %s)", self.runs, reason, ending.reason)
 
-    async def _begin(self, now: float) -> None:
+    async def _begin(self, now: float, *, at: int | None = None) -> None:
+        """Begins a run when all is known for it; what lies before the timestamp `at` has been published."""
         if now < self._respawn_at or not self._probe.ready(now):
             return
         source = self._probe.source
@@ -177,12 +189,14 @@ class Pipeline:
             return
         try:
             encoder = self.encoder or await self.choose_encoder()
+            rungs, encoded = self._rungs(source)
             plan = RunPlan(
                 source=source,
-                rungs=plan_rungs(self._ladder, source),
+                rungs=rungs,
                 encoder=encoder,
                 segment_seconds=self._settings.segment_seconds,
                 part_seconds=self._settings.part_seconds,
+                begin_s=0 if at is None else milliseconds_since(_first_picture(replay), at) / 1000,
             )
             self._before_run()
             run = await EncodingRun.begin(
@@ -196,8 +210,23 @@ class Pipeline:
         self.run = run
         self.runs += 1
         run.ffmpeg.ended.add_done_callback(lambda done: self._put(RunEnded(run, done.result())))
-        names = ", ".join(f"{rung.name} {rung.width}x{rung.height}" for rung in plan.rungs) or "audio only"
-        log.info("run %d begins: %s → %s (%s)", self.runs, source, names, encoder.codec)
+        log.info("run %d begins: %s → %s (%s)", self.runs, source, plan.text, encoder.codec)
+        if encoded is not None and plan.rungs:
+            log.info("the source is not copied: %s", encoded)
+
+    def _rungs(self, source: Source) -> tuple[tuple[PlannedRung, ...], str | None]:
+        """The rungs of the next run, and why the source is none of them."""
+        rungs = plan_rungs(self._ladder, source)
+        if self._settings.copy_source == "never":
+            return rungs, "the setting `copy_source` says never"
+        if self._copy.misfit is not None:
+            return rungs, self._copy.misfit
+        return with_copy(rungs, source, self._copy.kbps() or self._probe.declared_kbps)
+
+    def _misfit(self, plan: RunPlan) -> str | None:
+        """Why the source cannot be copied any longer."""
+        self._copy.misfit = self._copy.misfit or too_fast(self._copy.kbps(), plan.rungs[0])
+        return self._copy.misfit
 
     async def _break(self, reason: str) -> None:
         """Ends the run; the next one waits the longer, the more runs in a row were short."""
@@ -213,6 +242,7 @@ class Pipeline:
         if step is None:
             return
         self._gop.clear()
+        self._copy.pause()
         if self.run is not None:
             log.warning("the source's timestamps jump by %.3f s", step / 1000)
         await self._break(f"the source's timestamps jumped by {step / 1000:.3f} s")
@@ -233,3 +263,9 @@ class Pipeline:
         if message.type == MessageType.VIDEO:
             return flv.parse_video(message.payload).kind is flv.PacketKind.KEYFRAME
         return self._probe.source.video is None
+
+
+def _first_picture(replay: Sequence[Arrival]) -> int:
+    kinds = {arrival.message.type for arrival in replay}
+    lead = MessageType.VIDEO if MessageType.VIDEO in kinds else MessageType.AUDIO
+    return next(arrival.message.timestamp for arrival in replay if arrival.message.type == lead)

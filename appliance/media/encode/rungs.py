@@ -24,7 +24,10 @@ _DISTINCT_AREA: Final = 1.25
 
 @dataclass(frozen=True, slots=True)
 class PlannedRung:
-    """A rendition that will be encoded. One of `every` frames of the source is taken, which gives `fps`."""
+    """A rendition that will be made. One of `every` frames of the source is taken, which gives `fps`.
+
+    `copied` says that the source itself is taken, as it is, and nothing encoded.
+    """
 
     name: str
     width: int
@@ -36,6 +39,7 @@ class PlannedRung:
     peak_kbps: int
     audio_kbps: int
     encoders: Mapping[EncoderFamily, EncoderSettings]
+    copied: bool = False
 
 
 def plan_rungs(ladder: Ladder, source: Source) -> tuple[PlannedRung, ...]:

@@ -78,6 +78,7 @@ class SourceProbe:
     def __init__(self) -> None:
         self.headers: dict[int, Message] = {}
         self.keyframe_seconds: float | None = None
+        self.declared_kbps: float | None = None
         self._video: VideoConfig | None = None
         self._audio: AudioConfig | None = None
         self._declared: frozenset[int] | None = None
@@ -139,6 +140,8 @@ class SourceProbe:
             return
         kinds = {"videocodecid": MessageType.VIDEO, "audiocodecid": MessageType.AUDIO}
         self._declared = frozenset(int(kind) for key, kind in kinds.items() if entries.get(key))
+        kbps = entries.get("videodatarate")
+        self.declared_kbps = kbps if isinstance(kbps, float) and kbps > 0 else None
         fps = entries.get("framerate") or entries.get("fps")
         if isinstance(fps, float):
             # AMF numbers may be NaN or infinite, which no fraction is.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -50,6 +51,11 @@ class Published:
 
     def count(self, rendition: str) -> int:
         return self.playlist(rendition).count("#EXTINF")
+
+    def times(self, rendition: str) -> list[tuple[datetime, float]]:
+        """When each segment begins by its date, and how many seconds it lasts."""
+        pairs = re.findall(r"DATE-TIME:(\S+)\n(?:#.*\n)*?#EXTINF:([\d.]+)", self.playlist(rendition))
+        return [(datetime.fromisoformat(date), float(seconds)) for date, seconds in pairs]
 
     def runs(self, rendition: str) -> list[Run]:
         match = re.search(rf"{self.stream}/([^/]+/{rendition})/index\.m3u8", self.multivariant)

@@ -51,8 +51,9 @@ class Stage:
 
     @asynccontextmanager
     async def session(self, **settings: Any) -> AsyncIterator[asyncio.Task[None]]:
-        """Runs a session until the block is left."""
-        values = {"grace_seconds": 3.0, "retain_seconds": 2.0, "window_segments": 1000, **settings}
+        """Runs a session until the block is left; it encodes all rungs unless `settings` say otherwise."""
+        short = {"grace_seconds": 3.0, "retain_seconds": 2.0, "window_segments": 1000}
+        values = {**short, "copy_source": "never", **settings}
         options = Settings(ingest_url=self.ingest.url, media_root=str(self.root), **values)
         packaging = PackagingOptions(
             segment_seconds=options.segment_seconds,
@@ -138,6 +139,51 @@ async def test_a_stream_begins_with_its_first_picture_and_ends_by_itself(stage: 
         async with asyncio.timeout(10):
             await session
         assert not any((stage.root / "demo").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("rung", "size", "fps", "bframes"), [("480p", "854x480", "30", 0), ("720p", "1280x720", "60000/1001", 2)]
+)
+async def test_a_copied_source_and_the_rungs_beside_it_are_one(
+    stage: Stage, clip: Encode, rung: str, size: str, fps: str, bframes: int
+) -> None:
+    """The smallest rung has half of the 59.94 frames, and still all keyframes of the source."""
+    path = await clip(size=size, fps=fps, seconds=20, bframes=bframes)
+    async with stage.session(copy_source="auto"):
+        await stage.publish(path)
+        await stage.until_run(0, segments=4)
+        await stage.until(lambda: stage.published.count(rung) >= 4)
+        assert stage.status["run"] == 1
+        assert [each["name"] for each in stage.status["rungs"] if each["copied"]] == [rung]
+        copied, encoded = (stage.published.times(name)[:4] for name in (rung, "360p"))
+        assert copied == encoded
+        assert [seconds for _, seconds in copied] == [pytest.approx(2, abs=0.02)] * 4
+        assert await stage.skew(rung=rung) < MOST_SKEW_MS
+        assert await stage.skew(rung="360p") < MOST_SKEW_MS
+
+
+async def test_a_source_with_few_keyframes_is_encoded_from_where_one_was_missing(
+    stage: Stage, clip: Encode
+) -> None:
+    path = await clip(size="854x480", seconds=20, gop_s=4, bframes=2)
+    async with stage.session(copy_source="auto"):
+        await stage.publish(path)
+        await stage.until_run(1, segments=4)
+        assert stage.status["run"] == 2
+        assert stage.status["last_ending"] == (
+            "the source cannot be copied any longer: its keyframes are more than 2.2 s apart"
+        )
+        assert [rung["copied"] for rung in stage.status["rungs"]] == [False, False]
+        for name in ("480p", "360p"):
+            begins, lengths = zip(*stage.published.times(name), strict=True)
+            assert all(length < 2.5 for length in lengths)
+            # Nothing is shown twice, nothing is missing: each segment begins where the one before ends.
+            holes = [
+                (later - begin).total_seconds() - length
+                for begin, later, length in zip(begins, begins[1:], lengths, strict=False)
+            ]
+            assert max(map(abs, holes)) < 0.1, holes
+        assert await stage.skew(1) < MOST_SKEW_MS
 
 
 async def test_joining_between_keyframes_keeps_sound_and_picture_together(stage: Stage, clip: Encode) -> None:

@@ -25,12 +25,17 @@ def audio_header(config: str = "1190") -> Message:
     return Message(MessageType.AUDIO, 0, b"\xaf\x00" + bytes.fromhex(config))
 
 
-def keyframe(at_ms: int) -> Message:
-    return Message(MessageType.VIDEO, at_ms, b"\x17\x01\0\0\0" + bytes(100))
+def _unit(kind: int, size: int) -> bytes:
+    return (1 + size).to_bytes(4) + bytes((0x60 | kind,)) + bytes(size)
 
 
-def frame(at_ms: int) -> Message:
-    return Message(MessageType.VIDEO, at_ms, b"\x27\x01\0\0\0" + bytes(10))
+def keyframe(at_ms: int, *, size: int = 100, unit: int = 5) -> Message:
+    """A keyframe of `size` bytes: SEI, then a slice of type `unit`."""
+    return Message(MessageType.VIDEO, at_ms, b"\x17\x01\0\0\0" + _unit(6, 8) + _unit(unit, size))
+
+
+def frame(at_ms: int, *, size: int = 10) -> Message:
+    return Message(MessageType.VIDEO, at_ms, b"\x27\x01\0\0\0" + _unit(1, size))
 
 
 def sound(at_ms: int) -> Message:
