@@ -29,6 +29,7 @@ HOST: dict[str, Any] = {
         "in_container": True,
         "missing_packages": [],
         "package_lists": True,
+        "package_versions": {},
         "python_version": "3.13.5",
         "ssh_ports": [22],
     },

@@ -143,15 +143,14 @@ def ssh_ports(found: list[Listener]) -> list[int]:
     return sorted(ports)
 
 
-def missing_packages(module: AnsibleModule, wanted: list[str]) -> list[str]:
-    """Return those of the wanted packages that are not installed and configured."""
+def package_versions(module: AnsibleModule, wanted: list[str]) -> dict[str, str]:
+    """Return the versions of those of the wanted packages that are installed and configured."""
     if not wanted:
-        return []
-    form = "--showformat=${db:Status-Status} ${Package}\\n"
+        return {}
+    form = "--showformat=${db:Status-Status} ${Package} ${Version}\\n"
     _, out, _ = module.run_command(["dpkg-query", "--show", form, *wanted])
     rows = [line.split() for line in out.splitlines()]
-    installed = {row[1] for row in rows if row[0] == "installed"}
-    return sorted(set(wanted) - installed)
+    return {row[1]: row[2] for row in rows if row[0] == "installed"}
 
 
 def in_container(module: AnsibleModule) -> bool:
@@ -193,6 +192,7 @@ def main() -> None:
             "ports": {"type": "list", "elements": "dict", "default": []},
             "certificates": {"type": "list", "elements": "dict", "default": []},
             "packages": {"type": "list", "elements": "str", "default": []},
+            "built_packages": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -208,13 +208,16 @@ def main() -> None:
         module.fail_json(
             msg="this host cannot be used as it is:\n" + "\n".join(f"- {line}" for line in problems)
         )
+    packages, built = module.params["packages"], module.params["built_packages"]
+    versions = package_versions(module, packages + built)
     has_lists = any(Path("/var/lib/apt/lists").glob("*_Packages*"))
     facts = {
         "architecture": platform.machine(),
         "distribution_release": platform.freedesktop_os_release().get("VERSION_CODENAME", ""),
         "in_container": in_container(module),
-        "missing_packages": missing_packages(module, module.params["packages"]),
+        "missing_packages": sorted(set(packages) - versions.keys()),
         "package_lists": has_lists,
+        "package_versions": {name: versions[name] for name in built if name in versions},
         "ssh_ports": ssh_ports(found),
     }
     module.exit_json(changed=False, ansible_facts=facts)
