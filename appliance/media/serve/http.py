@@ -5,12 +5,10 @@ Written by hand because the stream's process has no use for more: a web framewor
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    import asyncio
+from typing import Final
 
 MAX_HEAD_BYTES: Final = 16 * 1024
 """Longest request line with its header fields."""
@@ -55,11 +53,11 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
     """
     try:
         head = await reader.readuntil(b"\r\n\r\n")
-    except EOFError as error:  # asyncio.IncompleteReadError is one
-        if not getattr(error, "partial", b""):
+    except asyncio.IncompleteReadError as error:
+        if not error.partial:
             return None
         raise BadRequestError("cut short") from None
-    except ValueError:  # asyncio.LimitOverrunError is none, but readuntil may say either
+    except asyncio.LimitOverrunError:
         raise BadRequestError("too long") from None
     line, *fields = head[:-4].split(b"\r\n")
     match = _REQUEST_LINE.fullmatch(line)

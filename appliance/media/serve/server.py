@@ -211,8 +211,13 @@ class PlaylistServer:
 
 async def _send(writer: asyncio.StreamWriter, answer: Answer, *, keep_alive: bool) -> None:
     writer.write(render(answer, keep_alive=keep_alive))
-    async with asyncio.timeout(_SEND_S):
-        await writer.drain()
+    try:
+        async with asyncio.timeout(_SEND_S):
+            await writer.drain()
+    except TimeoutError:
+        # Closing would wait for it to take the rest, for ever.
+        writer.transport.abort()
+        raise
 
 
 def _unlink(path: Path) -> None:
