@@ -62,37 +62,48 @@ class Upstream:
 
 
 class Viewer:
-    """One connection, and the worker that serves it."""
+    """One connection; `headers` (lower case) and `body` are of the last answer, `at` its time (monotonic)."""
 
-    worker = b""
+    def __init__(self, host: str, port: int) -> None:
+        self._address = host, port
+        self.headers: dict[str, str] = {}
+        self.body = b""
+        self.at = 0.0
 
-    async def connect(self, port: int) -> None:
+    async def connect(self, path: str) -> None:
         """Connect, and be accepted: a worker answers a first request."""
-        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", port)
-        await self.fetch("/first")
+        self._reader, self._writer = await asyncio.open_connection(*self._address)
+        await self.fetch(path)
 
     async def fetch(self, path: str) -> float:
         """Ask for a path and return the milliseconds until the whole answer was there."""
         started = time.perf_counter()
-        self.writer.write(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
-        head = await self.reader.readuntil(b"\r\n\r\n")
-        await self.reader.readexactly(5)
-        self.worker = head.partition(b"X-Worker: ")[2].split()[0]
+        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        status, *lines = (await self._reader.readuntil(b"\r\n\r\n")).decode().splitlines()
+        fields = (line.partition(":") for line in lines if line)
+        self.headers = {name.lower(): value.strip() for name, _, value in fields}
+        self.body = await self._reader.readexactly(int(self.headers["content-length"]))
+        assert " 200 " in status, f"{path}: {status}"
+        self.at = time.monotonic()
         return round(1000 * (time.perf_counter() - started), 1)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._writer.close()
 
 
 async def measure(folder: Path, port: int, waiters: int) -> dict[str, object]:
     """Send all requests at once, each over a connection of its own."""
     upstream = Upstream()
     async with await asyncio.start_unix_server(upstream.answer, str(folder / "upstream.sock")):
-        viewers = [Viewer() for _ in range(waiters)]
+        viewers = [Viewer("127.0.0.1", port) for _ in range(waiters)]
         for viewer in viewers:
-            await viewer.connect(port)
+            await viewer.connect("/first")
         upstream.asked = 0
         milliseconds = sorted(await asyncio.gather(*(viewer.fetch("/second") for viewer in viewers)))
         for viewer in viewers:
-            viewer.writer.close()
-    workers = {viewer.worker for viewer in viewers}
+            viewer.close()
+    workers = {viewer.headers["x-worker"] for viewer in viewers}
     return {"upstream": upstream.asked, "workers": len(workers), "milliseconds": milliseconds}
 
 
