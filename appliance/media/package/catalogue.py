@@ -23,12 +23,15 @@ REFUSED_STATE_FILE: Final = "state.json.refused"
 class Part:
     """A partial segment: its place in its segment's list is its number. `duration` is in seconds.
 
-    `gap` tells that there is no file: the picture before it stands still, or it could not be written.
+    `gap` tells that there is no file: the picture before it stands still, or it could not be written. `size`
+    (bytes, clear) and `samples` are what it has all the same.
     """
 
     duration: float
     independent: bool
     gap: bool = False
+    size: int = 0
+    samples: int = 0
 
 
 @dataclass(slots=True)
@@ -98,9 +101,21 @@ class RenditionState:
         )
 
     @property
-    def listed_seconds(self) -> float:
-        """Of what can be had of it now, gaps left out."""
-        return sum(_seconds(entry) for entry in self.entries if not entry.gap)
+    def first_parts(self) -> list[Part]:
+        """The parts that there are while no segment is whole: what is known of it until then."""
+        return [] if self.total_bytes else [part for entry in self.entries for part in entry.parts]
+
+    @property
+    def peak_rate(self) -> float:
+        """Bits a second: BANDWIDTH."""
+        return self.peak or self.average_rate
+
+    @property
+    def average_rate(self) -> float:
+        """Bits a second: AVERAGE-BANDWIDTH; 0 while nothing is known."""
+        size = self.total_bytes or sum(part.size for part in self.first_parts)
+        seconds = self.total_seconds or sum(part.duration for part in self.first_parts)
+        return size * 8 / seconds if seconds else 0.0
 
     def measure(self, size: int, duration: float, target: int) -> None:
         """Counts a published segment of `size` bytes and `duration` seconds."""
@@ -147,10 +162,6 @@ class StreamState:
     def discontinuity_sequence(self, msn: int) -> int:
         """EXT-X-DISCONTINUITY-SEQUENCE of a playlist that begins with segment `msn`."""
         return self.earlier_breaks + sum(1 for number in self.breaks if number < msn)
-
-
-def _seconds(entry: Entry) -> float:
-    return sum(part.duration for part in entry.parts) if entry.open else entry.duration
 
 
 def new_epoch_name(now: datetime, *, taken: set[str]) -> str:

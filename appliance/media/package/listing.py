@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from appliance.media.encode.frame_rate import frame_rate
 from appliance.media.package.catalogue import moment
 from appliance.media.package.multivariant import AudioRendition, MultivariantPlaylist, Variant
 from appliance.media.package.parts import SHORTEST
@@ -53,13 +54,13 @@ def listed(rendition: RenditionState, window: int) -> list[Entry]:
     return whole[-window:] + [entry for entry in rendition.entries[-1:] if entry.open and entry.parts]
 
 
-def parts_behind(state: StreamState, rendition: RenditionState) -> list[Entry]:
-    """The entries whose parts nobody may ask for any more.
+def parts_behind(state: StreamState, rendition: RenditionState, *, kept: bool = True) -> list[Entry]:
+    """The entries whose parts are no longer listed, and need not be `kept` for who has seen them listed.
 
     Parts stay for three target durations after they have left the playlist (RFC 8216bis, 6.2.2).
     """
     ages = _ages(rendition.entries)
-    longest = 2 * _PARTS_TARGETS * state.target_duration
+    longest = (2 if kept else 1) * _PARTS_TARGETS * state.target_duration
     return [
         entry for entry, age in zip(rendition.entries, ages, strict=True) if entry.parts and age > longest
     ]
@@ -152,7 +153,10 @@ def is_presentable(state: StreamState) -> bool:
     active = [item for item in state.renditions if item.active]
     most = max((sum(not entry.gap for entry in item.entries if not entry.open) for item in active), default=0)
     enough = HOLD_BACK_TARGETS * state.part_target * float(SHORTEST)
-    ready = [item.total_bytes > 0 or 0 < enough <= item.listed_seconds for item in active]
+    ready = [
+        item.total_bytes > 0 or 0 < enough <= sum(part.duration for part in item.first_parts)
+        for item in active
+    ]
     return most >= _PATIENCE_SEGMENTS or (bool(ready) and all(ready))
 
 
@@ -176,8 +180,8 @@ def multivariant_playlist(stream: str, state: StreamState) -> MultivariantPlayli
 
 def _variant(stream: str, state: StreamState, item: RenditionState, sounds: list[RenditionState]) -> Variant:
     # The highest of the group (RFC 8216bis, 4.4.6.2): the largest sum of any combination.
-    peak = item.peak + max((sound.peak for sound in sounds), default=0)
-    average = _average(item) + max((_average(sound) for sound in sounds), default=0)
+    peak = item.peak_rate + max((sound.peak_rate for sound in sounds), default=0)
+    average = item.average_rate + max((sound.average_rate for sound in sounds), default=0)
     bandwidth = _rounded_up(peak)
     codecs = [item.codecs, *(sound.codecs for sound in sounds)]
     return Variant(
@@ -186,13 +190,15 @@ def _variant(stream: str, state: StreamState, item: RenditionState, sounds: list
         average_bandwidth=min(bandwidth, _rounded_up(average)),
         codecs=tuple(dict.fromkeys(codecs)),
         resolution=(item.width, item.height) if item.kind == "video" else None,
-        frame_rate=item.frame_rate or None,
+        frame_rate=item.frame_rate or _first_frame_rate(item) or None,
         audio=bool(sounds),
     )
 
 
-def _average(item: RenditionState) -> float:
-    return item.total_bytes * 8 / item.total_seconds if item.total_seconds else 0.0
+def _first_frame_rate(item: RenditionState) -> float:
+    seconds = sum(part.duration for part in item.first_parts)
+    samples = sum(part.samples for part in item.first_parts)
+    return frame_rate(samples, seconds) if item.kind == "video" and seconds else 0.0
 
 
 def _rounded_up(rate: float) -> int:

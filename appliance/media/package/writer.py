@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from appliance.media.package.catalogue import STATE_FILE, Entry, Part, RenditionState, StreamState
 from appliance.media.package.encryption import encrypt, new_iv
@@ -18,8 +18,9 @@ from appliance.media.package.listing import (
     parts_behind,
     segment_file,
 )
+from appliance.media.package.room import MediaRoom, part_names
 from appliance.media.package.state_file import dump_state
-from appliance.media.package.storage import RESERVE_BYTES, Storage, StorageError
+from appliance.media.package.storage import Storage, StorageError
 
 if TYPE_CHECKING:
     from appliance.media.package.key_schedule import KeySchedule
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from appliance.media.package.playlist_writer import PlaylistWriter
 
 log = logging.getLogger(__name__)
-
-# A playlist never becomes shorter than three target durations (RFC 8216, 6.2.2); one entry is not listed yet.
-_SHORTEST_WINDOW: Final = 4
 
 
 class StreamWriter:
@@ -50,6 +48,7 @@ class StreamWriter:
         self._playlists = playlists
         self._window = playlists.window
         self._keys = keys
+        self._room = MediaRoom(storage, stream, playlists)
         # Names to delete once no playlist lists them, by rendition.
         self._doomed: dict[str, list[str]] = {}
 
@@ -75,11 +74,11 @@ class StreamWriter:
                     # From now on the number is taken, also for the next process.
                     self.save(state)
                 self._write_init(state, rendition, entry, init)
-                self._write_media(state, name, self._encrypted(state, entry, data))
+                self._room.write(state, name, self._encrypted(state, entry, data))
             except StorageError as error:
                 log.warning("%s: part lost: %s", self._stream, error)
                 data = None
-        entry.parts.append(Part(float(part.duration), part.independent, gap=data is None))
+        entry.parts.append(_counted(part, lost=data is None))
         self._playlists.touch(rendition)
 
     def close(
@@ -95,7 +94,7 @@ class StreamWriter:
         try:
             self.save(state)
             self._write_init(state, rendition, entry, init)
-            self._write_media(state, f"{folder}/{segment_file(entry.msn)}", data)
+            self._room.write(state, f"{folder}/{segment_file(entry.msn)}", data)
         except StorageError as error:
             log.warning("%s: segment lost: %s", self._stream, error)
             entry.open, entry.gap, entry.size, entry.kid, entry.iv = False, True, 0, None, None
@@ -163,53 +162,9 @@ class StreamWriter:
     def _write_init(self, state: StreamState, rendition: RenditionState, entry: Entry, init: bytes) -> None:
         name = f"{state.epoch}/{rendition.name}/{init_file(entry.init)}"
         if not self._storage.size(name):
-            self._write_media(state, name, init)
-
-    def _write_media(self, state: StreamState, name: str, data: bytes) -> None:
-        while True:
-            try:
-                self._storage.write(name, data, reserve=RESERVE_BYTES)
-            except StorageError as error:
-                if not error.full or not (self._clear_behind(state) or self._shorten(state)):
-                    raise
-            else:
-                return
-
-    def _clear_behind(self, state: StreamState) -> bool:
-        """Deletes what no playlist lists any more; whether there was anything."""
-        found = False
-        for rendition in state.renditions:
-            folder = f"{state.epoch}/{rendition.name}"
-            # One more than the window: the newest entry is not listed yet.
-            for entry in rendition.entries[: -self._window - 1]:
-                for name in part_names(folder, entry):
-                    self._storage.delete(name)
-                entry.parts.clear()
-                if not entry.gap:
-                    self._storage.delete(f"{folder}/{segment_file(entry.msn)}")
-                    entry.gap = found = True
-        if found:
-            log.warning("%s: the media root is nearly full; deleted what was behind the window", self._stream)
-        return found
-
-    def _shorten(self, state: StreamState) -> bool:
-        """Takes the oldest segment out of all playlists and deletes it; whether one could be spared."""
-        spare = [item for item in state.renditions if len(item.entries) > _SHORTEST_WINDOW]
-        oldest = min((item.entries[0].msn for item in spare), default=None)
-        if oldest is None:
-            return False
-        for rendition in spare:
-            if rendition.entries[0].msn == oldest:
-                gone = rendition.entries.pop(0)
-                self._playlists.write(state, rendition)
-                folder = f"{state.epoch}/{rendition.name}"
-                for name in [f"{folder}/{segment_file(gone.msn)}", *part_names(folder, gone)]:
-                    self._storage.delete(name)
-        log.warning("%s: the media root is nearly full; segment %d was dropped early", self._stream, oldest)
-        return True
+            self._room.write(state, name, init)
 
 
-def part_names(folder: str, entry: Entry) -> list[str]:
-    """The names of the files of `entry`'s parts, which lie in `folder`."""
-    numbers = (number for number, part in enumerate(entry.parts) if not part.gap)
-    return [f"{folder}/{part_file(entry.msn, number)}" for number in numbers]
+def _counted(part: CutPart, *, lost: bool) -> Part:
+    size = 0 if part.data is None else len(part.data)
+    return Part(float(part.duration), part.independent, gap=lost, size=size, samples=part.samples)

@@ -26,12 +26,15 @@ REPOSITORY = Path(__file__).parents[4]
 KILLS = 15
 
 
-def test_killed_again_and_again(tmp_path: Path) -> None:
-    bench = Workbench(tmp_path, Keyring.create(b"m" * 32), options(segment=1, window=4, rotation=3))
+@pytest.mark.parametrize("part", [0, 0.26])
+def test_killed_again_and_again(tmp_path: Path, part: float) -> None:
+    bench = Workbench(
+        tmp_path, Keyring.create(b"m" * 32), options(segment=1, window=4, rotation=3, part=part)
+    )
     chance = random.Random(7)
     names: dict[Path, bytes] = {}
     numbers = [-1]
-    argv = [sys.executable, "-m", "tests.integration.media.package.writer", str(tmp_path)]
+    argv = [sys.executable, "-m", "tests.integration.media.package.writer", str(tmp_path), str(part)]
     for _ in range(KILLS):
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as writer:
             assert writer.stdout is not None
@@ -66,10 +69,13 @@ def small_root(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(root)], check=True)
 
 
-def test_a_full_media_root(small_root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    bench = Workbench(small_root, Keyring.create(b"m" * 32), options(segment=1, window=6))
+@pytest.mark.parametrize("part", [0, 0.26])
+def test_a_full_media_root(small_root: Path, caplog: pytest.LogCaptureFixture, part: float) -> None:
+    bench = Workbench(small_root, Keyring.create(b"m" * 32), options(segment=1, window=6, part=part))
     packager = bench.packager()
-    # 360 kB a segment: the thirteen in the window and behind it do not fit, six do.
+    # 360 kB a segment: the thirteen in the window and behind it do not fit, six do. With parts it is all
+    # there twice, for as long as they are kept.
+    share = 2 if part else 1
     renditions = [Rendition("720p", "video"), Rendition("audio", "audio")]
     for run in range(3):
         packager.begin(renditions, started_at=STARTED + timedelta(seconds=100 * run))
@@ -78,7 +84,7 @@ def test_a_full_media_root(small_root: Path, caplog: pytest.LogCaptureFixture) -
         packager.feed("audio", track.init())
         for step in range(120):
             # In the second run six segments do not fit, in the third not even one.
-            payload = (90_000, 150_000, 900_000)[run]
+            payload = (90_000 // share, 150_000 // share, 900_000)[run]
             packager.feed("720p", video.fragment(8, keyframe=step % 4 == 0, payload=payload))
             packager.feed("audio", track.fragment(12, payload=500))
             if packager.playable:
@@ -89,7 +95,7 @@ def test_a_full_media_root(small_root: Path, caplog: pytest.LogCaptureFixture) -
         assert any(gaps) is (run == 2), gaps
         assert len(gaps) >= 3
         assert not any(item.gap for item in playlists["audio"].segments)
-    assert "deleted what was behind the window" in caplog.text
+    assert "deleted what is no longer listed" in caplog.text
     assert "was dropped early" in caplog.text
     assert "segment lost" in caplog.text
     assert not list(bench.directory.glob("**/.tmp*"))

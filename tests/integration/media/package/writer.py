@@ -14,8 +14,9 @@ from tests.unit.media.package.handmade import STARTED, pictures, sound
 from tests.unit.media.package.published import options
 
 
-def main(root: Path) -> None:
-    packager = Packager(root, "demo", options(segment=1, window=4, rotation=3), Keyring.create(b"m" * 32))
+def main(root: Path, part: float) -> None:
+    wanted = options(segment=1, window=4, rotation=3, part=part)
+    packager = Packager(root, "demo", wanted, Keyring.create(b"m" * 32))
     for number in itertools.count():
         packager.begin(
             [Rendition("720p", "video"), Rendition("audio", "audio")],
@@ -31,4 +32,4 @@ def main(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), float(sys.argv[2]))
