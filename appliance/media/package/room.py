@@ -30,7 +30,7 @@ class MediaRoom:
         self._playlists = playlists
 
     def write(self, state: StreamState, name: str, data: bytes) -> None:
-        """Puts `data` at `name`. Raises StorageError when nothing can be spared for it, or it fails otherwise."""
+        """Puts `data` at `name`. Raises StorageError when it fails, or nothing can be spared for it."""
         while True:
             try:
                 self._storage.write(name, data, reserve=RESERVE_BYTES)
