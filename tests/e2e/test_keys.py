@@ -85,7 +85,7 @@ def same_keys(found: Multivariant) -> bool:
 
 def test_keys_change_while_viewers_watch(site: Site, stream: str) -> None:
     with Publisher(site.rtmp(stream), Signal()):
-        # The first seconds may end with a copied rung being encoded from there on: not every player plays across.
+        # A copied rung may be encoded from some early frame on: not every player plays across that.
         found = player.wait_for(site.hls(stream), segments=8)
         generation = next(item for item in listed(site)["generations"] if item["state"] == "current")[
             "number"
