@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install what a verb of the Makefile needs on a Debian 12 or 13 machine: packages, .venv, npm packages.
 #
-#   files/bootstrap.sh [root] [python] [lab] [vm] [tests] [browser]
+#   files/bootstrap.sh [root] [python] [lab] [vm] [tests] [bench] [browser]
 #
 # `root` installs nothing: it sees that the verb can become root, before anything is done.
 # Runs as root or through sudo, changes nothing that is there already, and takes a moment when nothing is to do.
@@ -119,12 +119,13 @@ for part in "$@"; do
             [ "$(id -u)" -eq 0 ] || want uidmap
             ;;
         tests) want ffmpeg nginx libnginx-mod-rtmp curl "$(first_available valkey-server redis-server)" ;;
+        bench) want wrk ;;
         browser)
             want chromium
             # Node.js from elsewhere brings its own npm, and Debian's would push it out
             command -v npm >/dev/null || want nodejs npm
             ;;
-        *) stop "unknown part '$part'; known: root python lab vm tests browser" ;;
+        *) stop "unknown part '$part'; known: root python lab vm tests bench browser" ;;
     esac
 done
 install_packages
