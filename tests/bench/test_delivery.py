@@ -1,8 +1,8 @@
 """What the delivery's nginx gives to many viewers, against the same nginx with nothing but files.
 
 Goals, in requests a second: 0.95 of it for segments, which is a ratio of 1.05 in time, and half of it for
-playlists that are waited for, which is 2. The nginx is the one that was built. It runs on this machine, out of
-the package and with the libraries of the lab's image, as a machine of Debian 12 has older ones: it needs no host.
+playlists that are waited for, which is 2. The nginx is the one that was built. It runs on this machine, out
+of the package and with the libraries of the lab's image, as Debian 12 has older ones: it needs no host.
 """
 
 from __future__ import annotations
