@@ -72,12 +72,13 @@ def socket_directory(stream: StreamName) -> Path | None:
 
 @contextlib.asynccontextmanager
 async def listening(directory: Path, packager: KeyUser, keyring: Keyring | None) -> AsyncIterator[None]:
-    """Serves `directory`/control.sock, mode 0600, from the running event loop until the block is left.
+    """Serves control.sock in `directory`, mode 0600, from the running event loop until the block is left.
 
     `keyring` is the one the packager began with, None without encryption. Raises OSError when the socket
     cannot be made.
     """
-    path = _make_room(directory)
+    path = directory / SOCKET_FILE
+    path.unlink(missing_ok=True)  # of a process that was killed
     door = _Door(packager, keyring)
     before = os.umask(0o177)
     try:
@@ -88,20 +89,7 @@ async def listening(directory: Path, packager: KeyUser, keyring: Keyring | None)
         yield
     finally:
         server.close()
-        _clear(path)
-
-
-def _make_room(directory: Path) -> Path:
-    directory.mkdir(mode=0o700, exist_ok=True)
-    path = directory / SOCKET_FILE
-    path.unlink(missing_ok=True)  # of a process that was killed
-    return path
-
-
-def _clear(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        path.parent.rmdir()
+        path.unlink(missing_ok=True)
 
 
 class _Door:

@@ -80,6 +80,8 @@ async def call(host: Path, verb: str, *arguments: str) -> tuple[int, str, str]:
 
 async def test_list_rotate_and_purge(host: Path) -> None:
     demo, plain = stream(host), Stream(keyring(host))
+    for name in ("demo", "x"):
+        (host / "run" / name).mkdir()
     async with (
         listening(host / "run" / "demo", demo, demo.keyring),
         listening(host / "run" / "x", plain, None),

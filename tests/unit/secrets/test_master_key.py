@@ -78,6 +78,12 @@ class Host:
     def master(self) -> MasterKey:
         return MasterKey(self.path, self.client(), restart=self.restart, say=self.said.append)
 
+    def room(self, name: str) -> Path:
+        """Where systemd lets the stream have its socket."""
+        made = self.directory / "run" / name
+        made.mkdir(parents=True, exist_ok=True)
+        return made
+
     @contextlib.asynccontextmanager
     async def running(self, *names: str) -> AsyncIterator[None]:
         """Streams that have the keyring on disk, as their units begin with it."""
@@ -86,7 +92,7 @@ class Host:
                 stream = self.streams[name] = Stream(self.keyring)
                 stream.rotate_key()
                 if name not in self.hung:
-                    room = self.directory / "run" / name
+                    room = self.room(name)
                     await stack.enter_async_context(listening(room, stream, stream.keyring))
             yield
 
@@ -94,7 +100,6 @@ class Host:
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     made = Host(tmp_path)
-    (tmp_path / "run").mkdir()
     replace_credential(made.path, Keyring.create(b"m" * 32).dumps())
     made.control = made.keyring
     return made
@@ -169,7 +174,7 @@ async def test_a_stream_that_does_not_answer_is_named_and_served_the_next_time(h
         with pytest.raises(OperatorError, match="stream b has no socket"):
             await asyncio.to_thread(host.master().finish)
         b = host.streams["b"]
-        async with listening(host.directory / "run" / "b", b, b.keyring):
+        async with listening(host.room("b"), b, b.keyring):
             await asyncio.to_thread(host.master().rotate)
         assert set(host.keyring.generations) == {1, 2}
         assert generations(host) == {2}
@@ -192,7 +197,7 @@ async def test_finishing_does_nothing_when_nothing_is_unfinished(host: Host) -> 
 
 
 async def test_without_encryption_streams_are_left_alone(host: Host) -> None:
-    async with host.running("a"), listening(host.directory / "run" / "plain", Stream(host.keyring), None):
+    async with host.running("a"), listening(host.room("plain"), Stream(host.keyring), None):
         host.streams["plain"] = Stream(host.keyring, ("1-" + "0" * 32, 0.0))
         await asyncio.to_thread(host.master().rotate)
         assert host.keyring.current == 2
