@@ -40,7 +40,8 @@ def run(
 async def _run(stream: StreamName, settings: Settings) -> None:
     from appliance.media.encode.ladder import ladder_path, load_ladder
     from appliance.media.package.edge import LiveEdge
-    from appliance.media.package.packager import Packager, PackagingOptions
+    from appliance.media.package.options import PackagingOptions
+    from appliance.media.package.packager import Packager
     from appliance.media.serve.server import SOCKET_FILE, PlaylistServer
     from appliance.media.session import StreamSession
     from appliance.media.stream_socket import listening, socket_directory

@@ -1,8 +1,10 @@
-"""From fragmented MP4 to encrypted segments and playlists.
+"""From fragmented MP4 to encrypted parts, segments and playlists.
 
 `mp4` splits a byte stream at its boxes, `track` and `fragment` read them, and `segmenter` joins fragments to
-segments along the `timeline` that all renditions (`rendition`) share. `writer` puts those on disk through
-`storage`, under `encryption` with the keys that `key_schedule` names; `catalogue` is what has been published,
-`listing` what of it is listed, `playlist` how that is written, and `recovery` how a new process finds it
-again in its `state_file`. `packager` is the room's door.
+segments along the `timeline` that all renditions (`rendition`) share, and cuts them into `parts`, between
+`samples` where it has to. `writer` puts those on disk through `storage`, as long as there is `room`, under
+`encryption` with the keys that `key_schedule` names; `catalogue` is what has been published, `listing` what
+of it is listed, `playlist` and `multivariant` how that is written, `playlist_writer` when, `edge` what may be
+waited for, and `recovery` how a new process finds it again in its `state_file`. `packager` is the room's
+door, with its `options`, and `run` what it does with one FFmpeg.
 """

@@ -8,73 +8,32 @@ URL.
 
 from __future__ import annotations
 
-import logging
-import math
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from appliance.media.encode.frame_rate import frame_rate
 from appliance.media.package.catalogue import (
     STATE_FILE,
-    Entry,
     RenditionState,
     StreamState,
     is_epoch,
     new_epoch_name,
-    wall_clock,
 )
 from appliance.media.package.edge import LiveEdge
 from appliance.media.package.key_schedule import KeySchedule
 from appliance.media.package.playlist_writer import PlaylistWriter
-from appliance.media.package.recovery import align, fill, recover
-from appliance.media.package.segmenter import ClosedSegment, ReadyPart, Segmenter
+from appliance.media.package.recovery import recover
+from appliance.media.package.run import PackagingRun
 from appliance.media.package.storage import Storage
-from appliance.media.package.timeline import Timeline, target_duration
+from appliance.media.package.timeline import target_duration
 from appliance.media.package.writer import StreamWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from appliance.media.package.options import PackagingOptions
     from appliance.media.package.rendition import Rendition
-    from appliance.media.package.track import Track
     from appliance.secrets.keyring import Keyring
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class PackagingOptions:
-    """Parameters
-    ----------
-    segment_seconds
-        Wanted length of a segment; the encoder puts a keyframe at each multiple.
-    window_segments
-        How many segments a live playlist lists; at least 1.
-    rotation_seconds
-        Media time after which the content key changes, at the next segment.
-    encryption
-        ``none`` leaves segments clear.
-    part_seconds
-        Longest low-latency part (PART-TARGET); 0 makes none.
-    """
-
-    segment_seconds: float
-    window_segments: int
-    rotation_seconds: float
-    encryption: Literal["aes-128", "none"]
-    part_seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    started_at: datetime
-    first_msn: int
-    base: int
-    timeline: Timeline
-    segmenters: dict[str, Segmenter]
-    leaders: tuple[Segmenter, ...]
 
 
 class Packager:
@@ -114,7 +73,7 @@ class Packager:
         )
         self._playlists = PlaylistWriter(self._storage, stream, options.window_segments, edge or LiveEdge())
         self._writer = StreamWriter(self._storage, stream, self._playlists, self._keys)
-        self._run: _Run | None = None
+        self._run: PackagingRun | None = None
         self._old_epochs = True
         self._state = self._resume()
 
@@ -171,20 +130,14 @@ class Packager:
         if state.next_msn and state.next_msn not in state.breaks:
             state.breaks.append(state.next_msn)
         self._list(renditions)
-        leading = "video" if any(item.kind == "video" for item in renditions) else "audio"
-        timeline = Timeline(self._options.segment_seconds)
-        segmenters = {
-            item.name: Segmenter(
-                item,
-                timeline,
-                leads=item.kind == leading,
-                base=state.next_base,
-                part_target=self._options.part_seconds,
-            )
-            for item in renditions
-        }
-        leaders = tuple(item for item in segmenters.values() if item.rendition.kind == leading)
-        self._run = _Run(started_at, state.next_msn, state.next_base, timeline, segmenters, leaders)
+        self._run = PackagingRun(
+            state,
+            renditions,
+            self._options,
+            started_at=started_at,
+            storage=self._storage,
+            writer=self._writer,
+        )
 
     def feed(self, rendition: str, data: bytes) -> None:
         """Takes the next bytes of a rendition's pipe, cut anywhere; publishes the parts and segments they
@@ -194,15 +147,11 @@ class Packager:
         times jump: end the run and begin another. Raises ValueError for a rendition that the run does not
         have.
         """
-        run = self._run
-        if run is None or rendition not in run.segmenters:
+        if self._run is None or rendition not in self._run.names:
             raise ValueError(f"no run is open with a rendition {rendition!r}")
-        segmenter = run.segmenters[rendition]
-        try:
-            for item in segmenter.feed(data):
-                self._publish(run, segmenter, item)
-        finally:
-            self._flush()
+        self._run.feed(rendition, data)
+        if self._old_epochs:
+            self._delete_old_epochs()
 
     def end_run(self) -> None:
         """FFmpeg ended: complete fragments become the last, short segments, as many in every rendition.
@@ -211,25 +160,9 @@ class Packager:
         and dropped otherwise; a rendition that lacks a published one gets a gap. Nothing happens when no run
         is open.
         """
-        run = self._run
-        if run is None:
-            return
-        self._run = None
-        ends = [item.end for item in run.leaders if item.end is not None]
-        segmenters = list(run.segmenters.values())
-        for segmenter in segmenters:
-            for item in segmenter.flush(max(ends, default=None)):
-                self._publish(run, segmenter, item)
-        last = max(item.closed for item in segmenters)
-        live = [item for item in segmenters if item.closed or item.open_index is not None]
-        shared = bool(self._options.part_seconds) or all(item.open_index == last for item in live)
-        for segmenter in live:
-            index = segmenter.open_index
-            if index is not None and (index < last or shared):
-                for item in segmenter.close_open():
-                    self._publish(run, segmenter, item)
-        align(self._storage, self._state)
-        self._writer.settle(self._state)
+        run, self._run = self._run, None
+        if run is not None:
+            run.end()
 
     def finish(self) -> None:
         """The stream ended: EXT-X-ENDLIST in all playlists. The files stay; `remove` deletes them."""
@@ -251,46 +184,6 @@ class Packager:
             self._storage.delete(name)
         self._playlists.forget()
         self._state = self._new_state(self._state)
-
-    def _publish(self, run: _Run, segmenter: Segmenter, item: ReadyPart | ClosedSegment) -> None:
-        state = self._state
-        rendition = state.rendition(segmenter.rendition.name)
-        track, init = segmenter.track, segmenter.init
-        if rendition is None or track is None or init is None:
-            raise RuntimeError(f"{segmenter.rendition.name}: media before its init section")
-        entry = rendition.entries[-1] if rendition.entries else None
-        if entry is None or entry.msn != run.first_msn + item.index:
-            entry = self._open(run, rendition, item, init)
-        describe(rendition, track)
-        if isinstance(item, ReadyPart):
-            entry.independent = entry.independent and (item.part.independent or bool(entry.parts))
-            entry.full = item.full
-            self._writer.publish_part(state, rendition, entry, item.part, init)
-        else:
-            describe_rate(rendition, track, item, self._options.segment_seconds)
-            end = run.base + math.ceil(item.start + item.duration) + 1
-            state.next_base = max(state.next_base, end)
-            entry.duration, entry.independent = float(item.duration), item.independent
-            self._writer.close(state, rendition, entry, item.data, init)
-
-    def _open(
-        self, run: _Run, rendition: RenditionState, item: ReadyPart | ClosedSegment, init: bytes
-    ) -> Entry:
-        state = self._state
-        msn = run.first_msn + item.index
-        for other in state.renditions:
-            # What has left the ladder goes on as gaps, so that its last viewers switch.
-            if (other is rendition or not other.active) and fill(self._storage, state, other, msn):
-                self._playlists.touch(other)
-        entry = Entry(msn, wall_clock(run.started_at, item.start), 0.0, 0, 0)
-        self._writer.open(state, rendition, entry, init)
-        return entry
-
-    def _flush(self) -> None:
-        self._writer.flush(self._state)
-        longest = max((len(item.entries) for item in self._state.renditions), default=0)
-        if self._old_epochs and longest >= self._options.window_segments and self.playable:
-            self._delete_old_epochs()
 
     def _list(self, renditions: Sequence[Rendition]) -> None:
         """Makes `renditions`, in their order, the active ones of the state."""
@@ -320,21 +213,11 @@ class Packager:
         return StreamState(epoch, target, self._options.part_seconds)
 
     def _delete_old_epochs(self) -> None:
+        """Deletes the epochs before this one, once it is shown and has filled up."""
+        longest = max((len(item.entries) for item in self._state.renditions), default=0)
+        if longest < self._options.window_segments or not self.playable:
+            return
         for name in self._storage.directories():
             if is_epoch(name) and name != self._state.epoch:
                 self._storage.delete(name)
         self._old_epochs = False
-
-
-def describe(rendition: RenditionState, track: Track) -> None:
-    """Notes what the multivariant playlist says of the codec."""
-    rendition.codecs = track.codecs
-    rendition.width, rendition.height, rendition.channels = track.width, track.height, track.channels
-
-
-def describe_rate(rendition: RenditionState, track: Track, segment: ClosedSegment, wanted: float) -> None:
-    """Notes the frame rate, once in a run and from a segment of at least half the `wanted` seconds."""
-    seconds = float(segment.duration)
-    first = segment.index == 0 and seconds >= wanted / 2
-    if track.kind == "video" and seconds > 0 and (first or not rendition.frame_rate):
-        rendition.frame_rate = frame_rate(segment.samples, seconds)

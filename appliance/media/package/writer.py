@@ -105,6 +105,10 @@ class StreamWriter:
         self._retire(state, rendition)
         self._playlists.touch(rendition)
 
+    def touch(self, rendition: RenditionState) -> None:
+        """The rendition's playlist has to be written at the next `flush`."""
+        self._playlists.touch(rendition)
+
     def flush(self, state: StreamState) -> None:
         """Writes the playlists of what was published since, then deletes what has left them."""
         self._playlists.flush(state)

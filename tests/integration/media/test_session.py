@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from appliance.media.encode.ladder import ladder_path, load_ladder
-from appliance.media.package.packager import Packager, PackagingOptions
+from appliance.media.package.options import PackagingOptions
+from appliance.media.package.packager import Packager
 from appliance.media.session import StreamSession
 from appliance.secrets.keyring import Keyring
 from appliance.settings import Settings

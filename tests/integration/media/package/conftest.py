@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from appliance.media.package.packager import Packager, PackagingOptions
+from appliance.media.package.options import PackagingOptions
+from appliance.media.package.packager import Packager
 from appliance.media.package.rendition import Rendition
 from appliance.secrets.content_keys import UnknownKeyError
 from appliance.secrets.keyring import Keyring

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from appliance.media.package.packager import Packager, PackagingOptions
+from appliance.media.package.options import PackagingOptions
+from appliance.media.package.packager import Packager
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,140 @@
+"""One FFmpeg's life in the packager: its renditions' bytes become parts and segments of the stream."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from appliance.media.encode.frame_rate import frame_rate
+from appliance.media.package.catalogue import Entry, RenditionState, wall_clock
+from appliance.media.package.recovery import align, fill
+from appliance.media.package.segmenter import ClosedSegment, ReadyPart, Segmenter
+from appliance.media.package.timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from appliance.media.package.catalogue import StreamState
+    from appliance.media.package.options import PackagingOptions
+    from appliance.media.package.rendition import Rendition
+    from appliance.media.package.storage import Storage
+    from appliance.media.package.track import Track
+    from appliance.media.package.writer import StreamWriter
+
+
+class PackagingRun:
+    """Cuts what comes in and hands it to `writer`; `state` has the run's `renditions` already.
+
+    `started_at` is the time of its media time 0.
+    """
+
+    def __init__(
+        self,
+        state: StreamState,
+        renditions: Sequence[Rendition],
+        options: PackagingOptions,
+        *,
+        started_at: datetime,
+        storage: Storage,
+        writer: StreamWriter,
+    ) -> None:
+        self._state = state
+        self._options = options
+        self._started_at = started_at
+        self._storage = storage
+        self._writer = writer
+        self._first_msn = state.next_msn
+        self._base = state.next_base
+        leading = "video" if any(item.kind == "video" for item in renditions) else "audio"
+        timeline = Timeline(options.segment_seconds)
+        self._segmenters = {
+            item.name: Segmenter(
+                item,
+                timeline,
+                leads=item.kind == leading,
+                base=self._base,
+                part_target=options.part_seconds,
+            )
+            for item in renditions
+        }
+        self._leading = leading
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Of its renditions."""
+        return frozenset(self._segmenters)
+
+    def feed(self, rendition: str, data: bytes) -> None:
+        """Publishes what `data`, the next bytes of a rendition, completes. Raises Mp4Error."""
+        segmenter = self._segmenters[rendition]
+        try:
+            for item in segmenter.feed(data):
+                self._publish(segmenter, item)
+        finally:
+            self._writer.flush(self._state)
+
+    def end(self) -> None:
+        """Completes the last, short segments, as many in every rendition (`Packager.end_run`)."""
+        segmenters = list(self._segmenters.values())
+        leaders = [item for item in segmenters if item.rendition.kind == self._leading]
+        ends = [item.end for item in leaders if item.end is not None]
+        for segmenter in segmenters:
+            for item in segmenter.flush(max(ends, default=None)):
+                self._publish(segmenter, item)
+        last = max(item.closed for item in segmenters)
+        live = [item for item in segmenters if item.closed or item.open_index is not None]
+        shared = bool(self._options.part_seconds) or all(item.open_index == last for item in live)
+        for segmenter in live:
+            index = segmenter.open_index
+            if index is not None and (index < last or shared):
+                for item in segmenter.close_open():
+                    self._publish(segmenter, item)
+        align(self._storage, self._state)
+        self._writer.settle(self._state)
+
+    def _publish(self, segmenter: Segmenter, item: ReadyPart | ClosedSegment) -> None:
+        state = self._state
+        rendition = state.rendition(segmenter.rendition.name)
+        track, init = segmenter.track, segmenter.init
+        if rendition is None or track is None or init is None:
+            raise RuntimeError(f"{segmenter.rendition.name}: media before its init section")
+        entry = rendition.entries[-1] if rendition.entries else None
+        if entry is None or entry.msn != self._first_msn + item.index:
+            entry = self._open(rendition, item, init)
+        _describe(rendition, track)
+        if isinstance(item, ReadyPart):
+            entry.independent = entry.independent and (item.part.independent or bool(entry.parts))
+            entry.full = item.full
+            self._writer.publish_part(state, rendition, entry, item.part, init)
+        else:
+            _describe_rate(rendition, track, item, self._options.segment_seconds)
+            end = self._base + math.ceil(item.start + item.duration) + 1
+            state.next_base = max(state.next_base, end)
+            entry.duration, entry.independent = float(item.duration), item.independent
+            self._writer.close(state, rendition, entry, item.data, init)
+
+    def _open(self, rendition: RenditionState, item: ReadyPart | ClosedSegment, init: bytes) -> Entry:
+        state = self._state
+        msn = self._first_msn + item.index
+        for other in state.renditions:
+            # What has left the ladder goes on as gaps, so that its last viewers switch.
+            if (other is rendition or not other.active) and fill(self._storage, state, other, msn):
+                self._writer.touch(other)
+        entry = Entry(msn, wall_clock(self._started_at, item.start), 0.0, 0, 0)
+        self._writer.open(state, rendition, entry, init)
+        return entry
+
+
+def _describe(rendition: RenditionState, track: Track) -> None:
+    """Notes what the multivariant playlist says of the codec."""
+    rendition.codecs = track.codecs
+    rendition.width, rendition.height, rendition.channels = track.width, track.height, track.channels
+
+
+def _describe_rate(rendition: RenditionState, track: Track, segment: ClosedSegment, wanted: float) -> None:
+    """Notes the frame rate, once in a run and from a segment of at least half the `wanted` seconds."""
+    seconds = float(segment.duration)
+    first = segment.index == 0 and seconds >= wanted / 2
+    if track.kind == "video" and seconds > 0 and (first or not rendition.frame_rate):
+        rendition.frame_rate = frame_rate(segment.samples, seconds)
