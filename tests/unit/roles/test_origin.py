@@ -50,7 +50,7 @@ def test_only_the_stream_s_own_folder_is_writable(unit: str) -> None:
 
 def test_the_encoder_is_remembered_until_the_next_boot(unit: str) -> None:
     assert values(unit, "RuntimeDirectory") == [f"{SHARED} {SHARED}/%i"]
-    assert values(unit, "RuntimeDirectoryMode") == ["0750"]  # delivery, of the group, connects to a socket there
+    assert values(unit, "RuntimeDirectoryMode") == ["0750"]  # delivery connects to a socket there
     assert values(unit, "RuntimeDirectoryPreserve") == ["yes"]
 
 
