@@ -23,15 +23,12 @@ REFUSED_STATE_FILE: Final = "state.json.refused"
 class Part:
     """A partial segment: its place in its segment's list is its number. `duration` is in seconds.
 
-    `gap` tells that there is no file: the picture before it stands still, or it could not be written. `size`
-    (bytes, clear) and `samples` are what it has all the same.
+    `gap` tells that there is no file: the picture before it stands still, or it could not be written.
     """
 
     duration: float
     independent: bool
     gap: bool = False
-    size: int = 0
-    samples: int = 0
 
 
 @dataclass(slots=True)
@@ -99,23 +96,6 @@ class RenditionState:
         return self.total_bytes > 0 or any(
             entry.parts or not (entry.open or entry.gap) for entry in self.entries
         )
-
-    @property
-    def first_parts(self) -> list[Part]:
-        """The parts that there are while no segment is whole: what is known of it until then."""
-        return [] if self.total_bytes else [part for entry in self.entries for part in entry.parts]
-
-    @property
-    def peak_rate(self) -> float:
-        """Bits a second: BANDWIDTH."""
-        return self.peak or self.average_rate
-
-    @property
-    def average_rate(self) -> float:
-        """Bits a second: AVERAGE-BANDWIDTH; 0 while nothing is known."""
-        size = self.total_bytes or sum(part.size for part in self.first_parts)
-        seconds = self.total_seconds or sum(part.duration for part in self.first_parts)
-        return size * 8 / seconds if seconds else 0.0
 
     def measure(self, size: int, duration: float, target: int) -> None:
         """Counts a published segment of `size` bytes and `duration` seconds."""

@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from appliance.media.encode.frame_rate import frame_rate
 from appliance.media.package.catalogue import moment
 from appliance.media.package.multivariant import AudioRendition, MultivariantPlaylist, Variant
-from appliance.media.package.parts import SHORTEST
 from appliance.media.package.playlist import (
-    HOLD_BACK_TARGETS,
     Key,
     ListedPart,
     LowLatency,
@@ -144,20 +141,15 @@ def _segment(entry: Entry, discontinuity: bool, *, parts: bool) -> Segment:
 
 
 def is_presentable(state: StreamState) -> bool:
-    """Whether the stream may be shown: every rendition of the run has enough to begin with, or has been
-    waited for long enough.
+    """Whether the stream may be shown: every rendition of the run has a whole segment, or was waited for long
+    enough.
 
-    A player reads the multivariant playlist once; what is not in it then, it never gets. With parts, enough
-    is what a player stays behind the newest (PART-HOLD-BACK); else it is one segment.
+    A player reads the multivariant playlist once; what is not in it then, it never gets. Parts alone do not
+    count: hls.js takes a playlist without a whole segment for an error, and other players for an empty one.
     """
     active = [item for item in state.renditions if item.active]
     most = max((sum(not entry.gap for entry in item.entries if not entry.open) for item in active), default=0)
-    enough = HOLD_BACK_TARGETS * state.part_target * float(SHORTEST)
-    ready = [
-        item.total_bytes > 0 or 0 < enough <= sum(part.duration for part in item.first_parts)
-        for item in active
-    ]
-    return most >= _PATIENCE_SEGMENTS or (bool(ready) and all(ready))
+    return most >= _PATIENCE_SEGMENTS or (most > 0 and all(item.total_bytes > 0 for item in active))
 
 
 def multivariant_playlist(stream: str, state: StreamState) -> MultivariantPlaylist:
@@ -180,8 +172,8 @@ def multivariant_playlist(stream: str, state: StreamState) -> MultivariantPlayli
 
 def _variant(stream: str, state: StreamState, item: RenditionState, sounds: list[RenditionState]) -> Variant:
     # The highest of the group (RFC 8216bis, 4.4.6.2): the largest sum of any combination.
-    peak = item.peak_rate + max((sound.peak_rate for sound in sounds), default=0)
-    average = item.average_rate + max((sound.average_rate for sound in sounds), default=0)
+    peak = item.peak + max((sound.peak for sound in sounds), default=0)
+    average = _average(item) + max((_average(sound) for sound in sounds), default=0)
     bandwidth = _rounded_up(peak)
     codecs = [item.codecs, *(sound.codecs for sound in sounds)]
     return Variant(
@@ -190,15 +182,13 @@ def _variant(stream: str, state: StreamState, item: RenditionState, sounds: list
         average_bandwidth=min(bandwidth, _rounded_up(average)),
         codecs=tuple(dict.fromkeys(codecs)),
         resolution=(item.width, item.height) if item.kind == "video" else None,
-        frame_rate=item.frame_rate or _first_frame_rate(item) or None,
+        frame_rate=item.frame_rate or None,
         audio=bool(sounds),
     )
 
 
-def _first_frame_rate(item: RenditionState) -> float:
-    seconds = sum(part.duration for part in item.first_parts)
-    samples = sum(part.samples for part in item.first_parts)
-    return frame_rate(samples, seconds) if item.kind == "video" and seconds else 0.0
+def _average(item: RenditionState) -> float:
+    return item.total_bytes * 8 / item.total_seconds if item.total_seconds else 0.0
 
 
 def _rounded_up(rate: float) -> int:

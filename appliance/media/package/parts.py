@@ -40,7 +40,6 @@ class CutPart:
     duration: Fraction
     independent: bool
     data: bytes | None
-    samples: int = 0
 
 
 class PartCutter:
@@ -77,8 +76,7 @@ class PartCutter:
     def _take(self, count: int) -> CutPart:
         taken, self._held = self._held[:count], self._held[count:]
         seconds = sum((item.duration for item in taken), Fraction(0))
-        samples = sum(item.samples for item in taken)
-        return CutPart(seconds, taken[0].keyframe, b"".join(item.data for item in taken), samples)
+        return CutPart(seconds, taken[0].keyframe, b"".join(item.data for item in taken))
 
     def _take_full(self) -> Iterator[CutPart]:
         """The longest part that what is held has; there is more of it than the target."""

@@ -198,7 +198,8 @@ class Follower(Generic[T]):
                 self._index += 1
                 continue
             early = head.end <= begin + self._timeline.segment / 2
-            if end is None and not early and not self._timeline.has_passed(middle):
+            passed = self._timeline.has_passed(middle) and head.end <= begin + self._timeline.longest
+            if end is None and not early and not passed:
                 # From half a segment on, a keyframe may set the boundary at any time.
                 if not self._patience_over(begin):
                     return

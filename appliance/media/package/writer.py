@@ -78,7 +78,7 @@ class StreamWriter:
             except StorageError as error:
                 log.warning("%s: part lost: %s", self._stream, error)
                 data = None
-        entry.parts.append(_counted(part, lost=data is None))
+        entry.parts.append(Part(float(part.duration), part.independent, gap=data is None))
         self._playlists.touch(rendition)
 
     def close(
@@ -167,8 +167,3 @@ class StreamWriter:
         name = f"{state.epoch}/{rendition.name}/{init_file(entry.init)}"
         if not self._storage.size(name):
             self._room.write(state, name, init)
-
-
-def _counted(part: CutPart, *, lost: bool) -> Part:
-    size = 0 if part.data is None else len(part.data)
-    return Part(float(part.duration), part.independent, gap=lost, size=size, samples=part.samples)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # As the session runs it.
 MOVFLAGS = "+cmaf+empty_moov+default_base_moof+skip_trailer+delay_moov+frag_keyframe+frag_discont"
-MUXER = ["-movflags", MOVFLAGS, "-frag_duration", "250000", "-f", "mp4"]
+MUXER = ["-movflags", MOVFLAGS, "-frag_duration", "223600", "-f", "mp4"]
 X264 = ["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-sc_threshold", "0"]
 FORCED = ["-force_key_frames", "expr:gte(t,n_forced*2)"]
 
@@ -158,5 +158,5 @@ def now() -> datetime:
 def bench(tmp_path: Path) -> Workbench:
     root = tmp_path / "hls"
     root.mkdir()
-    options = PackagingOptions(2.0, 6, 4.0, "aes-128")
+    options = PackagingOptions(2.0, 6, 4.0, "aes-128", 0.26)
     return Workbench(root, Keyring.create(b"m" * 32), options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -254,3 +255,47 @@ def test_no_forced_keyframes_keep_the_target_duration(bench: Workbench) -> None:
     packager.finish()
     playlists = bench.check(packager.epoch)
     assert not playlists["180p"].independent
+
+
+@pytest.mark.parametrize("rate", ["24000/1001", "25", "30000/1001", "30", "50", "60"])
+def test_parts_have_the_length_that_was_promised(bench: Workbench, rate: str) -> None:
+    packager = bench.packager()
+    packager.begin(ALL, started_at=now())
+    with broadcast(flashes(7, rate)) as source:
+        source.into(packager)
+    packager.finish()
+    for playlist in bench.check(packager.epoch).values():
+        for segment in playlist.segments[-3:]:
+            assert segment.parts[0].independent
+            for part in segment.parts[:-1]:
+                assert 0.85 * 0.26 <= part.duration <= 0.26, (rate, segment.parts)
+
+
+def test_parts_of_pictures_that_were_left_out(bench: Workbench) -> None:
+    # Whole milliseconds, as RTMP has them, and every seventh picture or so is missing.
+    thinned = "select='gt(mod(n,7),0)',settb=1/1000,setpts=round(PTS)"
+    outputs = [["-map", "0:v", "-vf", thinned, "-fps_mode", "vfr", "-bf", "0", *X264, *FORCED, *MUXER]]
+    packager = bench.packager()
+    packager.begin([HIGH], started_at=now())
+    with broadcast(flashes(7, "30"), [HIGH], outputs) as source:
+        source.into(packager)
+    packager.finish()
+    playlists = bench.check(packager.epoch)
+    assert [round(item.duration, 1) for item in playlists["180p"].segments] == [2, 2, 2, 1]
+    with served(bench) as url:
+        ffmpeg("-i", url, "-f", "null", "-")
+
+
+def test_parts_decode_as_the_segment_does(bench: Workbench, tmp_path: Path) -> None:
+    epoch = package(bench, [5])
+    folder = bench.directory / epoch / "180p"
+    init = (folder / "init-0.mp4").read_bytes()
+    segment = bench.check(epoch)["180p"].segments[1]
+    hashes = []
+    for name, uris in (("parts", [part.uri for part in segment.parts]), ("whole", [segment.uri])):
+        path = tmp_path / f"{name}.mp4"
+        clear = [bench.clear(epoch, "180p", replace(segment, uri=uri)) for uri in uris]
+        path.write_bytes(init + b"".join(clear))
+        hashes.append(ffmpeg("-i", str(path), "-f", "framemd5", "-"))
+    assert hashes[0] == hashes[1]
+    assert hashes[0].count("\n0,") == 50

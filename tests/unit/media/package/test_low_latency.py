@@ -66,18 +66,16 @@ def test_parts_leave_the_playlist_after_three_targets_and_the_disk_after_six(ben
     assert there == set(range(last - 6, last + 1))
 
 
-def test_the_stream_is_shown_before_its_first_segment_is_whole(bench: Workbench) -> None:
+def test_the_stream_is_shown_with_its_first_whole_segment(bench: Workbench) -> None:
     packager = bench.packager()
     packager.begin([HIGH, AUDIO], started_at=STARTED)
     video, track = pictures(), sound()
-    packager.feed("720p", video.init() + video.seconds(0.75))
-    assert not bench.shown
-    packager.feed("audio", track.init() + track.seconds(0.5))
-    assert not bench.shown, "a player stays three parts behind"
-    packager.feed("audio", track.seconds(0.6))
-    assert packager.playable
-    assert "BANDWIDTH=" in bench.multivariant()
-    assert "BANDWIDTH=0," not in bench.multivariant()
+    packager.feed("720p", video.init() + video.seconds(2))
+    packager.feed("audio", track.init() + track.seconds(2.3))
+    assert not bench.shown, "there are only parts"
+    assert bench.check(packager.epoch)["720p"].open is not None
+    packager.feed("720p", video.seconds(0.5))
+    packager.feed("audio", track.seconds(0.5))
     assert "FRAME-RATE=32.000" in bench.multivariant()
 
 

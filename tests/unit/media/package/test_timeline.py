@@ -172,3 +172,21 @@ def test_sound_that_starts_when_the_first_boundaries_are_forgotten() -> None:
     placed = [placed for item in pieces(24, [], begin=20) for placed in late.add(item)]
     assert {item.index for item in placed} == {10, 11}
     assert [item.index for item in Follower[Piece](long_ago()).flush(None)] == []
+
+
+def test_sound_does_not_outgrow_its_segment_when_a_rung_has_no_keyframes() -> None:
+    timeline = Timeline(2)
+    without: Leader[Piece] = Leader(timeline)
+    regular: Leader[Piece] = Leader(timeline)
+    follower: Follower[Piece] = Follower(timeline)
+    frames, keyed = pieces(12, [0], step=0.24), pieces(12, range(0, 12, 2), step=0.24)
+    heard = pieces(12, [], step=0.2347)
+    # The rung with keyframes is ahead first, and sets 2 and 4; then the other one is, beyond 6.
+    cuts(regular, [item for item in keyed if item.start < 5])
+    cuts(without, [item for item in frames if item.start < 6.3])
+    placed = [placed for item in heard if item.start < 7 for placed in follower.add(item)]
+    cuts(regular, [item for item in keyed if item.start >= 5])
+    placed += [placed for item in heard if item.start >= 7 for placed in follower.add(item)]
+    assert timeline.boundary(3) == 6
+    third = [float(item.item.end - item.item.start) for item in placed if item.index == 2]
+    assert round(sum(third)) <= 2, third
