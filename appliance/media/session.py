@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from appliance.media.encode.pipeline import Pipeline, RunEnded
+from appliance.media.encode.thumbnails import Thumbnails
 from appliance.media.package.storage import Storage, StorageError
 from appliance.media.rtmp.client import PublisherEvent, RtmpUrl
 from appliance.media.rtmp.reader import Arrival, Joined, Lost, ReaderEvent, read_stream
@@ -86,7 +87,13 @@ class StreamSession:
         self._play_name = play_name
         self._events: asyncio.Queue[_Event] = asyncio.Queue()
         self._pipeline = Pipeline(
-            settings, ladder, packager, before_run=self._go_live, put=self._events.put_nowait, ffmpeg=ffmpeg
+            settings,
+            ladder,
+            packager,
+            Thumbnails(self._storage),
+            before_run=self._go_live,
+            put=self._events.put_nowait,
+            ffmpeg=ffmpeg,
         )
         self._state = State.WAITING
         self._deadline = 0.0
@@ -228,6 +235,7 @@ class StreamSession:
             status.describe_encoder(pipeline.encoder)
         status.describe_source(pipeline.source, pipeline.keyframe_seconds)
         status.describe_run(pipeline.run)
+        status.dropped_rungs = list(pipeline.dropped)
         if not self._directory.is_dir():  # as before the first segment
             return
         try:

@@ -52,6 +52,7 @@ class StreamStatus:
     encoder: dict[str, str] | None = None
     source: dict[str, Any] | None = None
     rungs: list[dict[str, Any]] = field(default_factory=list)
+    dropped_rungs: list[str] = field(default_factory=list)
     run: int = 0
     ffmpeg_pid: int | None = None
     fps: float | None = None
@@ -94,7 +95,7 @@ class StreamStatus:
             self.rungs, self.ffmpeg_pid, self.fps, self.speed = [], None, None, None
             return
         self.ffmpeg_pid = run.ffmpeg.pid
-        self.fps, self.speed = run.ffmpeg.progress.fps, run.ffmpeg.progress.speed
+        self.fps, self.speed = run.ffmpeg.progress.fps, run.pace.speed and round(run.pace.speed, 3)
         self.rungs = [
             {
                 "name": rung.name,

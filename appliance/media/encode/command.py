@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from appliance.media.encode.encoder import CODECS
+from appliance.media.encode.thumbnails import THUMBNAIL
 from appliance.media.package.parts import fragment_seconds
 from appliance.media.package.rendition import AUDIO_RENDITION
 
@@ -43,6 +44,9 @@ class RunPlan:
     """What one run of FFmpeg makes of a source. Times are seconds.
 
     `begin_s` is where output begins, after the first frame that comes in: what lies before is only decoded.
+    `thumbnail_seconds` is the distance of the thumbnails; 0 makes none. `gpu_decodes` keeps pictures on the
+    GPU from NVDEC over scaling to NVENC (written from FFmpeg's documentation, and never run: no GPU with an
+    encoder was at hand).
     """
 
     source: Source
@@ -51,6 +55,8 @@ class RunPlan:
     segment_seconds: float
     part_seconds: float
     begin_s: float = 0
+    thumbnail_seconds: float = 0
+    gpu_decodes: bool = False
 
     @property
     def copies(self) -> bool:
@@ -72,40 +78,77 @@ class RunPlan:
 
     @property
     def renditions(self) -> tuple[str, ...]:
-        """Names of the outputs in the command's order: the rungs, then the audio."""
+        """Names of what is packaged, in the command's order: the rungs, then the audio."""
         audio = (AUDIO_RENDITION,) if self.source.audio else ()
         return (*(rung.name for rung in self.rungs), *audio)
+
+    @property
+    def thumbnails(self) -> bool:
+        """Whether thumbnails are made."""
+        return bool(self.rungs) and self.thumbnail_seconds > 0
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of all outputs in the command's order: the renditions, then the thumbnails."""
+        return (*self.renditions, THUMBNAIL) if self.thumbnails else self.renditions
 
 
 def ffmpeg_command(
     plan: RunPlan, *, outputs: Sequence[int], progress: int, ffmpeg: str = "ffmpeg"
 ) -> list[str]:
-    """Returns the command line. `outputs` are the pipes' descriptors in the order of `plan.renditions`.
+    """Returns the command line. `outputs` are the pipes' descriptors in the order of `plan.outputs`.
 
-    Raises ValueError when their number differs from the renditions' or there is nothing to encode.
+    Raises ValueError when their number differs from the plan's or there is nothing to encode.
     """
-    if len(outputs) != len(plan.renditions) or not outputs:
-        raise ValueError(f"{len(outputs)} outputs for the renditions {plan.renditions}")
+    if len(outputs) != len(plan.outputs) or not outputs:
+        raise ValueError(f"{len(outputs)} outputs for the outputs {plan.outputs}")
+    pipes = dict(zip(plan.outputs, outputs, strict=True))
     command = [ffmpeg, "-hide_banner", "-loglevel", "level+warning", "-nostats"]
     command += ["-stats_period", "1", "-progress", f"pipe:{progress}"]
-    command += _input(plan.source)
+    command += _input(plan)
     if filters := _filters(plan):
         command += ["-filter_complex", ";".join(filters)]
-    for rung, descriptor in zip(plan.rungs, outputs, strict=False):
+    for rung in plan.rungs:
         output = ["-map", "0:v:0", "-c:v", "copy"] if rung.copied else _video_output(plan, rung)
-        command += output + _muxer(plan, descriptor)
+        command += output + _muxer(plan, pipes[rung.name])
     if plan.source.audio:
         bitrate = max((rung.audio_kbps for rung in plan.rungs), default=128)
         command += ["-map", f"[{AUDIO_RENDITION}]", "-c:a", "aac", "-b:a", f"{bitrate}k"]
-        command += _muxer(plan, outputs[-1])
+        command += _muxer(plan, pipes[AUDIO_RENDITION])
+    if plan.thumbnails:
+        command += _thumbnail_output(plan, pipes[THUMBNAIL])
     return command
 
 
-def _input(source: Source) -> list[str]:
+def _thumbnail_output(plan: RunPlan, descriptor: int) -> list[str]:
+    # A graph of its own: FFmpeg 7.1 holds back all outputs of a graph until the slowest of them has a frame.
+    smallest = plan.rungs[-1]
+    sparse = f"select='isnan(prev_selected_t)+gte(t-prev_selected_t,{plan.thumbnail_seconds:g})'"
+    scale = f"scale={smallest.width}:{smallest.height}:out_range=full,setsar=1"
+    if plan.gpu_decodes:
+        scale = f"hwdownload,format=nv12,{scale}"
+    return [
+        *("-map", "0:v:0", "-vf", f"{sparse},{scale}", "-fps_mode", "vfr"),
+        # JPEG has no format of its own for the full range any more; the encoder still calls the new way
+        # unofficial.
+        *("-c:v", "mjpeg", "-pix_fmt", "yuv420p", "-strict", "unofficial", "-q:v", "5"),
+        # Each thread would hold a picture back until the next comes, ten seconds later; so would the buffer.
+        *("-threads:v", "1"),
+        *("-flush_packets", "1", "-f", "image2pipe", f"pipe:{descriptor}"),
+    ]
+
+
+def _input(plan: RunPlan) -> list[str]:
+    source = plan.source
     threads: list[str] = []
     if source.video:
         pixels = source.video.width * source.video.height * float(source.fps or 30)
         threads = ["-threads", "1" if pixels <= _SINGLE_THREAD_PIXELS else "4"]
+        if plan.gpu_decodes:
+            threads = ["-hwaccel", "cuda", "-hwaccel_output_format", "cuda"]
+        if not plan.encoded:
+            # Thumbnails alone need no more than keyframes.
+            threads += ["-skip_frame", "nokey"]
     return [
         *threads,
         # Timestamps pass through as the FLV has them: media time is known here, not guessed from the first
@@ -127,9 +170,13 @@ def _filters(plan: RunPlan) -> list[str]:
         filters.append(f"[0:v:0]{late}split={len(plan.encoded)}{copies}")
     for index, rung in enumerate(plan.encoded):
         steps = [_thin(plan, rung)] if rung.every > 1 else []
-        if rung.scaled:
-            steps += [f"scale={rung.width}:{rung.height}", "setsar=1"]
-        filters.append(f"[in{index}]{','.join([*steps, 'format=yuv420p'])}[{rung.name}]")
+        if plan.gpu_decodes:
+            # Frames stay in the GPU's memory: `format` and `scale` would need them in the host's.
+            steps += [f"scale_cuda={rung.width}:{rung.height}:format=yuv420p", "setsar=1"]
+        else:
+            steps += [f"scale={rung.width}:{rung.height}", "setsar=1"] if rung.scaled else []
+            steps += ["format=yuv420p"]
+        filters.append(f"[in{index}]{','.join(steps)}[{rung.name}]")
     if plan.source.audio:
         late = f"atrim=start={begin:.3f}," if plan.begin_s else ""
         # async fills holes and drops overlaps of more than 0.1 s, so that sound stays with the picture.

@@ -27,10 +27,11 @@ _TRIAL_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class EncoderChoice:
-    """The encoder and, in words, why."""
+    """The encoder and, in words, why. `stands_in` for one that has failed with the publisher of now."""
 
     family: EncoderFamily
     reason: str
+    stands_in: bool = False
 
     @property
     def codec(self) -> str:

@@ -30,10 +30,9 @@ _LEVEL: Final = re.compile(r"(?:\[[^\]]* @ 0x[0-9a-f]+\] )?\[(fatal|error|warnin
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What `-progress` last said: frames per second, speed as media time over time; None at first."""
+    """What `-progress` last said: frames per second; None at first."""
 
     fps: float | None = None
-    speed: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +153,7 @@ class FFmpeg:
             name, _, value = line.decode(errors="replace").partition("=")
             values[name] = value.strip()
             if name == "progress":
-                self.progress = Progress(
-                    fps=_decimal(values.get("fps")),
-                    speed=_decimal(values.get("speed", "").rstrip("x")),
-                )
+                self.progress = Progress(_decimal(values.get("fps")))
 
     async def _watch_messages(self) -> None:
         stderr = self._process.stderr

@@ -9,15 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from appliance.errors import OperatorError
 from appliance.media.encode.clock import JumpDetector, milliseconds_since
-from appliance.media.encode.command import RunPlan
-from appliance.media.encode.copying import CopyWatch, too_fast, with_copy
-from appliance.media.encode.encoder_memory import EncoderMemory
 from appliance.media.encode.ffmpeg import Ending
 from appliance.media.encode.gop import GopBuffer
+from appliance.media.encode.planning import SLOWEST, RunPlanner
 from appliance.media.encode.run import EncodingRun
-from appliance.media.encode.rungs import plan_rungs
 from appliance.media.encode.source import Source, SourceProbe, UnsupportedSourceError
-from appliance.media.package.timeline import longest_segment
 from appliance.media.rtmp import flv
 from appliance.media.rtmp.chunks import MessageType
 
@@ -26,7 +22,7 @@ if TYPE_CHECKING:
 
     from appliance.media.encode.encoder import EncoderChoice
     from appliance.media.encode.ladder import Ladder
-    from appliance.media.encode.rungs import PlannedRung
+    from appliance.media.encode.thumbnails import Thumbnails
     from appliance.media.package.packager import Packager
     from appliance.media.rtmp.chunks import Message
     from appliance.media.rtmp.reader import Arrival
@@ -64,27 +60,26 @@ class Pipeline:
         settings: Settings,
         ladder: Ladder,
         packager: Packager,
+        thumbnails: Thumbnails,
         *,
         before_run: Callable[[], None],
         put: Callable[[RunEnded], None],
         ffmpeg: str = "ffmpeg",
     ) -> None:
-        self._settings = settings
-        self._ladder = ladder
+        self._planner = RunPlanner(settings, ladder, ffmpeg=ffmpeg)
         self._packager = packager
+        self._thumbnails = thumbnails
         self._jumps = JumpDetector(1000 * min(max(settings.segment_seconds, _JUMP_S[0]), _JUMP_S[1]))
         self._before_run = before_run
         self._put = put
         self._ffmpeg = ffmpeg
-        self._encoders = EncoderMemory.of_unit(settings.encoder, ffmpeg=ffmpeg)
         self._probe = SourceProbe()
-        self._copy = CopyWatch(longest_segment(settings.segment_seconds))
         self._gop = GopBuffer()
         self._short_runs = 0
         self._respawn_at = 0.0
         self.run: EncodingRun | None = None
         self.runs = 0
-        self.encoder: EncoderChoice | None = None
+        self._break_because: str | None = None
         self.refused: str | None = None
         self.last_ending: str | None = None
 
@@ -98,10 +93,19 @@ class Pipeline:
         """The distance of the last two keyframes of the source."""
         return self._probe.keyframe_seconds
 
-    async def choose_encoder(self) -> EncoderChoice:
+    @property
+    def encoder(self) -> EncoderChoice | None:
+        """Which encoder is used; None while that is not known."""
+        return self._planner.encoder
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Names of the rungs that were given up because encoding was too slow."""
+        return self._planner.dropped
+
+    async def choose_encoder(self) -> None:
         """Finds out which encoder works. Raises OperatorError when none that is allowed does."""
-        self.encoder = await self._encoders.choose()
-        return self.encoder
+        await self._planner.choose_encoder()
 
     async def take(self, arrival: Arrival) -> None:
         """Takes one message of the publisher."""
@@ -119,12 +123,15 @@ class Pipeline:
             return
         await self._break_at_jump(message)
         self._gop.add(message, arrival.wall)
-        self._copy.observe(message)
+        self._planner.observe(message)
         if self.run is not None and self._outgrown(self.run, message):
             await self._break("the source's codec parameters have changed")
-        if self.run is not None and self.run.worn_out and self._may_begin_with(message):
-            await self._break("it has lasted for 24 days, and timestamps are finite")
-        if self.run is not None and self.run.plan.copies and (misfit := self._misfit(self.run.plan)):
+        if self.run is not None and self._may_begin_with(message):
+            if self._break_because is None and self.run.worn_out:
+                self._break_because = "it has lasted for 24 days, and timestamps are finite"
+            if self._break_because is not None:
+                await self._break(self._break_because)
+        if self.run is not None and (misfit := self._planner.misfit(self.run.plan)) is not None:
             log.warning("the source is encoded from here on, no longer copied: %s", misfit)
             await self._break(f"the source cannot be copied any longer: {misfit}")
             await self._begin(time.monotonic(), at=message.timestamp)
@@ -132,24 +139,23 @@ class Pipeline:
         if self.run is not None:
             self.run.feed(message)
         else:
-            await self._begin(now)
+            await self._begin(time.monotonic())
 
     async def take_ending(self, event: RunEnded) -> None:
         """FFmpeg is gone: the run's segments are completed, and another begins unless it was told to end."""
         if event.run is not self.run:
             return
         log.error("FFmpeg (pid %d): %s", event.run.ffmpeg.pid, event.ending.reason)
+        soon = time.monotonic() - event.run.begun_at < _HEALTHY_RUN_S
+        self._planner.encoder_failed(event.run.plan, event.ending.reason, soon=soon)
         await self._break(event.ending.reason)
-        if self.encoder is not None and self.encoder.family == "nvenc":
-            # The GPU may be the cause: ask again what works before the next run.
-            self._encoders.forget()
-            self.encoder = None
         await self._begin(time.monotonic())
 
     async def tick(self) -> None:
         """To be called every half second: begins what waited for a track or a pause, ends what hangs."""
         if self.run is not None:
             self.run.watch(time.monotonic())
+            self._see_pace(self.run)
         elif self.refused is None:
             await self._begin(time.monotonic())
 
@@ -157,7 +163,7 @@ class Pipeline:
         """The publisher is gone: its run ends, and all that was known of it is forgotten."""
         await self.end_run(reason)
         self._probe = SourceProbe()
-        self._copy = CopyWatch(longest_segment(self._settings.segment_seconds))
+        self._planner.reset()
         self._gop.clear()
         self._jumps.clear()
         self._short_runs = 0
@@ -167,6 +173,7 @@ class Pipeline:
     async def end_run(self, reason: str) -> None:
         """Ends the run, if there is one, and completes its last segments."""
         run, self.run = self.run, None
+        self._break_because = None
         if run is None:
             return
         self.last_ending = reason
@@ -188,19 +195,14 @@ class Pipeline:
         if not replay:
             return
         try:
-            encoder = self.encoder or await self.choose_encoder()
-            rungs, encoded = self._rungs(source)
-            plan = RunPlan(
-                source=source,
-                rungs=rungs,
-                encoder=encoder,
-                segment_seconds=self._settings.segment_seconds,
-                part_seconds=self._settings.part_seconds,
+            plan = await self._planner.plan(
+                source,
+                declared_kbps=self._probe.declared_kbps,
                 begin_s=0 if at is None else milliseconds_since(_first_picture(replay), at) / 1000,
             )
             self._before_run()
             run = await EncodingRun.begin(
-                plan, self._probe.headers, replay, self._packager, ffmpeg=self._ffmpeg
+                plan, self._probe.headers, replay, self._packager, self._thumbnails, ffmpeg=self._ffmpeg
             )
         except (OSError, OperatorError) as error:
             self.last_ending = str(error)
@@ -210,23 +212,16 @@ class Pipeline:
         self.run = run
         self.runs += 1
         run.ffmpeg.ended.add_done_callback(lambda done: self._put(RunEnded(run, done.result())))
-        log.info("run %d begins: %s → %s (%s)", self.runs, source, plan.text, encoder.codec)
-        if encoded is not None and plan.rungs:
-            log.info("the source is not copied: %s", encoded)
+        log.info("run %d begins: %s → %s (%s)", self.runs, source, plan.text, plan.encoder.codec)
 
-    def _rungs(self, source: Source) -> tuple[tuple[PlannedRung, ...], str | None]:
-        """The rungs of the next run, and why the source is none of them."""
-        rungs = plan_rungs(self._ladder, source)
-        if self._settings.copy_source == "never":
-            return rungs, "the setting `copy_source` says never"
-        if self._copy.misfit is not None:
-            return rungs, self._copy.misfit
-        return with_copy(rungs, source, self._copy.kbps() or self._probe.declared_kbps)
-
-    def _misfit(self, plan: RunPlan) -> str | None:
-        """Why the source cannot be copied any longer."""
-        self._copy.misfit = self._copy.misfit or too_fast(self._copy.kbps(), plan.rungs[0])
-        return self._copy.misfit
+    def _see_pace(self, run: EncodingRun) -> None:
+        """Has a run that falls behind end at the next keyframe, where the next begins with a rung less."""
+        speed = run.pace.speed
+        if speed is None or self._break_because is not None or not run.pace.slow(SLOWEST):
+            return
+        self._break_because = self._planner.drop_rung(run.plan, speed)
+        if self._break_because is not None:
+            log.warning("%s", self._break_because)
 
     async def _break(self, reason: str) -> None:
         """Ends the run; the next one waits the longer, the more runs in a row were short."""
@@ -242,7 +237,7 @@ class Pipeline:
         if step is None:
             return
         self._gop.clear()
-        self._copy.pause()
+        self._planner.pause()
         if self.run is not None:
             log.warning("the source's timestamps jump by %.3f s", step / 1000)
         await self._break(f"the source's timestamps jumped by {step / 1000:.3f} s")

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 from appliance.media.encode.clock import RunClock
 from appliance.media.encode.command import MEDIA_START_S, RunPlan, ffmpeg_command
 from appliance.media.encode.ffmpeg import Ending, FFmpeg
+from appliance.media.encode.pace import Pace
+from appliance.media.encode.thumbnails import THUMBNAIL, Thumbnails
 from appliance.media.package.rendition import AUDIO_RENDITION, Rendition
 from appliance.media.rtmp import flv
 from appliance.media.rtmp.chunks import MessageType
@@ -50,12 +52,16 @@ class _Track:
 class EncodingRun:
     """Made by `begin`. `ffmpeg.ended` tells when FFmpeg is gone; `finish` must be called in any case."""
 
-    def __init__(self, plan: RunPlan, headers: Mapping[int, Message], packager: Packager) -> None:
+    def __init__(
+        self, plan: RunPlan, headers: Mapping[int, Message], packager: Packager, thumbnails: Thumbnails
+    ) -> None:
         self.plan = plan
         self.headers = dict(headers)
         self.begun_at = time.monotonic()
         self.ffmpeg: FFmpeg
+        self.pace = Pace()
         self._packager = packager
+        self._thumbnails = thumbnails
         self._clock: RunClock
         self._tracks = {kind: _Track() for kind in self.headers}
         self._skipping = False
@@ -70,6 +76,7 @@ class EncodingRun:
         headers: Mapping[int, Message],
         replay: Sequence[Arrival],
         packager: Packager,
+        thumbnails: Thumbnails,
         *,
         ffmpeg: str = "ffmpeg",
     ) -> EncodingRun:
@@ -79,7 +86,9 @@ class EncodingRun:
         started, ValueError when `replay` holds nothing to begin with.
         """
         kinds = {MessageType.VIDEO: plan.source.video, MessageType.AUDIO: plan.source.audio}
-        self = cls(plan, {kind: headers[kind] for kind, track in kinds.items() if track}, packager)
+        self = cls(
+            plan, {kind: headers[kind] for kind, track in kinds.items() if track}, packager, thumbnails
+        )
         lead = MessageType.VIDEO if plan.source.video else MessageType.AUDIO
         first = _first(replay, lead)
         self._clock = RunClock(lead, first.message.timestamp, _START_MS)
@@ -89,8 +98,8 @@ class EncodingRun:
         )
         self.ffmpeg = await FFmpeg.start(
             lambda outputs, progress: ffmpeg_command(plan, outputs=outputs, progress=progress, ffmpeg=ffmpeg),
-            plan.renditions,
-            self._package,
+            plan.outputs,
+            self._take_output,
         )
         self._write_headers()
         for arrival in replay:
@@ -109,7 +118,9 @@ class EncodingRun:
         # Encoders repeat a timestamp or step back by some milliseconds; FFmpeg's muxers drop such packets,
         # and a dropped reference frame shows for seconds.
         track.last_ms = milliseconds = max(milliseconds, track.last_ms + 1)
-        self.ffmpeg.write(flv.tag(message.type, milliseconds, message.payload))
+        tag = flv.tag(message.type, milliseconds, message.payload)
+        self.ffmpeg.write(tag)
+        self.pace.give(len(tag), self._clock.milliseconds)
 
     async def finish(self) -> Ending:
         """Ends FFmpeg, if it runs, and completes the last segments. Raises OSError when the disk is full."""
@@ -122,6 +133,7 @@ class EncodingRun:
 
         Only time in which frames were handed over counts: a source that pauses is not FFmpeg's fault.
         """
+        self.pace.sample(now, self.ffmpeg.backlog)
         passed, self._watched_at = min(now - self._watched_at, _LONGEST_STEP_S), now
         if self._answered:
             self._silent_s = 0.0
@@ -137,9 +149,12 @@ class EncodingRun:
         """Whether the run has lasted so long that the next should begin at the next keyframe."""
         return self._clock.milliseconds >= LONGEST_MS
 
-    def _package(self, rendition: str, data: bytes) -> None:
+    def _take_output(self, name: str, data: bytes) -> None:
         self._answered = True
-        self._packager.feed(rendition, data)
+        if name == THUMBNAIL:
+            self._thumbnails.feed(data)
+        else:
+            self._packager.feed(name, data)
 
     def _write_headers(self) -> None:
         """Writes what FFmpeg must know before the first frame: both codec headers, and the frame rate."""

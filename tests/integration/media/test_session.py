@@ -7,6 +7,8 @@ import json
 import os
 import re
 import signal
+import struct
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -51,7 +53,7 @@ class Stage:
         return status
 
     @asynccontextmanager
-    async def session(self, **settings: Any) -> AsyncIterator[asyncio.Task[None]]:
+    async def session(self, *, ffmpeg: str = "ffmpeg", **settings: Any) -> AsyncIterator[asyncio.Task[None]]:
         """Runs a session until the block is left; it encodes all rungs unless `settings` say otherwise."""
         short = {"grace_seconds": 3.0, "retain_seconds": 2.0, "window_segments": 1000}
         values = {**short, "copy_source": "never", **settings}
@@ -69,6 +71,7 @@ class Stage:
             Packager(self.root, "demo", packaging, self.keyring),
             directory=self.root / "demo",
             play_name="demo?reader=secret",
+            ffmpeg=ffmpeg,
         )
         task = asyncio.create_task(session.run())
         try:
@@ -143,13 +146,17 @@ async def test_a_stream_begins_with_its_first_picture_and_ends_by_itself(stage: 
 
 
 @pytest.mark.parametrize(
-    ("rung", "size", "fps", "bframes"), [("480p", "854x480", "30", 0), ("720p", "1280x720", "60000/1001", 2)]
+    ("rung", "source"),
+    [
+        ("480p", {"size": "854x480"}),
+        # The smallest rung has half of the frames, and still all keyframes of the source.
+        ("720p", {"size": "1280x720", "fps": "60000/1001", "bframes": 2}),
+    ],
 )
 async def test_a_copied_source_and_the_rungs_beside_it_are_one(
-    stage: Stage, clip: Encode, rung: str, size: str, fps: str, bframes: int
+    stage: Stage, clip: Encode, rung: str, source: dict[str, Any]
 ) -> None:
-    """The smallest rung has half of the 59.94 frames, and still all keyframes of the source."""
-    path = await clip(size=size, fps=fps, seconds=20, bframes=bframes)
+    path = await clip(seconds=20, **source)
     async with stage.session(copy_source="auto"):
         await stage.publish(path)
         await stage.until_run(0, segments=4)
@@ -185,6 +192,50 @@ async def test_a_source_with_few_keyframes_is_encoded_from_where_one_was_missing
             ]
             assert max(map(abs, holes)) < 0.1, holes
         assert await stage.skew(1) < MOST_SKEW_MS
+
+
+async def test_each_stream_has_a_thumbnail(stage: Stage, clip: Encode) -> None:
+    path = await clip(size="854x480", seconds=30)
+    thumbnail = stage.root / "demo" / "thumbnail.jpg"
+    async with stage.session(copy_source="auto"):
+        await stage.publish(path)
+        await stage.until(thumbnail.exists, seconds=8)
+        first = thumbnail.read_bytes()
+        assert first[:2] == b"\xff\xd8"
+        assert first[-2:] == b"\xff\xd9"
+        assert first.find(b"\xff\xc0\x00\x11\x08" + struct.pack(">HH", 360, 640)) > 0
+        written = thumbnail.stat().st_mtime_ns
+        await stage.until(lambda: thumbnail.stat().st_mtime_ns != written, seconds=15)
+        # No rung waits for the thumbnails.
+        assert stage.published.count("360p") >= 3
+
+
+async def test_a_host_that_is_too_slow_gives_up_the_largest_encoded_rung(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """Its FFmpeg gets no more than half of the 2 Mb/s that arrive."""
+    slow = tmp_path / "slow-ffmpeg"
+    throttle = (
+        "import os, time\n"
+        "os.closerange(3, 256)\n"  # the outputs are FFmpeg's alone
+        "while data := os.read(0, 4096):\n"
+        "    os.write(1, data)\n"
+        "    time.sleep(len(data) / 125000)\n"
+    )
+    text = f"#!/bin/bash\nexec ffmpeg \"$@\" < <(exec {sys.executable} -c '{throttle}' 2>/dev/null)\n"
+    slow.write_text(text, encoding="utf-8")
+    slow.chmod(0o755)
+    rate = ("-b:v", "2M", "-minrate", "2M", "-maxrate", "2M", "-bufsize", "2M", "-x264-params", "nal-hrd=cbr")
+    encoder = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "25", *rate)
+    async with stage.session(ffmpeg=str(slow), encoder="x264"):
+        await stage.ingest.publish("demo", "-re", "-f", "lavfi", "-i", "testsrc2=s=854x480:r=25", *encoder)
+        await stage.until(lambda: stage.status.get("dropped_rungs"), seconds=40)
+        assert stage.status["dropped_rungs"] == ["480p"]
+        await stage.until(lambda: stage.status["run"] == 2)
+        assert re.fullmatch(
+            r"encoding ran at 0\.\d\d of real time: the rung 480p is given up", stage.status["last_ending"]
+        )
+        assert [rung["name"] for rung in stage.status["rungs"]] == ["360p"]
 
 
 async def test_joining_between_keyframes_keeps_sound_and_picture_together(stage: Stage, clip: Encode) -> None:

@@ -31,7 +31,8 @@ def named(command: list[str]) -> dict[str, set[str]]:
     """Return what a command line names, by FFmpeg's lists."""
     pairs = list(itertools.pairwise(command))
     first_output = command.index("-filter_complex")
-    graph = re.sub(r"'[^']*'|\[[^\]]*\]", "", command[first_output + 1])
+    graphs = [value for option, value in pairs if option in {"-filter_complex", "-vf"}]
+    graph = re.sub(r"'[^']*'|\[[^\]]*\]", "", ";".join(graphs))
     return {
         "encoders": {value for option, value in pairs if re.match(r"-c:[av]$", option)},
         "filters": {step.partition("=")[0] for step in re.split("[;,]", graph)},
@@ -48,8 +49,17 @@ def commands() -> dict[EncoderFamily, list[str]]:
     families: tuple[EncoderFamily, ...] = ("x264", "nvenc")
     return {
         family: ffmpeg_command(
-            RunPlan(source, rungs, EncoderChoice(family, "asked for"), segment_seconds=2, part_seconds=0.25),
-            outputs=range(3, 4 + len(rungs)),
+            RunPlan(
+                source,
+                rungs,
+                EncoderChoice(family, "asked for"),
+                segment_seconds=2,
+                part_seconds=0.25,
+                begin_s=1,
+                thumbnail_seconds=10,
+                gpu_decodes=family == "nvenc",
+            ),
+            outputs=range(3, 5 + len(rungs)),
             progress=9,
         )
         for family in families

@@ -102,6 +102,41 @@ def test_a_copied_source_that_is_the_only_rung_needs_no_filter() -> None:
     assert "libx264" not in command
 
 
+def test_thumbnails_have_a_graph_of_their_own() -> None:
+    """FFmpeg 7.1 would hold the rungs back for ten seconds, until the thumbnail of their graph is there."""
+    plan = replace(_plan("1280x720@30"), thumbnail_seconds=10)
+    assert plan.outputs[-2:] == ("audio", "thumbnail.jpg")
+    command = ffmpeg_command(plan, outputs=range(4, 9), progress=3)
+    assert "mjpeg" not in command[command.index("-filter_complex") + 1]
+    assert command[-2:] == ["image2pipe", "pipe:8"]
+    assert "gte(t-prev_selected_t,10)" in command[command.index("-vf") + 1]
+    assert replace(_plan("audio"), thumbnail_seconds=10).outputs == ("audio",)
+
+
+def test_thumbnails_of_a_source_that_is_only_copied_decode_keyframes_only() -> None:
+    plan = replace(_plan("320x180@30"), thumbnail_seconds=10)
+    rungs, _ = with_copy(plan.rungs, plan.source, None)
+    command = ffmpeg_command(replace(plan, rungs=rungs), outputs=range(4, 7), progress=3)
+    assert command[command.index("-skip_frame") + 1] == "nokey"
+    assert command.index("-skip_frame") < command.index("-i")
+
+
+def test_pictures_stay_on_a_gpu_that_decodes() -> None:
+    plan = replace(_plan("1280x720@59.94", "nvenc"), gpu_decodes=True, thumbnail_seconds=10)
+    command = ffmpeg_command(plan, outputs=range(4, 9), progress=3)
+    hardware = command.index("-hwaccel")
+    assert command[hardware : hardware + 4] == ["-hwaccel", "cuda", "-hwaccel_output_format", "cuda"]
+    assert hardware < command.index("-i")
+    chains = command[command.index("-filter_complex") + 1].split(";")
+    assert chains[0] == "[0:v:0]split=3[in0][in1][in2]"
+    assert chains[1] == "[in0]scale_cuda=1280:720:format=yuv420p,setsar=1[720p]"
+    assert chains[2].endswith(",scale_cuda=854:480:format=yuv420p,setsar=1[480p]")
+    for chain in chains[:4]:
+        assert not {"scale", "format"} & {step.partition("=")[0] for step in chain.split(",")}
+    assert command.count("h264_nvenc") == 3
+    assert "hwdownload,format=nv12,scale=" in command[command.index("-vf") + 1]
+
+
 def test_what_was_published_already_is_only_decoded() -> None:
     plan = replace(_plan("854x480@25"), begin_s=2.24)
     command = ffmpeg_command(plan, outputs=[4, 5, 6], progress=3)

@@ -16,6 +16,7 @@ from tests.unit.media.encode.messages import audio_header, frame, keyframe, soun
 
 if TYPE_CHECKING:
     from appliance.media.encode.ffmpeg import OutputSink
+    from appliance.media.encode.thumbnails import Thumbnails
     from appliance.media.package.packager import Packager
 
 
@@ -54,7 +55,9 @@ async def _begin(monkeypatch: pytest.MonkeyPatch, at_ms: int) -> tuple[EncodingR
     video, audio = video_header(), audio_header()
     plan = RunPlan(parse_source("1280x720@30"), (), EncoderChoice("x264", "test"), 2.0, 0.25)
     headers = {int(video.type): video, int(audio.type): audio}
-    run = await EncodingRun.begin(plan, headers, [Arrival(keyframe(at_ms), 0.0)], cast("Packager", given))
+    run = await EncodingRun.begin(
+        plan, headers, [Arrival(keyframe(at_ms), 0.0)], cast("Packager", given), cast("Thumbnails", given)
+    )
     return run, given.times
 
 

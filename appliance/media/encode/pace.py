@@ -1,0 +1,60 @@
+"""Whether FFmpeg keeps pace with its source, by what it has taken of what it was given.
+
+FFmpeg's own `speed` is an average since its start, and counts a source that pauses as slowness.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+WINDOW_S: Final = 10.0
+_LEAST_BEHIND_MS: Final = 1000
+_LEAST_GIVEN: Final = 0.8
+
+
+class Pace:
+    """Times are seconds of a monotonic clock, media times milliseconds of the run."""
+
+    def __init__(self) -> None:
+        self._given = 0
+        self._given_ms = 0
+        self._taken_ms: int | None = None
+        self._untaken: deque[tuple[int, int]] = deque()
+        self._samples: deque[tuple[float, int, int]] = deque()
+
+    @property
+    def speed(self) -> float | None:
+        """Media time taken over media time given, in the last ten seconds; None while that is not known."""
+        if not self._samples:
+            return None
+        (begun, given, taken), (now, given_now, taken_now) = self._samples[0], self._samples[-1]
+        if now - begun < 0.9 * WINDOW_S or given_now - given < 1000 * _LEAST_GIVEN * (now - begun):
+            return None
+        return (taken_now - taken) / (given_now - given)
+
+    @property
+    def behind_s(self) -> float:
+        """Media time that FFmpeg has not taken yet."""
+        return 0.0 if self._taken_ms is None else (self._given_ms - self._taken_ms) / 1000
+
+    def slow(self, least: float) -> bool:
+        """Whether the speed was below `least`, and FFmpeg is at least a second behind."""
+        speed = self.speed
+        return speed is not None and speed < least and 1000 * self.behind_s >= _LEAST_BEHIND_MS
+
+    def give(self, size: int, milliseconds: int) -> None:
+        """A frame of `size` bytes of that media time was written to FFmpeg."""
+        self._given += size
+        self._given_ms = max(self._given_ms, milliseconds)
+        self._untaken.append((self._given, self._given_ms))
+
+    def sample(self, now: float, backlog: int) -> None:
+        """To be called about twice a second; `backlog` bytes are not taken yet."""
+        while self._untaken and self._untaken[0][0] <= self._given - backlog:
+            self._taken_ms = self._untaken.popleft()[1]
+        if self._taken_ms is None:
+            return
+        self._samples.append((now, self._given_ms, self._taken_ms))
+        while now - self._samples[0][0] > WINDOW_S:
+            self._samples.popleft()
