@@ -16,6 +16,8 @@ UNITS = [
     "appliance-firewall.service",
     "valkey-server.service",
     "srv-hls.mount",
+    "appliance-rotate-content-keys.timer",
+    "appliance-rotate-master-key.timer",
 ]
 
 # systemd's exposure levels: the highest that we accept
@@ -24,6 +26,8 @@ EXPOSURE = {
     "stream@any.service": 2.5,
     "appliance-ingest.service": 3.0,
     "appliance-delivery.service": 3.0,
+    "appliance-rotate-content-keys.service": 1.5,
+    "appliance-rotate-master-key.service": 2.5,
 }
 
 PUBLIC_PORTS = {1935, 8080, 8443}
