@@ -44,7 +44,8 @@ async def flashes(data: bytes) -> list[float]:
 
 async def beeps(data: bytes) -> list[float]:
     """Times in seconds at which the sound sets in."""
-    text = await _ffmpeg(data, "-af", "silencedetect=noise=-25dB:duration=0.3")
+    # Silence ends with the media too: padded, that end lies far from any flash.
+    text = await _ffmpeg(data, "-af", "apad=pad_dur=5,silencedetect=noise=-25dB:duration=0.3")
     return [float(moment) for moment in re.findall(r"silence_end: ([\d.]+)", text)]
 
 
