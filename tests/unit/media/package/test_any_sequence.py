@@ -39,6 +39,7 @@ def test_any_sequence_keeps_every_rule(
     tracks: dict[str, Mp4] = {}
     at = 0.0
     names: dict[Path, bytes] = {}
+    used: dict[tuple[str, bytes], tuple[str, int]] = {}
     for action, name, samples, keyframe, payload in steps:
         if action == "restart":
             packager, tracks = bench.packager(), {}
@@ -53,7 +54,12 @@ def test_any_sequence_keeps_every_rule(
                 packager.feed(key, mp4.init())
         track = tracks[name]
         packager.feed(name, track.fragment(samples, keyframe=keyframe and track.video, payload=payload))
-        bench.check(packager.epoch)
+        for rendition, playlist in bench.check(packager.epoch).items():
+            for item in [*playlist.segments, *filter(None, [playlist.open])]:
+                if item.key_uri is not None and item.iv is not None:
+                    # A segment and its parts share a key and an IV, and nothing else ever does.
+                    owner = used.setdefault((item.key_uri, item.iv), (rendition, item.msn))
+                    assert owner == (rendition, item.msn)
         for path in (bench.directory / packager.epoch).glob("*/*.m[4p]*"):
             data = path.read_bytes()
             assert names.setdefault(path, data) == data, f"{path} has other bytes now"
