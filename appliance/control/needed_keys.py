@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 _FUTURE_SECONDS: Final = 60.0
 """How far the clock of the host that made a key may be ahead of ours."""
 
+_AGAIN_SECONDS: Final = 0.5
+"""How often an id that is not named has the files read again, although the state is the same.
+
+A full disk can keep the state back while playlists go on; refusing a key that a playlist names ends a player.
+"""
+
 _Stamp = tuple[int, int, int]
 
 
@@ -35,6 +41,7 @@ class _Known:
 
     stamp: _Stamp
     named: frozenset[str]
+    read_at: float
     checked_at: float
     left: dict[str, float] = field(default_factory=dict)
 
@@ -60,25 +67,26 @@ class NeededKeys:
 
     def needs(self, stream: StreamName, kid: KeyId) -> bool:
         """Whether something that can be played needs `kid`, or did less than SLACK_SECONDS ago."""
-        known = self._look(stream)
+        text = str(kid)
+        known = self._look(stream, text)
         if known is None:
             return -_FUTURE_SECONDS <= time.time() - kid.born <= self._longest
-        text = str(kid)
         if text in known.named:
             return True
         left = known.left.get(text)
         return left is not None and self._clock() - left <= SLACK_SECONDS
 
-    def _look(self, stream: StreamName) -> _Known | None:
+    def _look(self, stream: StreamName, kid: str) -> _Known | None:
         directory, now = self._root / stream, self._clock()
         known, stamp = self._streams.get(stream), _stamp(directory / STATE_FILE)
-        if known is None or known.stamp != stamp:
+        missing = known is not None and kid not in known.named and now - known.read_at >= _AGAIN_SECONDS
+        if known is None or known.stamp != stamp or missing:
             # the stamp is older than what is read: a change in between is found the next time
             named = None if stamp is None else named_keys(directory)
             if stamp is None or named is None:
                 self._streams.pop(stream, None)
                 return None
-            fresh = _Known(stamp, named, now)
+            fresh = _Known(stamp, named, now, now)
             if known is not None:
                 fresh.left = {kid: since for kid, since in known.left.items() if now - since <= SLACK_SECONDS}
                 fresh.left |= dict.fromkeys(known.named - named, known.checked_at)

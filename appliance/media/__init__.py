@@ -2,5 +2,6 @@
 
 `rtmp` reads what the publisher sends, `encode` makes of it one fragmented MP4 byte stream for each rendition,
 `package` cuts and encrypts those into segments and lists them in playlists. `session` leads one stream
-through the rooms for as long as it lives, and `status` writes down where it stands.
+through the rooms for as long as it lives, and `status` writes down where it stands. By `stream_socket` it
+hears its operator, who asks through `stream_client`.
 """

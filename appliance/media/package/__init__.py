@@ -6,5 +6,6 @@ segments along the `timeline` that all renditions (`rendition`) share, and cuts 
 `encryption` with the keys that `key_schedule` names; `catalogue` is what has been published, `listing` what
 of it is listed, `playlist` and `multivariant` how that is written, `playlist_writer` when, `edge` what may be
 waited for, and `recovery` how a new process finds it again in its `state_file`. `packager` is the room's
-door, with its `options`, and `run` what it does with one FFmpeg.
+door, with its `options`, and `run` what it does with one FFmpeg. `needed_keys` tells others which keys the
+files still need.
 """

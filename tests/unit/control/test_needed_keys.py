@@ -119,6 +119,21 @@ def test_the_files_are_read_when_they_have_changed_only(
     assert len(reads) == 2
 
 
+def test_a_playlist_that_is_ahead_of_the_state_counts(
+    needed: NeededKeys, state: Callable[..., None], tmp_path: Path, clock: Clock
+) -> None:
+    """The state could not be written: the disk was full for a moment."""
+    old, fresh = KeyId.new(1), KeyId.new(1)
+    state(old)
+    assert needed.needs(DEMO, old)
+    playlist = tmp_path / "demo" / "epoch" / "360p" / "index.m3u8"
+    playlist.parent.mkdir(parents=True)
+    playlist.write_text(f'#EXT-X-KEY:METHOD=AES-128,URI="../../keys/{fresh}"')
+    clock.now += 1
+    assert needed.needs(DEMO, fresh)
+    assert needed.needs(DEMO, old)
+
+
 def test_when_the_files_are_gone_the_age_counts(
     needed: NeededKeys, state: Callable[..., None], tmp_path: Path
 ) -> None:
