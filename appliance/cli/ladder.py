@@ -8,7 +8,7 @@ import re
 import shlex
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Final, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Final, cast, get_args
 
 import typer
 from rich.table import Table
@@ -17,11 +17,16 @@ from appliance.cli.output import console
 from appliance.errors import EX_USAGE, OperatorError
 from appliance.media.encode.codec_config import AudioConfig, VideoConfig
 from appliance.media.encode.command import RunPlan, ffmpeg_command
+from appliance.media.encode.copying import with_copy
 from appliance.media.encode.encoder import EncoderChoice, choose_encoder
 from appliance.media.encode.ladder import ladder_path, load_ladder
 from appliance.media.encode.rungs import plan_rungs
 from appliance.media.encode.source import Source
+from appliance.media.encode.thumbnails import THUMBNAIL_SECONDS
 from appliance.settings import SETTINGS_FILE, EncoderPreference, Settings
+
+if TYPE_CHECKING:
+    from appliance.media.encode.rungs import PlannedRung
 
 _SOURCE: Final = re.compile(r"(\d{2,4})x(\d{2,4})(?:@(\d{1,3}(?:\.\d{1,3})?|\d{4,6}/\d{4}))?")
 _FIRST_PIPE: Final = 3
@@ -45,27 +50,36 @@ def show(
     encoder: Annotated[
         str | None, typer.Option(help="auto, nvenc or x264; the host's setting when left out.")
     ] = None,
+    copy_source: Annotated[
+        str | None, typer.Option(help="auto or never; the host's setting when left out.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print the rungs that a source gets and the exact FFmpeg command."""
+    """Print the rungs that a source gets and the exact FFmpeg command.
+
+    A source that fits the top rung is copied; its keyframes and its bitrate are taken to allow it.
+    """
     settings = Settings.load() if SETTINGS_FILE.exists() else Settings()
     wanted = ladder or settings.ladder
     path = Path(wanted) if "/" in wanted or wanted.endswith(".yml") else ladder_path(wanted)
     what = parse_source(source)
     choice = _choose(encoder or settings.encoder)
+    rungs, encoded = _copied(plan_rungs(load_ladder(path), what), what, copy_source or settings.copy_source)
     plan = RunPlan(
         source=what,
-        rungs=plan_rungs(load_ladder(path), what),
+        rungs=rungs,
         encoder=choice,
         segment_seconds=settings.segment_seconds,
         part_seconds=settings.part_seconds,
+        thumbnail_seconds=THUMBNAIL_SECONDS,
+        gpu_decodes=choice.family == "nvenc",
     )
-    pipes = range(_FIRST_PIPE + 1, _FIRST_PIPE + 1 + len(plan.renditions))
+    pipes = range(_FIRST_PIPE + 1, _FIRST_PIPE + 1 + len(plan.outputs))
     command = ffmpeg_command(plan, outputs=pipes, progress=_FIRST_PIPE)
     if as_json:
-        typer.echo(json.dumps(_as_data(plan, path, command), indent=2))
+        typer.echo(json.dumps(_as_data(plan, path, command, encoded), indent=2))
         return
-    _print(plan, path, command)
+    _print(plan, path, command, encoded)
 
 
 def parse_source(text: str) -> Source:
@@ -86,6 +100,17 @@ def parse_source(text: str) -> Source:
     return Source(VideoConfig(100, 40, int(match[1]), int(match[2]), fps=fps), audio, fps)
 
 
+def _copied(
+    rungs: tuple[PlannedRung, ...], source: Source, wanted: str
+) -> tuple[tuple[PlannedRung, ...], str | None]:
+    """Returns the rungs, the first one copied or in words why not."""
+    if wanted not in {"auto", "never"}:
+        raise OperatorError(f"--copy-source: {wanted!r} is refused; allowed: auto, never", exit_code=EX_USAGE)
+    if wanted == "never":
+        return rungs, "`copy_source` says never"
+    return with_copy(rungs, source, None)
+
+
 def _choose(preference: str) -> EncoderChoice:
     if preference not in get_args(EncoderPreference):
         raise OperatorError(
@@ -100,7 +125,7 @@ def _choose(preference: str) -> EncoderChoice:
     return asyncio.run(choose_encoder(cast("EncoderPreference", preference)))
 
 
-def _as_data(plan: RunPlan, path: Path, command: list[str]) -> dict[str, object]:
+def _as_data(plan: RunPlan, path: Path, command: list[str], encoded: str | None) -> dict[str, object]:
     return {
         "ladder": str(path),
         "source": str(plan.source),
@@ -118,16 +143,18 @@ def _as_data(plan: RunPlan, path: Path, command: list[str]) -> dict[str, object]
                 "video_kbps": rung.video_kbps,
                 "peak_kbps": rung.peak_kbps,
                 "audio_kbps": rung.audio_kbps,
-                "preset": rung.encoders[plan.encoder.family].preset,
+                "preset": None if rung.copied else rung.encoders[plan.encoder.family].preset,
+                "copied": rung.copied,
             }
             for rung in plan.rungs
         ],
+        "not_copied_because": encoded,
         "renditions": list(plan.renditions),
         "command": command,
     }
 
 
-def _print(plan: RunPlan, path: Path, command: list[str]) -> None:
+def _print(plan: RunPlan, path: Path, command: list[str], encoded: str | None) -> None:
     out = console()
     table = Table(title=f"{plan.source}\n{path}", title_justify="left")
     gap = "\n" if out.is_terminal else " "
@@ -144,11 +171,13 @@ def _print(plan: RunPlan, path: Path, command: list[str]) -> None:
             f"{rung.width}x{rung.height}",
             f"{rung.fps:.4g}",
             *(str(value) for value in (rung.video_kbps, rung.peak_kbps, rung.audio_kbps)),
-            plan.encoder.codec,
-            rung.encoders[plan.encoder.family].preset,
+            "copy" if rung.copied else plan.encoder.codec,
+            "-" if rung.copied else rung.encoders[plan.encoder.family].preset,
         )
     if not plan.rungs:
         table.add_row("audio", *["-"] * 7)
     out.print(table)
+    if encoded is not None and plan.rungs:
+        out.print(f"the source is not copied: {encoded}", markup=False)
     out.print(f"encoder: {plan.encoder.family}, {plan.encoder.reason}", markup=False)
     typer.echo(shlex.join(command))

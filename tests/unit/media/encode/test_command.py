@@ -154,14 +154,34 @@ def test_show_prints_rungs_and_command_as_json() -> None:
     result = CliRunner().invoke(app, ["show", "--source", "854x480@25", "--encoder", "x264", "--json"])
     assert result.exit_code == 0
     shown = json.loads(result.stdout)
-    assert [rung["name"] for rung in shown["rungs"]] == ["480p", "360p"]
-    assert shown["command"] == _command("854x480@25")
+    assert [(rung["name"], rung["copied"]) for rung in shown["rungs"]] == [("480p", True), ("360p", False)]
+    plan = _copying("854x480@25")[0]
+    plan = replace(plan, thumbnail_seconds=10)
+    assert shown["command"] == ffmpeg_command(plan, outputs=range(4, 8), progress=3)
+
+
+def test_show_says_why_a_source_is_not_copied() -> None:
+    result = CliRunner().invoke(app, ["show", "--source", "1366x768@25", "--encoder", "x264"])
+    assert result.exit_code == 0
+    assert "the source is not copied: its size is 1366x768, the rung's 1280x720" in " ".join(
+        result.stdout.split()
+    )
+    result = CliRunner().invoke(app, ["show", "--encoder", "x264", "--copy-source", "never", "--json"])
+    assert json.loads(result.stdout)["not_copied_because"] == "`copy_source` says never"
+
+
+def test_show_refuses_what_is_no_choice() -> None:
+    with pytest.raises(OperatorError, match="--copy-source: 'maybe' is refused; allowed: auto, never"):
+        CliRunner().invoke(
+            app, ["show", "--encoder", "x264", "--copy-source", "maybe"], catch_exceptions=False
+        )
 
 
 def test_show_prints_a_table_for_people() -> None:
     result = CliRunner().invoke(app, ["show", "--encoder", "x264"])
     assert result.exit_code == 0
     assert "1920x1080" in result.stdout
+    assert "copy" in result.stdout
     assert "ffmpeg -hide_banner" in result.stdout
 
 
