@@ -26,8 +26,11 @@ PLAYLIST_FILE: Final = "index.m3u8"
 # A rendition that has nothing after this many segments of another does not keep the stream from its viewers.
 _PATIENCE_SEGMENTS: Final = 3
 
-# How long parts are listed (RFC 8216bis, 6.2.2), in target durations.
+# Parts are listed for this many target durations at most (RFC 8216bis, 6.2.2), and of the newest three
+# segments at most, the open one among them: hls-parser takes more for parts that were forgotten, and no player
+# begins so far back.
 _PARTS_TARGETS: Final = 3
+_PARTS_SEGMENTS: Final = 3
 
 
 def segment_file(msn: int) -> str:
@@ -68,8 +71,8 @@ def media_playlist(state: StreamState, rendition: RenditionState, entries: list[
     breaks = set(state.breaks)
     recent = _PARTS_TARGETS * state.target_duration
     segments = [
-        _segment(entry, entry.msn in breaks, parts=age <= recent)
-        for entry, age in zip(entries, _ages(entries), strict=True)
+        _segment(entry, entry.msn in breaks, parts=age <= recent and behind < _PARTS_SEGMENTS)
+        for entry, age, behind in zip(entries, _ages(entries), range(len(entries) - 1, -1, -1), strict=True)
     ]
     open_segment = segments.pop() if entries[-1].open else None
     low_latency = None

@@ -43,7 +43,7 @@ def test_a_source_of_a_rungs_size_is_copied() -> None:
         (replace(_HD, width=1366, height=768), 30, None, "its size is 1366x768, the rung's 1280x720"),
         (replace(_HD, width=2560, height=1440), 30, None, "the rung's 1920x1080"),
         (_HD, 120, None, "it has 120 frames a second, the rung 60"),
-        (_HD, 30, 3500, "its bitrate is 3500 kb/s, the rung's peak 3080 kb/s"),
+        (_HD, 30, 3900, "its bitrate is 3900 kb/s, the rung's peak 3080 kb/s"),
     ],
 )
 def test_what_does_not_fit_is_encoded_and_said(
