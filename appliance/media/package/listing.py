@@ -27,8 +27,8 @@ PLAYLIST_FILE: Final = "index.m3u8"
 _PATIENCE_SEGMENTS: Final = 3
 
 # Parts are listed for this many target durations at most (RFC 8216bis, 6.2.2), and of the newest three
-# segments at most, the open one among them: hls-parser takes more for parts that were forgotten, and no player
-# begins so far back.
+# segments at most, the open one among them: hls-parser takes more for parts that were forgotten, and players
+# do not begin so far back.
 _PARTS_TARGETS: Final = 3
 _PARTS_SEGMENTS: Final = 3
 

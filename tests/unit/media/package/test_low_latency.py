@@ -56,7 +56,7 @@ def test_parts_and_segment_are_the_same_media_under_one_key(bench: Workbench) ->
             assert b"".join(parts) == bench.clear(packager.epoch, name, segment)
 
 
-def test_parts_leave_the_playlist_after_three_segments_and_the_disk_after_six_targets(bench: Workbench) -> None:
+def test_parts_leave_the_playlist_after_three_segments_and_the_disk_later(bench: Workbench) -> None:
     packager = bench.packager()
     run(packager, 40)
     playlist = bench.check(packager.epoch)["720p"]
