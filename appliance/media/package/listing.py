@@ -26,11 +26,10 @@ PLAYLIST_FILE: Final = "index.m3u8"
 # A rendition that has nothing after this many segments of another does not keep the stream from its viewers.
 _PATIENCE_SEGMENTS: Final = 3
 
-# Parts are listed for this many target durations at most (RFC 8216bis, 6.2.2), and of the newest three
-# segments at most, the open one among them: hls-parser takes more for parts that were forgotten, and players
-# do not begin so far back.
+# Parts are listed for this many target durations at most (RFC 8216bis, 6.2.2), and of so many whole segments
+# at most: hls-parser takes more for parts that were forgotten, and players do not begin so far back.
 _PARTS_TARGETS: Final = 3
-_PARTS_SEGMENTS: Final = 3
+_PARTS_SEGMENTS: Final = 2
 
 
 def segment_file(msn: int) -> str:
@@ -70,9 +69,10 @@ def media_playlist(state: StreamState, rendition: RenditionState, entries: list[
     """The playlist of the rendition's `entries`, of which there is at least one (`listed`)."""
     breaks = set(state.breaks)
     recent = _PARTS_TARGETS * state.target_duration
+    with_parts = entries[-1].msn - (_PARTS_SEGMENTS if entries[-1].open else _PARTS_SEGMENTS - 1)
     segments = [
-        _segment(entry, entry.msn in breaks, parts=age <= recent and behind < _PARTS_SEGMENTS)
-        for entry, age, behind in zip(entries, _ages(entries), range(len(entries) - 1, -1, -1), strict=True)
+        _segment(entry, entry.msn in breaks, parts=age <= recent and entry.msn >= with_parts)
+        for entry, age in zip(entries, _ages(entries), strict=True)
     ]
     open_segment = segments.pop() if entries[-1].open else None
     low_latency = None

@@ -48,7 +48,7 @@ def test_parts_and_segment_are_the_same_media_under_one_key(bench: Workbench) ->
     packager = bench.packager()
     run(packager, 5)
     for name, playlist in bench.check(packager.epoch).items():
-        for segment in playlist.segments:
+        for segment in playlist.segments[-2:]:
             assert segment.iv is not None
             key = bench.keyring.derive(str(segment.key_uri).removeprefix("../../keys/"), "demo")
             folder = bench.directory / packager.epoch / name
@@ -56,11 +56,11 @@ def test_parts_and_segment_are_the_same_media_under_one_key(bench: Workbench) ->
             assert b"".join(parts) == bench.clear(packager.epoch, name, segment)
 
 
-def test_parts_leave_the_playlist_after_three_segments_and_the_disk_later(bench: Workbench) -> None:
+def test_parts_leave_the_playlist_after_two_segments_and_the_disk_later(bench: Workbench) -> None:
     packager = bench.packager()
     run(packager, 40)
     playlist = bench.check(packager.epoch)["720p"]
-    assert [bool(item.parts) for item in playlist.segments] == [False] * 7 + [True] * 3
+    assert [bool(item.parts) for item in playlist.segments] == [False] * 8 + [True] * 2
     last = playlist.segments[-1].msn
     there = {int(name.split(".")[0]) for name in files(bench, packager.epoch) if name.count(".") == 2}
     assert there == set(range(last - 6, last + 1))
