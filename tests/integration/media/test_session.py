@@ -63,6 +63,7 @@ class Stage:
             window_segments=options.window_segments,
             rotation_seconds=options.rotation_seconds,
             encryption=options.encryption,
+            part_seconds=options.part_seconds,
         )
         session = StreamSession(
             "demo",
@@ -166,6 +167,13 @@ async def test_a_copied_source_and_the_rungs_beside_it_are_one(
         copied, encoded = (stage.published.times(name)[:4] for name in (rung, "360p"))
         assert copied == encoded
         assert [seconds for _, seconds in copied] == [pytest.approx(2, abs=0.02)] * 4
+        for name in (rung, "360p", "audio"):
+            playlist = stage.published.playlist(name)
+            match = re.search(r"PART-TARGET=([\d.]+)", playlist)
+            parts = [float(seconds) for seconds in re.findall(r"#EXT-X-PART:.*?DURATION=([\d.]+)", playlist)]
+            assert match is not None
+            assert len(parts) > 8
+            assert max(parts) <= float(match[1])
         assert await stage.skew(rung=rung) < MOST_SKEW_MS
         assert await stage.skew(rung="360p") < MOST_SKEW_MS
 
