@@ -6,7 +6,7 @@ Absolute times belong to a machine and an hour; the ratio of two things done in 
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,6 +43,35 @@ class Comparison:
         return ratio
 
 
+@dataclass
+class Table:
+    """Figures of one run that are read side by side."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """Return it as text, the first column to the left, the others to the right."""
+        widths = [max(len(cell) for cell in column) for column in zip(self.header, *self.rows, strict=True)]
+        return [
+            "  ".join(
+                f"{cell:{'>' if at else '<'}{width}}"
+                for at, (cell, width) in enumerate(zip(line, widths, strict=True))
+            )
+            for line in [self.header, *self.rows]
+        ]
+
+
+_TABLES: list[Table] = []
+
+
+@pytest.fixture
+def tables() -> list[Table]:
+    """Tables that are printed at the end; append to it."""
+    return _TABLES
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     """A folder for a playbook that runs against this machine."""
@@ -54,3 +83,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("ours against the alternative: medians, and the ratio's median (range)")
     for row in _ROWS:
         terminalreporter.line(row)
+    for table in _TABLES:
+        terminalreporter.section(table.title)
+        for line in table.lines():
+            terminalreporter.line(line)

@@ -129,6 +129,8 @@ class ClockedPublisher(Publisher):
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(10)
             self._reading.join(10)
+            if self._process.stderr:
+                self._process.stderr.close()
 
     def _read(self) -> None:
         assert self._process is not None
