@@ -34,7 +34,7 @@ check: ## lint, types and unit tests
 	@.venv/bin/python tests/run.py check
 
 bench: ## compare alternatives side by side, as ratios
-	@$(BOOTSTRAP) root python lab tests bench
+	@$(BOOTSTRAP) root python lab tests browser bench
 	@$(AS_ROOT) .venv/bin/python tests/run.py bench
 
 clean: down ## remove what was made in the checkout: .venv, caches, hosts
