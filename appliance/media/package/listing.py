@@ -47,6 +47,15 @@ def part_file(msn: int, number: int) -> str:
     return f"{msn}.{number}.m4s"
 
 
+def kept_segments(window: int) -> int:
+    """How many segments stay on disk of a stream whose playlists list `window` of them.
+
+    A segment stays for its own duration and that of the longest playlist that listed it after it has left
+    (RFC 8216, 6.2.2): as many again behind the window, and one. Their keys stay as long.
+    """
+    return 2 * window + 1
+
+
 def listed(rendition: RenditionState, window: int) -> list[Entry]:
     """What the rendition's playlist lists: `window` whole entries, and the open one if it has parts."""
     whole = [entry for entry in rendition.entries if not entry.open]

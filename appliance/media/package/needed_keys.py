@@ -14,7 +14,7 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from appliance.media.package.catalogue import STATE_FILE
-from appliance.media.package.listing import PLAYLIST_FILE
+from appliance.media.package.listing import PLAYLIST_FILE, kept_segments
 from appliance.names import is_stream_name
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def longest_need(settings: Settings) -> float:
     came after it, each of them perhaps after a wait for a publisher; or it stays until the stream's end is
     forgotten.
     """
-    segments = 2 * settings.window_segments + 1
+    segments = kept_segments(settings.window_segments)
     waits = (segments + 1) * settings.grace_seconds + segments * (settings.segment_seconds + 1)
     return settings.rotation_seconds + waits + settings.retain_seconds + SLACK_SECONDS
 

@@ -14,6 +14,7 @@ from appliance.media.package.catalogue import STATE_FILE, Entry, Part, Rendition
 from appliance.media.package.encryption import encrypt, new_iv
 from appliance.media.package.listing import (
     init_file,
+    kept_segments,
     part_file,
     parts_behind,
     segment_file,
@@ -38,8 +39,7 @@ class StreamWriter:
     stream
         Its name, as in its directory and its keys.
     playlists
-        Tells how many segments a playlist lists. As many again, and one, stay on disk behind it (RFC 8216,
-        6.2.2: a segment stays as long as the longest playlist that listed it, and itself, last).
+        Tells how many segments a playlist lists; `kept_segments` says how many stay on disk.
     """
 
     def __init__(self, storage: Storage, stream: str, playlists: PlaylistWriter, keys: KeySchedule) -> None:
@@ -150,7 +150,7 @@ class StreamWriter:
 
     def _retire(self, state: StreamState, rendition: RenditionState) -> None:
         """Notes the names of what has left the playlist for long enough."""
-        keep = 2 * self._window + 1
+        keep = kept_segments(self._window)
         retired, rendition.entries = rendition.entries[:-keep], rendition.entries[-keep:]
         doomed = self._doomed.setdefault(rendition.name, [])
         folder = f"{state.epoch}/{rendition.name}"
