@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import print as show
 from rich.markup import escape
 from rich.table import Column, Table
 
+from appliance.cli.output import console
 from appliance.errors import EX_USAGE, OperatorError
 from appliance.settings import SETTINGS_FILE, Settings, describe
 
@@ -34,13 +34,28 @@ def serve_command(
 def check_config(
     file: Annotated[Path, typer.Argument(help="Settings file.")] = SETTINGS_FILE,
 ) -> None:
-    """Check a settings file and print what holds; exit status 78 and the reason when it is refused."""
+    """Check a settings file and print what holds; exit status 78 and the reason when it is refused.
+
+    /dev/null is an empty one: every setting with its default, its meaning and what is allowed.
+    """
     settings = Settings.load(file)
-    show(f"{file}: good")
-    table = Table("setting", Column("value", overflow="fold"), Column("allowed", overflow="fold"), box=None)
-    for name, _, allowed, _ in describe():
-        table.add_row(name, escape(str(getattr(settings, name))), escape(allowed))
-    show(table)
+    out = console()
+    out.print(f"{escape(str(file))}: good")
+    columns = [Column(name, overflow="fold") for name in ("value", "default", "meaning", "allowed")]
+    table = Table(Column("setting", no_wrap=True), *columns, box=None)
+    for name, default, allowed, meaning in describe():
+        cells = (_as_yaml(getattr(settings, name)), _as_yaml(default), meaning, allowed)
+        table.add_row(name, *map(escape, cells))
+    out.print(table)
+
+
+def _as_yaml(value: object) -> str:
+    """Return a setting's value as it is written in the file; a text without its quotes."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return f"[{', '.join(value)}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _address(text: str) -> tuple[str, int]:

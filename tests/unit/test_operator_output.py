@@ -15,6 +15,7 @@ from appliance.cli import main
 from appliance.cli.streams import demo_prefix, short_time
 from appliance.errors import EX_NOPERM
 from appliance.program import program
+from appliance.settings import describe
 
 
 def test_a_table_in_a_pipe_is_never_cut() -> None:
@@ -23,9 +24,28 @@ def test_a_table_in_a_pipe_is_never_cut() -> None:
     done = subprocess.run(
         [*argv, "--encoder", "nvenc"], env=env, capture_output=True, text=True, check=True
     ).stdout
-    row = next(line for line in done.splitlines() if "1080p" in line)
-    assert all(value in row for value in ("1920x1080", "5000", "5500", "192", "h264_nvenc", "p4"))
+    row = next(line for line in done.splitlines() if "720p" in line)
+    assert all(value in row for value in ("1280x720", "2800", "3080", "128", "h264_nvenc", "p4"))
     assert "…" not in done
+
+
+def test_every_setting_is_explained_in_a_pipe(tmp_path: Path) -> None:
+    file = tmp_path / "appliance.yml"
+    file.write_text("low_latency: false\nallowed_stream_keys: [a, b]\n")
+    argv = [sys.executable, "-c", "from appliance.cli.main import main; main()", "control", "check-config"]
+    env = {**os.environ, "COLUMNS": "40"}
+    done = subprocess.run([*argv, str(file)], env=env, capture_output=True, text=True, check=True).stdout
+    good, head, *rows = done.splitlines()
+    assert good == f"{file}: good"
+    assert head.split() == ["setting", "value", "default", "meaning", "allowed"]
+    assert len(rows) == len(describe())
+    for row, (name, _, allowed, meaning) in zip(rows, describe(), strict=True):
+        assert row.split()[0] == name
+        assert meaning in row
+        assert allowed in row
+    shown = {row.split()[0]: row for row in rows}
+    assert shown["low_latency"].split()[1:3] == ["false", "true"]
+    assert "[a, b]" in shown["allowed_stream_keys"]
 
 
 def test_times_are_as_short_as_their_age_allows() -> None:
