@@ -26,7 +26,8 @@ SETTINGS_FILE: Final = Path("/etc/appliance/appliance.yml")
 """Where the role `control` writes the file and where every command looks for it."""
 
 
-_LAST_PORT: Final = 65_535
+LAST_PORT: Final = 65_535
+"""The highest TCP port."""
 
 EncoderPreference = Literal["auto", "nvenc", "x264"]
 """Which encoder a host uses; auto finds out what works."""
@@ -66,7 +67,7 @@ def _url(scheme: str, path: str, allowed: str) -> Rule:
 
     def read(value: object) -> str:
         match = compiled.fullmatch(value) if isinstance(value, str) else None
-        if match is None or (match["port"] and not 1 <= int(match["port"]) <= _LAST_PORT):
+        if match is None or (match["port"] and not 1 <= int(match["port"]) <= LAST_PORT):
             raise _RefusedValueError
         return match[0]
 

@@ -25,9 +25,7 @@ import yaml
 from appliance.errors import OperatorError
 from appliance.names import shorten
 from appliance.provision.variables import Declared, shown
-from appliance.settings import Settings
-
-LAST_PORT = 65_535
+from appliance.settings import LAST_PORT, Settings
 
 Truth = Callable[[str], bool]
 """Evaluates a condition in Ansible's language."""

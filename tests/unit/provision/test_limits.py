@@ -98,6 +98,21 @@ def test_values_of_every_role_at_once_and_no_secret(site: Site) -> None:
     assert lines[1].startswith("control_hls_encryption_key = (value hidden, 7 characters); allowed: 32 or 64")
 
 
+def test_what_systemd_would_refuse_or_ignore_in_a_streams_unit(site: Site) -> None:
+    bounds: dict[str, Any] = {
+        "origin_stream_tasks_max": 64,
+        "origin_stream_oom_score_adjust": -1000,
+        "origin_stream_ip_allow": ["localhost", "10.0.0.0/8", "::1"],
+    }
+    assert site.play(CHECK, vars=bounds).returncode == 0
+    values: dict[str, Any] = {
+        "origin_stream_tasks_max": 63,
+        "origin_stream_oom_score_adjust": 1001,
+        "origin_stream_ip_allow": ["localhost", "ingest.example.net"],
+    }
+    assert sorted(line.partition(" = ")[0] for line in refused(site, **values)) == sorted(values)
+
+
 @pytest.fixture
 def vaulted(tmp_path: Path) -> tuple[Path, str]:
     """Give a file of variables that are encrypted, or made of such ones, and what opens it."""
