@@ -143,7 +143,10 @@ class Settings:
     media_root: str = _setting("/srv/hls", _PATH, "Directory (tmpfs) of playlists and segments.")
     ladder: str = _setting("default", _LADDER, "Ladder of renditions: /etc/appliance/ladders/NAME.yml.")
     encoder: EncoderPreference = _setting(  # noqa: RUF009 - a dataclasses.field, as the others are
-        "auto", _ENCODER, "Video encoder; auto takes NVENC where a session opens."
+        "auto",
+        _ENCODER,
+        "Video encoder; auto tries NVENC and takes it where a session opens. Nowhere yet on hosts that the "
+        "playbooks made: no role brings the NVIDIA driver, or lets a stream's unit at the device.",
     )
     copy_source: Literal["auto", "never"] = _setting(
         "auto", _one_of("auto", "never"), "Whether a source that fits the top rung is copied, not encoded."
