@@ -42,7 +42,7 @@ async def _run(stream: StreamName, settings: Settings) -> None:
     from appliance.media.package.edge import LiveEdge
     from appliance.media.package.options import PackagingOptions
     from appliance.media.package.packager import Packager
-    from appliance.media.serve.server import SOCKET_FILE, PlaylistServer
+    from appliance.media.serve.server import PLAYLIST_SOCKET, PlaylistServer
     from appliance.media.session import StreamSession
     from appliance.media.stream_socket import listening, socket_directory
     from appliance.secrets.credentials import CONTENT_KEYRING, handed_over, read_reader_secret
@@ -74,7 +74,9 @@ async def _run(stream: StreamName, settings: Settings) -> None:
     async with contextlib.AsyncExitStack() as door:
         room = socket_directory(stream)
         if room is not None:
-            await door.enter_async_context(PlaylistServer(root / stream, edge).listening(room / SOCKET_FILE))
+            await door.enter_async_context(
+                PlaylistServer(root / stream, edge).listening(room / PLAYLIST_SOCKET)
+            )
             await door.enter_async_context(listening(room, packager, keyring))
         with contextlib.suppress(asyncio.CancelledError):
             await session.run()

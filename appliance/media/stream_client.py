@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from appliance.errors import EX_OSERR, OperatorError
-from appliance.media.stream_socket import LONGEST_LINE, SOCKET_FILE
+from appliance.media.stream_socket import CONTROL_SOCKET, LONGEST_LINE
 from appliance.names import StreamName, is_stream_name
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class StreamClient:
 
     def _connected(self, stream: StreamName) -> socket.socket:
         """A connection; waits while the unit starts."""
-        path = self._directory / stream / SOCKET_FILE
+        path = self._directory / stream / CONTROL_SOCKET
         deadline = time.monotonic() + self._start_seconds
         while True:
             channel = socket.socket(socket.AF_UNIX)

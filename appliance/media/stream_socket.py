@@ -27,6 +27,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from appliance.media.unix_server import unix_server
 from appliance.secrets.keyring import Keyring, KeyringError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SOCKET_FILE: Final = "control.sock"
+CONTROL_SOCKET: Final = "control.sock"
 LONGEST_LINE: Final = 256 * 1024
 """A keyring of a thousand generations has 130 kB."""
 
@@ -77,19 +78,9 @@ async def listening(directory: Path, packager: KeyUser, keyring: Keyring | None)
     `keyring` is the one the packager began with, None without encryption. Raises OSError when the socket
     cannot be made.
     """
-    path = directory / SOCKET_FILE
-    path.unlink(missing_ok=True)  # of a process that was killed
     door = _Door(packager, keyring)
-    before = os.umask(0o177)
-    try:
-        server = await asyncio.start_unix_server(door.serve, path, limit=LONGEST_LINE)
-    finally:
-        os.umask(before)
-    try:
+    async with unix_server(directory / CONTROL_SOCKET, 0o600, door.serve, limit=LONGEST_LINE):
         yield
-    finally:
-        server.close()
-        path.unlink(missing_ok=True)
 
 
 class _Door:

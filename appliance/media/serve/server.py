@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from typing import TYPE_CHECKING, Final
 
 from appliance.media.package.edge import LiveEdge, Outlook, Snapshot
@@ -23,6 +22,7 @@ from appliance.media.serve.requests import (
     PlaylistRequest,
     parse_target,
 )
+from appliance.media.unix_server import unix_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SOCKET_FILE: Final = "playlist.sock"
+PLAYLIST_SOCKET: Final = "playlist.sock"
 _SOCKET_MODE: Final = 0o660
 """The socket's group may connect, which is the directory's; nobody else."""
 
@@ -73,19 +73,12 @@ class PlaylistServer:
 
         Raises OSError when the socket cannot be made.
         """
-        _unlink(socket)  # of a process that was killed
-        before = os.umask(0o777 & ~_SOCKET_MODE)
         try:
-            server = await asyncio.start_unix_server(self._connected, socket, limit=MAX_HEAD_BYTES)
-        finally:
-            os.umask(before)
-        self._edge.on_change = self._wake
-        try:
-            yield
+            async with unix_server(socket, _SOCKET_MODE, self._connected, limit=MAX_HEAD_BYTES):
+                self._edge.on_change = self._wake
+                yield
         finally:
             self._edge.on_change = None
-            server.close()
-            _unlink(socket)
             for task in self._connections:
                 task.cancel()
             await asyncio.gather(*self._connections, return_exceptions=True)
@@ -218,7 +211,3 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer, *, keep_alive: boo
         # Closing would wait for it to take the rest, for ever.
         writer.transport.abort()
         raise
-
-
-def _unlink(path: Path) -> None:
-    path.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ import pytest
 
 from appliance.media import stream_socket
 from appliance.media.stream_client import KeyInUse, NoStreamError, StreamClient, StreamSilentError
-from appliance.media.stream_socket import LONGEST_LINE, SOCKET_FILE, listening, socket_directory
+from appliance.media.stream_socket import CONTROL_SOCKET, LONGEST_LINE, listening, socket_directory
 from appliance.names import StreamName
 from appliance.secrets.keyring import Keyring
 
@@ -65,7 +65,7 @@ def client(tmp_path: Path) -> StreamClient:
 @pytest.fixture
 async def path(tmp_path: Path, packager: Packager) -> AsyncIterator[Path]:
     async with listening(tmp_path / DEMO, packager, Keyring.create(MASTER)):
-        yield tmp_path / DEMO / SOCKET_FILE
+        yield tmp_path / DEMO / CONTROL_SOCKET
 
 
 async def say(path: Path, *lines: bytes) -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ async def test_without_encryption_it_takes_no_keyring(
 async def test_the_socket_is_for_its_owner_and_goes_with_the_process(
     tmp_path: Path, packager: Packager
 ) -> None:
-    stale = tmp_path / DEMO / SOCKET_FILE
+    stale = tmp_path / DEMO / CONTROL_SOCKET
     stale.touch()  # of a process that was killed
     async with listening(tmp_path / DEMO, packager, None):
         assert stat.S_IMODE(stale.stat().st_mode) == 0o600
@@ -241,7 +241,7 @@ async def test_an_answer_that_is_none(tmp_path: Path, client: StreamClient, answ
         writer.write(answer)
         writer.close()
 
-    async with await asyncio.start_unix_server(serve, tmp_path / DEMO / SOCKET_FILE):
+    async with await asyncio.start_unix_server(serve, tmp_path / DEMO / CONTROL_SOCKET):
         with pytest.raises(StreamSilentError, match="stream demo"):
             await asyncio.to_thread(client.key, DEMO)
 

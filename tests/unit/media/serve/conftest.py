@@ -11,7 +11,7 @@ import pytest
 
 from appliance.media.package.edge import LiveEdge
 from appliance.media.package.packager import Packager
-from appliance.media.serve.server import SOCKET_FILE, PlaylistServer
+from appliance.media.serve.server import PLAYLIST_SOCKET, PlaylistServer
 from appliance.secrets.keyring import Keyring
 from tests.unit.media.package.handmade import HIGH, STARTED, Mp4, pictures
 from tests.unit.media.package.published import Workbench, options
@@ -103,7 +103,7 @@ async def live(tmp_path: Path) -> AsyncIterator[Live]:
     edge = LiveEdge()
     packager = Packager(root, "demo", bench.options, bench.keyring, edge)
     server = PlaylistServer(bench.directory, edge)
-    socket = tmp_path / SOCKET_FILE
+    socket = tmp_path / PLAYLIST_SOCKET
     async with server.listening(socket):
         yield Live(bench, packager, server, socket)
     assert not socket.exists()
