@@ -23,9 +23,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 CONTENT_KEY_BYTES: Final = 16
 """AES-128 (RFC 8216, 4.3.2.4)."""
 
+KEY_ID: Final = "[1-9][0-9]{0,8}-[0-9a-f]{32}"
+"""What a key id matches."""
+
 _BORN_BYTES: Final = 4  # unix seconds, enough until 2106
 _RANDOM_BYTES: Final = 12
-_KEY_ID = re.compile(r"([1-9][0-9]{0,8})-([0-9a-f]{32})\Z")
 _INFO: Final = b"appliance hls content key\0"
 
 
@@ -48,10 +50,10 @@ class KeyId(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Self:
         """The parts of `text`. Raises UnknownKeyError when it is no key id."""
-        match = _KEY_ID.match(text)
-        if match is None:
+        if re.fullmatch(KEY_ID, text) is None:
             raise UnknownKeyError("no such key id")
-        return cls(int(match[1]), bytes.fromhex(match[2]))
+        generation, _, nonce = text.partition("-")
+        return cls(int(generation), bytes.fromhex(nonce))
 
     @property
     def born(self) -> int:

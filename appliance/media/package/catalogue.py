@@ -7,6 +7,7 @@ nobody knows.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 STATE_FILE: Final = "state.json"
 REFUSED_STATE_FILE: Final = "state.json.refused"
 """Where a state that nobody could use is kept, for who wants to know why."""
+
+EPOCH: Final = "[a-z0-9]{1,12}"
+"""What the name of an epoch's directory matches; `new_epoch_name` needs eight characters until 2059."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +161,7 @@ def new_epoch_name(now: datetime, *, taken: set[str]) -> str:
 
 def is_epoch(name: str) -> bool:
     """Whether `name` can be an epoch's directory."""
-    return name.isascii() and name.isalnum() and name == name.lower() and len(name) <= 12
+    return re.fullmatch(EPOCH, name) is not None
 
 
 def wall_clock(started_at: datetime, seconds: Fraction) -> float:

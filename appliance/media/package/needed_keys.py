@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from appliance.media.package.catalogue import STATE_FILE
 from appliance.media.package.listing import PLAYLIST_FILE, kept_segments
 from appliance.names import is_stream_name
+from appliance.secrets.content_keys import KEY_ID
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 SLACK_SECONDS: Final = 60.0
 """How long a key outlives what needed it: a viewer may hold a segment that is gone, and two clocks differ."""
 
-_KEY_ID: Final = re.compile(rb"(?<![0-9a-f])[1-9][0-9]{0,8}-[0-9a-f]{32}(?![0-9a-f])")
+_KEY_ID: Final = re.compile(rf"(?<![0-9a-f]){KEY_ID}(?![0-9a-f])".encode())
 _LARGEST: Final = 32 * 1024 * 1024
 
 

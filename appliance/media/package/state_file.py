@@ -13,7 +13,7 @@ from dataclasses import fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from appliance.media.package.catalogue import Entry, RenditionState, StreamState, is_epoch
+from appliance.media.package.catalogue import EPOCH, Entry, RenditionState, StreamState
 from appliance.media.package.rendition import RENDITION_NAME
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ _KID: Final = _or_none(_matches(r"[0-9A-Za-z_-]{1,128}"))
 _QUOTED: Final = _matches(r"[A-Za-z0-9.]{0,64}")
 
 _STREAM: Final[dict[str, Callable[[Any], bool]]] = {
-    "epoch": lambda value: isinstance(value, str) and value != "" and is_epoch(value),
+    "epoch": _matches(EPOCH),
     "target_duration": lambda value: _count(value) and value > 0,
     "part_target": _amount,
     "next_msn": _count,

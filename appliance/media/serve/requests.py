@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from appliance.media.package.catalogue import EPOCH
 from appliance.media.package.rendition import RENDITION_NAME
 
-_EPOCH: Final = "[a-z0-9]{1,12}"
 _NUMBER: Final = "0|[1-9][0-9]{0,14}"
-_PLAYLIST: Final = re.compile(rf"/({_EPOCH})/({RENDITION_NAME})/index\.m3u8")
-_PART: Final = re.compile(rf"/({_EPOCH})/({RENDITION_NAME})/({_NUMBER})\.({_NUMBER})\.m4s")
+_PLAYLIST: Final = re.compile(rf"/({EPOCH})/({RENDITION_NAME})/index\.m3u8")
+_PART: Final = re.compile(rf"/({EPOCH})/({RENDITION_NAME})/({_NUMBER})\.({_NUMBER})\.m4s")
 _DIRECTIVES: Final = frozenset(("_HLS_msn", "_HLS_part", "_HLS_skip"))
 
 
