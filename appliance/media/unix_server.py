@@ -35,7 +35,7 @@ async def unix_server(
 
     Raises OSError when the socket cannot be made.
     """
-    path.unlink(missing_ok=True)
+    _unlink(path)
     before = os.umask(0o777 & ~mode)
     try:
         server = await asyncio.start_unix_server(handler, path, limit=limit)
@@ -45,4 +45,8 @@ async def unix_server(
         yield
     finally:
         server.close()
-        path.unlink(missing_ok=True)
+        _unlink(path)
+
+
+def _unlink(path: Path) -> None:
+    path.unlink(missing_ok=True)
