@@ -5,7 +5,7 @@ mmdebstrap makes the chroot from the host's own apt sources (so also from a comp
 `build-package` in it and removes it; no compiler and no -dev package ever reaches the host itself.
 Standard output is one JSON object: ``package`` (file name), ``version``, ``warnings`` (list of str).
 Exit status: 0 built; 2 wrong use or a host that cannot build; 3 the wanted version is not served;
-4 a source failed its verification; else what mmdebstrap ended with.
+4 a source failed its verification; 5 a patch does not fit the wanted version; else mmdebstrap's own.
 """
 
 from __future__ import annotations

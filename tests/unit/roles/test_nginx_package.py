@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -133,6 +135,11 @@ def test_a_host_without_a_debian_archive_is_named(builder: ModuleType, tmp_path:
             3,
             "is not served",
         ),
+        (
+            "1 out of 2 hunks FAILED\nbuild-package: error 5: x.patch does not fit nginx 1.30.0; set y\n",
+            5,
+            "does not fit nginx 1.30.0",
+        ),
         ("gcc: error\nE: command failed\n", 1, "gcc: error"),
     ],
 )
@@ -143,3 +150,27 @@ def test_a_failed_build_says_why(
     error = builder.failure(tmp_path / "build.log", 1)
     assert error.code == code
     assert message in str(error)
+
+
+@pytest.mark.skipif(shutil.which("patch") is None, reason="patch is not installed here")
+def test_a_patch_that_does_not_fit_says_so(builder: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "nginx").mkdir()
+    (tmp_path / "nginx/nginx.c").write_text("another version\n")
+    (tmp_path / "patches").mkdir()
+    change = "--- a/nginx.c\n+++ b/nginx.c\n@@ -1 +1 @@\n-this version\n+mended\n"
+    (tmp_path / "patches/wakes.patch").write_text(change)
+    functions = subprocess.run(
+        ["sed", "-n", "/^say()/p;/^fail()/p;/^compile()/,/^}/p", str(FILES / "package/build-package")],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    script = f"set -euo pipefail\nrecipe=$1 work=$1 nginx_version=1.30.0\n{functions}\ncompile\n"
+    done = subprocess.run(
+        ["bash", "-c", script, "compile", str(tmp_path)], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 5
+    (tmp_path / "build.log").write_text(done.stdout + done.stderr)
+    error = builder.failure(tmp_path / "build.log", 1)
+    assert error.code == 5
+    assert str(error).startswith("wakes.patch does not fit nginx 1.30.0; set nginx_version")
