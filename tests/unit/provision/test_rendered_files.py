@@ -61,6 +61,14 @@ def test_writes_once_and_then_leaves_alone(site: Site, tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "out/b").stat().st_mode) == 0o600
 
 
+def test_a_template_may_include_its_neighbour(site: Site, tmp_path: Path) -> None:
+    site.template("a.j2", "first\n{% include 'common.j2' %}\n\nlast\n")
+    site.template("common.j2", "speed = {{ speed }}\n")
+    done = site.play([task([{"template": "a.j2", "dest": f"{tmp_path}/a", "vars": {"speed": 3}}])])
+    assert done.returncode == 0, done.output
+    assert (tmp_path / "a").read_text().split() == ["first", "speed", "=", "3", "last"]
+
+
 def test_one_refused_file_leaves_all_as_they_were(site: Site, tmp_path: Path) -> None:
     for name in ("good", "bad"):
         (tmp_path / name).write_text("old\n")

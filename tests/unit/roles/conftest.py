@@ -32,8 +32,11 @@ def render() -> Render:
         # In a play, each role knows the defaults of all.
         for path in [*sorted(ROLES.glob("*/defaults/main.yml")), ROLES / role / "vars/main.yml"]:
             known |= loader.load_from_file(str(path), trusted_as_template=True)
-        text = (ROLES / role / "templates" / template).read_text()
-        templar = Templar(loader=loader, variables=known | variables)
+        folder = ROLES / role / "templates"
+        text = (folder / template).read_text()
+        templar = Templar(loader=loader).copy_with_new_env(
+            searchpath=[str(folder)], available_variables=known | variables
+        )
         options = {"trim_blocks": True, "lstrip_blocks": False}
         return str(templar.template(trust_as_template(text), escape_backslashes=False, overrides=options))
 
