@@ -17,25 +17,11 @@ from appliance.names import StreamName
 from appliance.secrets.credentials import replace_credential
 from appliance.secrets.keyring import Keyring
 from appliance.secrets.master_key import MasterKey
+from tests.support.key_user import Stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-
-@dataclass
-class Stream:
-    """What a stream's process has of keys: a key under the generation it was handed last."""
-
-    keyring: Keyring
-    content_key: tuple[str, float] | None = None
-
-    def rotate_key(self) -> None:
-        self.content_key = (self.keyring.new_key_id(), 0.0)
-
-    def replace_keyring(self, keyring: Keyring) -> None:
-        self.keyring = keyring
-        self.rotate_key()
 
 
 @dataclass

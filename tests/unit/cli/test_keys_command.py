@@ -14,7 +14,7 @@ from appliance.errors import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE
 from appliance.media.stream_socket import listening
 from appliance.secrets.credentials import replace_credential
 from appliance.secrets.keyring import Keyring
-from tests.unit.secrets.test_master_key import Stream
+from tests.support.key_user import Stream
 
 if TYPE_CHECKING:
     from pathlib import Path
