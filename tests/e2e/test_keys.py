@@ -6,12 +6,12 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tests.support import player
 from tests.support.encoder import Publisher, Signal
 from tests.support.playlists import Multivariant
+from tests.support.poller import Poller
 from tests.support.site import Site
 
 POLL_SECONDS = 0.05
@@ -28,42 +28,31 @@ def listed(site: Site) -> dict[str, Any]:
     return found
 
 
-class Viewers:
+class Viewers(Poller):
     """Ask for every key of a media playlist, over and over, as viewers do who come at any time."""
 
     def __init__(self, url: str) -> None:
+        super().__init__(POLL_SECONDS)
         self.url = url
         self.asked = 0
         self.refused: list[str] = []
         self.ids: list[str] = []
         """In the order in which they were first listed."""
         self._seen = threading.Condition()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join(timeout=20)
-
-    def _watch(self) -> None:
-        while not self._stop.wait(POLL_SECONDS):
-            playlist = player.media(self.url)
-            for url in dict.fromkeys(segment.key.url for segment in playlist.segments if segment.key):
-                answer = player.get(url, seconds=10)
-                self.asked += 1
-                if answer.status != 200 or len(answer.body) != 16:
-                    self.refused.append(f"{url}: {answer.status}")
-                with self._seen:
-                    kid = url.rpartition("/")[2]
-                    if kid not in self.ids:
-                        self.ids.append(kid)
-                        self._seen.notify_all()
+    def poll(self) -> None:
+        """Ask for every key of the playlist."""
+        playlist = player.media(self.url)
+        for url in dict.fromkeys(segment.key.url for segment in playlist.segments if segment.key):
+            answer = player.get(url, seconds=10)
+            self.asked += 1
+            if answer.status != 200 or len(answer.body) != 16:
+                self.refused.append(f"{url}: {answer.status}")
+            with self._seen:
+                kid = url.rpartition("/")[2]
+                if kid not in self.ids:
+                    self.ids.append(kid)
+                    self._seen.notify_all()
 
     def wait_for_another(self, count: int, *, seconds: float = 15) -> str:
         """Wait until a key has been seen beside the first `count`; return its id."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
+from dataclasses import dataclass
 
 from tests.support import player
 from tests.support.low_latency import LowLatencyPlaylist, parse
 from tests.support.playlists import Multivariant
+from tests.support.poller import Poller
 
 POLL_SECONDS = 0.05
 """A fifth of a part: no state of a playlist is missed."""
@@ -27,38 +25,25 @@ class Snapshot:
     playlist: LowLatencyPlaylist
 
 
-@dataclass
-class Recorder:
-    """Records the media playlist at `url` in a thread of its own, as a player that polls sees it."""
+class Recorder(Poller):
+    """Records the media playlist at `url`, as a player that polls sees it."""
 
-    url: str
-    snapshots: list[Snapshot] = field(default_factory=list)
-    refused: list[int] = field(default_factory=list)
-    """Statuses but 200."""
-    _stopped: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    def __init__(self, url: str) -> None:
+        super().__init__(POLL_SECONDS)
+        self.url = url
+        self.snapshots: list[Snapshot] = []
+        self.refused: list[int] = []
+        """Statuses but 200."""
 
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._record, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopped.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _record(self) -> None:
-        text = ""
-        while not self._stopped.wait(POLL_SECONDS):
-            answer = player.get(self.url)
-            if answer.status != 200:
-                self.refused.append(answer.status)
-            elif (now := answer.body.decode()) != text:
-                text = now
-                self.snapshots.append(Snapshot(time.monotonic(), text, parse(self.url, text)))
+    def poll(self) -> None:
+        """Read the playlist, and keep its text where it is another than the last."""
+        answer = player.get(self.url)
+        if answer.status != 200:
+            self.refused.append(answer.status)
+            return
+        text = answer.body.decode()
+        if not self.snapshots or self.snapshots[-1].text != text:
+            self.snapshots.append(Snapshot(time.monotonic(), text, parse(self.url, text)))
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import threading
 import time
 from dataclasses import dataclass
 from itertools import pairwise
-from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from tests.support import player
+from tests.support.poller import Poller
 
 POLL_SECONDS = 0.1
 
@@ -41,10 +41,11 @@ class Recovery:
         )
 
 
-class Watcher:
-    """Polls one media playlist in a thread and notes when each segment was first seen."""
+class Watcher(Poller):
+    """Polls one media playlist and notes when each segment was first seen."""
 
     def __init__(self, url: str) -> None:
+        super().__init__(POLL_SECONDS)
         self.url = url
         self.seen: dict[int, float] = {}
         """Segment number → time.monotonic() at which it was first listed."""
@@ -53,34 +54,22 @@ class Watcher:
         self.refused: list[tuple[float, str]] = []
         self.ended = False
         self._enough = threading.Condition()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._poll, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join(timeout=10)
-
-    def _poll(self) -> None:
-        while not self._stop.wait(POLL_SECONDS):
-            try:
-                playlist = player.media(self.url)
-            except (OSError, AssertionError) as error:
-                self.refused.append((time.monotonic(), str(error)))
-                continue
-            with self._enough:
-                now = time.monotonic()
-                for segment in playlist.segments:
-                    self.seen.setdefault(segment.number, now)
-                    if segment.discontinuity:
-                        self.broken.add(segment.number)
-                self.ended = self.ended or playlist.ended
-                self._enough.notify_all()
+    def poll(self) -> None:
+        """Read the playlist."""
+        try:
+            playlist = player.media(self.url)
+        except (OSError, AssertionError) as error:
+            self.refused.append((time.monotonic(), str(error)))
+            return
+        with self._enough:
+            now = time.monotonic()
+            for segment in playlist.segments:
+                self.seen.setdefault(segment.number, now)
+                if segment.discontinuity:
+                    self.broken.add(segment.number)
+            self.ended = self.ended or playlist.ended
+            self._enough.notify_all()
 
     @property
     def last(self) -> int:
