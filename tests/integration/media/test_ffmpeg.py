@@ -161,7 +161,7 @@ async def test_a_source_without_sound_and_one_without_picture(clip: Encode) -> N
 async def test_the_first_fragments_come_soon(clip: Encode) -> None:
     output = await _encode(await clip(size="1280x720", seconds=4), paced=True)
     print(f"first bytes after {output.first}")
-    # half a second on a quiet machine; half of the clip tells it from an FFmpeg that waits for the whole of it
+    # Half a second on a quiet machine; half of the clip tells it from an FFmpeg that waits for all of it.
     assert max(output.first.values()) < 2.0
 
 
