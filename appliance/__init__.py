@@ -1,9 +1,10 @@
 """A live-streaming appliance: RTMP in, encrypted adaptive HLS out.
 
 The sub-packages follow a stream's way and who looks after it: ``media`` (receive, encode, package, encrypt),
-``control`` (who may publish and watch), ``secrets`` (the keys, and what else must not be shown), ``state``
-(what is shared in Valkey), ``provision`` (what Ansible loads from us), ``lab`` (hosts to try everything on),
-``demo`` (one of them with a stream on it) and ``cli`` (the ``appliance`` command).
+``control`` (who may publish and watch), ``secrets`` (the keys, and what else must not be shown), ``ops``
+(what an operator does to a whole host), ``state`` (what is shared in Valkey), ``provision`` (what Ansible
+loads from us), ``lab`` (hosts to try everything on), ``demo`` (one of them with a stream on it) and ``cli``
+(the ``appliance`` command).
 
 What several of them use: ``settings`` (of a host), ``names`` (of streams), ``errors`` (what an operator is
 told), ``program`` (how the command is called here), ``journal`` (log lines) and ``sdnotify`` (signs of life).

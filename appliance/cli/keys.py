@@ -14,9 +14,9 @@ from appliance.cli.key_tables import LiveKeys, describe, print_tables
 from appliance.errors import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, OperatorError
 from appliance.media.package.needed_keys import longest_need, named_by_stream
 from appliance.media.stream_client import STREAMS_DIRECTORY, NoStreamError, StreamClient, StreamSilentError
+from appliance.ops.master_key import MasterKey
 from appliance.secrets.credentials import CONTENT_KEYRING, CREDENTIALS_DIRECTORY
 from appliance.secrets.keyring import Keyring
-from appliance.secrets.master_key import MasterKey
 from appliance.settings import SETTINGS_FILE, Settings
 
 app = typer.Typer(no_args_is_help=True, help="The keys of what is streamed: content keys and master keys.")

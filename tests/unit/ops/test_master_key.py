@@ -14,9 +14,9 @@ from appliance.errors import EX_OSERR, EX_UNAVAILABLE, OperatorError
 from appliance.media.stream_client import StreamClient
 from appliance.media.stream_socket import listening
 from appliance.names import StreamName
+from appliance.ops.master_key import MasterKey
 from appliance.secrets.credentials import replace_credential
 from appliance.secrets.keyring import Keyring
-from appliance.secrets.master_key import MasterKey
 from tests.support.key_user import Stream
 
 if TYPE_CHECKING:
