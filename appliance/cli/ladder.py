@@ -15,7 +15,7 @@ from rich.table import Table
 
 from appliance.cli.output import console
 from appliance.errors import EX_USAGE, OperatorError
-from appliance.media.encode.codec_config import AudioConfig, VideoConfig
+from appliance.media.codec.codec_config import AudioConfig, VideoConfig
 from appliance.media.encode.command import RunPlan, ffmpeg_command
 from appliance.media.encode.copying import with_copy
 from appliance.media.encode.encoder import EncoderChoice, choose_encoder

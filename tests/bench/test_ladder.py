@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.media.encode.codec_config import AudioConfig, VideoConfig
+from appliance.media.codec.codec_config import AudioConfig, VideoConfig
 from appliance.media.encode.command import RunPlan, ffmpeg_command
 from appliance.media.encode.copying import with_copy
 from appliance.media.encode.encoder import EncoderChoice

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from appliance.media.encode.codec_config import (
+from appliance.media.codec.codec_config import (
     AudioConfig,
     CodecConfigError,
     VideoConfig,
     parse_audio_config,
     parse_avc_config,
 )
-from appliance.media.encode.frame_rate import standard_rate
+from appliance.media.codec.frame_rate import standard_rate
 from appliance.media.rtmp import flv
 from appliance.media.rtmp.chunks import Message, MessageType
 

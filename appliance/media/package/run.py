@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from appliance.media.encode.frame_rate import frame_rate
+from appliance.media.codec.frame_rate import frame_rate
 from appliance.media.package.catalogue import Entry, RenditionState, wall_clock
 from appliance.media.package.recovery import align, fill
 from appliance.media.package.segmenter import ClosedSegment, ReadyPart, Segmenter

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import Literal
 
-from appliance.media.encode.codec_config import CodecConfigError, parse_audio_config
+from appliance.media.codec.codec_config import CodecConfigError, parse_audio_config
 from appliance.media.package.mp4 import Box, Mp4Error, boxes, child
 
 _VIDEO_ENTRY_BYTES = 78

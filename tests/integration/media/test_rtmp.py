@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.media.encode.codec_config import parse_avc_config
+from appliance.media.codec.codec_config import parse_avc_config
 from appliance.media.rtmp import flv
 from appliance.media.rtmp.chunks import Message, MessageType
 from appliance.media.rtmp.client import PublisherEvent, RtmpError, RtmpPlayer, RtmpRefusedError, RtmpUrl

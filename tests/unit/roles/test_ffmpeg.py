@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from appliance.media.encode.codec_config import AudioConfig, VideoConfig
+from appliance.media.codec.codec_config import AudioConfig, VideoConfig
 from appliance.media.encode.command import RunPlan, ffmpeg_command
 from appliance.media.encode.encoder import EncoderChoice
 from appliance.media.encode.ladder import load_ladder

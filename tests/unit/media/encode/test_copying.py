@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 
 from appliance.cli.ladder import parse_source
-from appliance.media.encode.codec_config import VideoConfig
+from appliance.media.codec.codec_config import VideoConfig
 from appliance.media.encode.copying import CopyWatch, with_copy
 from appliance.media.encode.ladder import ladder_path, load_ladder
 from appliance.media.encode.rungs import PlannedRung, plan_rungs

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.media.encode.codec_config import VideoConfig
+from appliance.media.codec.codec_config import VideoConfig
 from appliance.media.encode.ladder import ladder_path, load_ladder
 from appliance.media.encode.rungs import plan_rungs
 from appliance.media.encode.source import Source

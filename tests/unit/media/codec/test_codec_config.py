@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.media.encode.codec_config import (
+from appliance.media.codec.codec_config import (
     AudioConfig,
     CodecConfigError,
     VideoConfig,
