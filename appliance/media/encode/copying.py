@@ -28,6 +28,11 @@ _HIGHEST_LEVEL: Final = 42
 """The largest level that every phone decodes."""
 
 _RATE_WINDOW_MS: Final = 5000
+
+_FULL_MS: Final = 0.9 * _RATE_WINDOW_MS
+"""Between the first and last picture of a full window: less than the whole by up to the distance of two
+pictures, which is half a second at 2 frames a second."""
+
 _TOLERANCE: Final = 1.25
 """A source with the rung's own bitrate has to fit in spite of its encoder's moods: some overshoot by a fifth
 for seconds, and each change from copying to encoding is a break for every viewer."""
@@ -67,10 +72,10 @@ def _misfit(rungs: tuple[PlannedRung, ...], source: Source, kbps: float | None) 
         (top.scaled, f"its size is {size}, the rung's {top.width}x{top.height}"),
         (top.every > 1, f"it has {rate} frames a second, the rung {top.fps:.4g}"),
     )
-    return next((reason for holds, reason in misfits if holds), None) or too_fast(kbps, top)
+    return next((reason for holds, reason in misfits if holds), None) or _too_fast(kbps, top)
 
 
-def too_fast(kbps: float | None, rung: PlannedRung) -> str | None:
+def _too_fast(kbps: float | None, rung: PlannedRung) -> str | None:
     """Says that `kbps` is more than the rung's peak; None when it is not, or not known."""
     if kbps is None or kbps <= _TOLERANCE * rung.peak_kbps:
         return None
@@ -111,7 +116,11 @@ class CopyWatch:
         if not self._sizes:
             return None
         span = milliseconds_since(self._sizes[0][0], self._sizes[-1][0])
-        return self._bytes * 8 / span if span >= 0.9 * _RATE_WINDOW_MS else None
+        return self._bytes * 8 / span if span >= _FULL_MS else None
+
+    def check_rate(self, rung: PlannedRung) -> None:
+        """Notes it as the misfit when the bitrate is above what `rung` may have."""
+        self.misfit = self.misfit or _too_fast(self.kbps(), rung)
 
     def pause(self) -> None:
         """The timestamps have jumped: what comes next is not measured against what was before."""

@@ -131,7 +131,7 @@ class Pipeline:
                 self._break_because = "it has lasted for 24 days, and timestamps are finite"
             if self._break_because is not None:
                 await self._break(self._break_because)
-        if self.run is not None and (misfit := self._planner.misfit(self.run.plan)) is not None:
+        if self.run is not None and (misfit := self._planner.check_copy(self.run.plan)) is not None:
             log.warning("the source is encoded from here on, no longer copied: %s", misfit)
             await self._break(f"the source cannot be copied any longer: {misfit}")
             await self._begin(time.monotonic(), at=message.timestamp)

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from appliance.media.encode.command import RunPlan
-from appliance.media.encode.copying import CopyWatch, too_fast, with_copy
+from appliance.media.encode.copying import CopyWatch, with_copy
 from appliance.media.encode.encoder import EncoderChoice
 from appliance.media.encode.encoder_memory import EncoderMemory
 from appliance.media.encode.rungs import plan_rungs
@@ -86,11 +86,14 @@ class RunPlanner:
             gpu_decodes=encoder.family == "nvenc" and self._gpu_decodes,
         )
 
-    def misfit(self, plan: RunPlan) -> str | None:
-        """Why the source cannot be copied any longer; None while it can be, or is not."""
+    def check_copy(self, plan: RunPlan) -> str | None:
+        """Looks whether `plan` may go on copying the source, and remembers that it may not.
+
+        Returns in words why not; None while it may, or copies nothing.
+        """
         if not plan.copies:
             return None
-        self._copy.misfit = self._copy.misfit or too_fast(self._copy.kbps(), plan.rungs[0])
+        self._copy.check_rate(plan.rungs[0])
         return self._copy.misfit
 
     def drop_rung(self, plan: RunPlan, speed: float) -> str | None:

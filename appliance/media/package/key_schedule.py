@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from appliance.media.package.timeline import KEPT_BOUNDARIES
+
 if TYPE_CHECKING:
     from appliance.media.package.catalogue import StreamState
     from appliance.secrets.keyring import Keyring
@@ -50,7 +52,9 @@ class KeySchedule:
         kid = self._by_msn.get(msn)
         if kid is None:
             kid = self._choose(self._keyring, state, starts_at)
-            self._by_msn = {number: old for number, old in self._by_msn.items() if number > msn - 100}
+            # Others may come to a number later, but not to one whose boundary the timeline has forgotten.
+            oldest = msn - KEPT_BOUNDARIES
+            self._by_msn = {number: old for number, old in self._by_msn.items() if number > oldest}
             self._by_msn[msn] = kid
         if kid not in self._keys:
             # A keyring that came since may lack the master of a segment that is still open: keys in use stay.

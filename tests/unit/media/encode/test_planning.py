@@ -45,9 +45,9 @@ async def test_what_was_once_no_rung_is_encoded_until_the_publisher_leaves(
     plan = await planner.plan(_SOURCE, declared_kbps=None, begin_s=0)
     for message in (keyframe(0), frame(2000)):
         planner.observe(message)
-    assert planner.misfit(plan) is None
+    assert planner.check_copy(plan) is None
     planner.observe(frame(2300))
-    assert planner.misfit(plan) == "its keyframes are more than 2.2 s apart"
+    assert planner.check_copy(plan) == "its keyframes are more than 2.2 s apart"
     for at in range(4000, 20_000, 1000):
         planner.observe(keyframe(at))
     assert "copied" not in await _text(planner)
@@ -61,7 +61,7 @@ async def test_a_bitrate_above_the_peak_for_seconds_ends_the_copy() -> None:
     plan = await planner.plan(_SOURCE, declared_kbps=None, begin_s=0)
     for at in range(0, 6000, 40):
         planner.observe((keyframe if at % 2000 == 0 else frame)(at, size=20_000))
-    reason = planner.misfit(plan)
+    reason = planner.check_copy(plan)
     assert reason is not None
     assert reason.endswith("kb/s, the rung's peak 3080 kb/s")
 
