@@ -32,6 +32,7 @@ def _table(facts: demo.Facts, title: str) -> Table:
         ("publish to (RTMP)", facts.rtmp_url),
         ("stream key", facts.stream),
         ("watch (HLS)", facts.hls_url),
+        ("a picture of it", f"{facts.hls_url.removesuffix('.m3u8')}.jpg"),
         ("RTMP statistics", facts.stat_url),
         ("health", facts.health_url),
         ("shell on the host", f"{program()} lab ssh origin"),

@@ -108,6 +108,8 @@ class MasterKey:
             keyring = Keyring.load(self._path)
             if keyring.next is not None or self._behind(keyring, or_silent=True):
                 self._finish(keyring)
+            else:
+                self._say(f"nothing was cut short: generation {keyring.current} is current everywhere")
 
     def purge(
         self,

@@ -78,8 +78,8 @@ def ports_of(
     ports: list[Port] = []
     problems = []
     for entry in entries:
-        variable = entry.get("port", "")
-        if variable not in values or not holds(entry.get("when", "true")):
+        variable, condition = entry.get("port", ""), entry.get("when", "true")
+        if not {variable, *_named(condition, declared)} <= values.keys() or not holds(condition):
             continue
         value = values[variable]
         number = re.fullmatch(r"(?:.*:)?([0-9]{1,5})", str(value))
@@ -110,6 +110,11 @@ def settings_problems(variable: str, values: Mapping[str, Any], declared: Declar
                 said = said.replace(shorten(str(value)), "(value hidden)")
         return [said]
     return []
+
+
+def _named(condition: str, declared: Declared) -> set[str]:
+    """Return the declared variables that a condition is about; of a wrong type, it cannot be asked."""
+    return set(re.findall(r"\w+", condition)) & declared.options.keys()
 
 
 def _value(name: str, value: Any, declared: Declared) -> str:

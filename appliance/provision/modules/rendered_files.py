@@ -193,7 +193,8 @@ def validate(module: AnsibleModule, files: list[Wanted], changes: list[Change], 
             if status != 0:
                 said = "(output hidden)" if hidden else (err + out).strip().replace(str(stage), "")
                 raise RefusedError(
-                    f"{change.wanted.path} was refused by `{command}` (exit {status}), nothing was replaced: "
+                    f"{change.wanted.path} was refused by `{command.replace('%s', str(change.wanted.path))}` "
+                    f"(exit {status}), nothing was replaced: "
                     f"{said}"
                 )
     finally:

@@ -53,6 +53,11 @@ def test_ports_that_clash_across_roles_or_are_none(site: Site) -> None:
     ]
 
 
+def test_a_condition_of_a_wrong_type_is_named_and_not_asked(site: Site) -> None:
+    (problem,) = refused(site, delivery_tls="true")  # what `-e delivery_tls=true` gives
+    assert problem.startswith("delivery_tls = 'true'; allowed: true or false")
+
+
 def test_a_port_that_is_not_served_clashes_with_none(site: Site) -> None:
     served = ports(site.play(CHECK, vars={"delivery_tls": False, "delivery_https_port": 8080}))
     assert "delivery_https_port" not in served

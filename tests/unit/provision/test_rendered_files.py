@@ -84,7 +84,8 @@ def test_one_refused_file_leaves_all_as_they_were(site: Site, tmp_path: Path) ->
         ]
     )
     assert run.returncode == 2
-    assert f"{tmp_path}/bad was refused by `grep nowhere %s` (exit 1), nothing was replaced" in run.failure
+    bad = f"{tmp_path}/bad"
+    assert f"{bad} was refused by `grep nowhere {bad}` (exit 1), nothing was replaced" in run.failure
     assert [(tmp_path / name).read_text() for name in ("good", "bad")] == ["old\n", "old\n"]
 
 
