@@ -30,6 +30,9 @@ B-frames never become negative: the muxer would shift that track alone, and soun
 AUDIO_RATE: Final = 48_000
 VIDEO_TICKS: Final = 90_000
 
+_TIMESCALE: Final = ("-video_track_timescale", str(VIDEO_TICKS))
+"""One for all runs: players that keep the first init section read every later time by its timescale."""
+
 _FRAGMENT_FLAGS: Final = (
     "+cmaf+empty_moov+default_base_moof+skip_trailer+delay_moov+frag_keyframe+frag_discont"
 )
@@ -109,7 +112,7 @@ def ffmpeg_command(
     if filters := _filters(plan):
         command += ["-filter_complex", ";".join(filters)]
     for rung in plan.rungs:
-        output = ["-map", "0:v:0", "-c:v", "copy"] if rung.copied else _video_output(plan, rung)
+        output = _copied_output() if rung.copied else _video_output(plan, rung)
         command += output + _muxer(plan, pipes[rung.name])
     if plan.source.audio:
         bitrate = max((rung.audio_kbps for rung in plan.rungs), default=128)
@@ -118,6 +121,11 @@ def ffmpeg_command(
     if plan.thumbnails:
         command += _thumbnail_output(plan, pipes[THUMBNAIL])
     return command
+
+
+def _copied_output() -> list[str]:
+    # The filter repeats the parameter sets before each keyframe, as `_encoder` does.
+    return [*("-map", "0:v:0", "-c:v", "copy", "-bsf:v", "h264_mp4toannexb"), *_TIMESCALE]
 
 
 def _thumbnail_output(plan: RunPlan, descriptor: int) -> list[str]:
@@ -226,8 +234,12 @@ def _encoder(plan: RunPlan, rung: PlannedRung, settings: EncoderSettings, forced
         *("-b:v", f"{rung.video_kbps}k", "-maxrate", f"{rung.peak_kbps}k", "-bufsize", f"{rung.peak_kbps}k"),
         *("-bf", "0", "-sc_threshold", "0", "-g", str(math.ceil(4 * plan.segment_seconds * rung.fps))),
         *("-forced-idr", "1", "-force_key_frames", forced),
+        # FFmpeg as a player keeps the first init section that it has read, and with it the parameter sets: it
+        # decodes what follows a change of them (a copied rung that is encoded from now on) only when they
+        # come with the pictures, too.
+        *("-bsf:v", "dump_extra=freq=keyframe"),
         # Variable: a picture keeps its time; only one that has another's time is dropped.
-        *("-fps_mode", "vfr", "-enc_time_base", f"1:{VIDEO_TICKS}"),
+        *("-fps_mode", "vfr", "-enc_time_base", f"1:{VIDEO_TICKS}", *_TIMESCALE),
     ]
 
 

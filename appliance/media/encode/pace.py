@@ -6,6 +6,7 @@ FFmpeg's own `speed` is an average since its start, and counts a source that pau
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 from typing import Final
 
 WINDOW_S: Final = 10.0
@@ -49,9 +50,19 @@ class Pace:
         return 0.0 if self._taken_ms is None else (self._given_ms - self._taken_ms) / 1000
 
     def slow(self, least: float) -> bool:
-        """Whether the speed was below `least`, and FFmpeg is at least a second behind."""
-        speed = self.speed
-        return speed is not None and speed < least and 1000 * self.behind_s >= _LEAST_BEHIND_MS
+        """Whether the speed was below `least` all the time, and FFmpeg is at least a second behind.
+
+        All the time is in each third of the window: a stall that is over slows the mean, and tells nothing of
+        what the host can do.
+        """
+        if self.speed is None or 1000 * self.behind_s < _LEAST_BEHIND_MS:
+            return False
+        last = len(self._samples) - 1
+        edges = [self._samples[last * third // 3] for third in range(4)]
+        return all(
+            taken_then - taken < least * (given_then - given)
+            for (_, given, taken), (_, given_then, taken_then) in pairwise(edges)
+        )
 
     def give(self, size: int, milliseconds: int) -> None:
         """A frame of `size` bytes of that media time was written to FFmpeg."""

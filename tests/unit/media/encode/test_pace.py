@@ -46,6 +46,21 @@ def test_a_hiccup_is_not_slowness() -> None:
     assert not pace.slow(0.97)
 
 
+def test_a_stall_of_seconds_that_ends_is_not_slowness() -> None:
+    pace = Pace()
+    _live(pace, 12, 1.0)
+    stalled = 0
+    for tick in range(25 * 12):
+        now = 12 + tick / 25
+        pace.give(1000, round(1000 * now))
+        # four seconds in which nothing is taken, then a second and a half to make up for it
+        stalled = stalled + 1 if tick < 100 else max(0, stalled - 2)
+        if tick % 12 == 0:
+            pace.sample(now, 1000 * stalled)
+            assert not pace.slow(0.97), f"after {now:.1f} s"
+    assert pace.behind_s < 0.6
+
+
 def test_nothing_is_known_at_first() -> None:
     pace = Pace()
     pace.sample(0.0, 0)
