@@ -126,7 +126,7 @@ class Leader(Generic[T]):
             self._begin(0, item)
         elif item.keyframe and self._is_due(item.start):
             self._begin(self._index + 1, item)
-        elif item.end - self._start > self._timeline.longest:
+        elif item.end - self._begun() > self._timeline.longest:
             # No keyframe in time: a target duration that is not kept is worse than a segment that needs its
             # predecessor.
             self._begin(self._index + 1, item)
@@ -145,6 +145,11 @@ class Leader(Generic[T]):
             index += 1
         self._index = index
         self._start = item.start
+
+    def _begun(self) -> Fraction:
+        """Where the open segment begins: here, or where the boundary is, by which sound goes."""
+        boundary = self._timeline.boundary(max(self._index, self._timeline.oldest))
+        return self._start if boundary is None else min(self._start, boundary)
 
     def _is_due(self, keyframe: Fraction) -> bool:
         """Whether a keyframe at that time begins the next segment."""

@@ -190,3 +190,14 @@ def test_sound_does_not_outgrow_its_segment_when_a_rung_has_no_keyframes() -> No
     assert timeline.boundary(3) == 6
     third = [float(item.item.end - item.item.start) for item in placed if item.index == 2]
     assert round(sum(third)) <= 2, third
+
+
+def test_a_rung_without_keyframes_sets_no_boundary_too_late() -> None:
+    timeline = Timeline(2)
+    regular: Leader[Piece] = Leader(timeline)
+    cuts(regular, pieces(5, range(0, 5, 2), step=0.24))
+    cuts(Leader(timeline), pieces(9, [0], step=0.24))  # its own segments begin later than the boundaries
+    boundaries = [timeline.boundary(index) for index in range(5)]
+    known = [float(boundary) for boundary in boundaries if boundary is not None]
+    assert len(known) > 3
+    assert max(b - a for a, b in pairwise(known)) <= float(timeline.longest), known
