@@ -139,7 +139,7 @@ def test_pictures_look_like_what_was_sent(site: Site, stream: str, tmp_path: Pat
 
 
 def test_a_plain_player_goes_on_where_the_copied_source_is_encoded(site: Site, stream: str) -> None:
-    # Keyframes five seconds apart are copied until the first is missed, at 2.2 s.
+    # Keyframes five seconds apart are copied until the first is missed, at 2.1 s.
     with Publisher(site.rtmp(stream), Signal(width=640, height=360, gop_seconds=5)):
         listed = player.wait_for(site.hls(stream), segments=1)
         (url,) = [variant.url for variant in listed.variants if "640x360" in variant.attributes["RESOLUTION"]]

@@ -76,10 +76,10 @@ def _misfit(rungs: tuple[PlannedRung, ...], source: Source, kbps: float | None) 
 
 
 def _too_fast(kbps: float | None, rung: PlannedRung) -> str | None:
-    """Says that `kbps` is more than the rung's peak; None when it is not, or not known."""
-    if kbps is None or kbps <= _TOLERANCE * rung.peak_kbps:
+    """Says that `kbps` is more than the ladder gives the rung; None when it is not, or not known."""
+    if kbps is None or kbps <= _TOLERANCE * rung.ladder_kbps:
         return None
-    return f"its bitrate is {kbps:.0f} kb/s, the rung's peak {rung.peak_kbps} kb/s"
+    return f"its bitrate is {kbps:.0f} kb/s, the rung's peak {rung.ladder_kbps} kb/s"
 
 
 class CopyWatch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from appliance.media.encode.command import RunPlan
@@ -23,6 +24,11 @@ log = logging.getLogger(__name__)
 
 SLOWEST: Final = 0.97
 """Media time that has to be encoded in a second; below it the stream would fall behind without end."""
+
+
+_LATE: Final = Fraction(1, 10)
+"""Seconds before a segment would be too long, when a missing keyframe ends copying: what was copied until
+then still fits the segment, and leaves no stump behind it that no player could begin with."""
 
 
 class RunPlanner:
@@ -129,4 +135,4 @@ class RunPlanner:
             self.encoder = None
 
     def _new_watch(self) -> CopyWatch:
-        return CopyWatch(longest_segment(self._settings.segment_seconds))
+        return CopyWatch(longest_segment(self._settings.segment_seconds) - _LATE)

@@ -26,7 +26,9 @@ _DISTINCT_AREA: Final = 1.25
 class PlannedRung:
     """A rendition that will be made. One of `every` frames of the source is taken, which gives `fps`.
 
-    `copied` says that the source itself is taken, as it is, and nothing encoded.
+    `copied` says that the source itself is taken, as it is, and nothing encoded. `ladder_kbps` is the peak
+    that the ladder has for the rung's full size: whom it serves can take a copied source of that bitrate,
+    however small its pictures are.
     """
 
     name: str
@@ -37,6 +39,7 @@ class PlannedRung:
     scaled: bool
     video_kbps: int
     peak_kbps: int
+    ladder_kbps: int
     audio_kbps: int
     encoders: Mapping[EncoderFamily, EncoderSettings]
     copied: bool = False
@@ -93,6 +96,7 @@ def _plan(
         scaled=size != coded,
         video_kbps=video,
         peak_kbps=round(video * rung.peak_kbps / rung.video_kbps),
+        ladder_kbps=rung.peak_kbps,
         audio_kbps=rung.audio_kbps,
         encoders=rung.encoders,
     )

@@ -187,7 +187,7 @@ async def test_a_source_with_few_keyframes_is_encoded_from_where_one_was_missing
         await stage.until_run(1, segments=4)
         assert stage.status["run"] == 2
         assert stage.status["last_ending"] == (
-            "the source cannot be copied any longer: its keyframes are more than 2.2 s apart"
+            "the source cannot be copied any longer: its keyframes are more than 2.1 s apart"
         )
         assert [rung["copied"] for rung in stage.status["rungs"]] == [False, False]
         for name in ("480p", "360p"):

@@ -47,11 +47,11 @@ async def test_what_was_once_no_rung_is_encoded_until_the_publisher_leaves(
         planner.observe(message)
     assert planner.check_copy(plan) is None
     planner.observe(frame(2300))
-    assert planner.check_copy(plan) == "its keyframes are more than 2.2 s apart"
+    assert planner.check_copy(plan) == "its keyframes are more than 2.1 s apart"
     for at in range(4000, 20_000, 1000):
         planner.observe(keyframe(at))
     assert "copied" not in await _text(planner)
-    assert "the source is not copied: its keyframes are more than 2.2 s apart" in caplog.text
+    assert "the source is not copied: its keyframes are more than 2.1 s apart" in caplog.text
     planner.reset()
     assert "copied" in await _text(planner)
 
