@@ -163,6 +163,11 @@ def decodes(url: str, seconds: float) -> str:
             f"{seconds:g}",
             "-map",
             "0",
+            # Times as they are: rounded to frames, a new run may begin on the last frame of the old one.
+            "-fps_mode",
+            "passthrough",
+            "-enc_time_base",
+            "-1",
             "-f",
             "null",
             "-",
