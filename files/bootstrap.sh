@@ -118,7 +118,7 @@ for part in "$@"; do
             # without root the image is made in a user namespace
             [ "$(id -u)" -eq 0 ] || want uidmap
             ;;
-        tests) want ffmpeg nginx libnginx-mod-rtmp curl "$(first_available valkey-server redis-server)" ;;
+        tests) want ffmpeg nginx libnginx-mod-rtmp curl patch "$(first_available valkey-server redis-server)" ;;
         bench) want wrk ;;
         browser)
             want chromium

@@ -50,16 +50,9 @@ async def _run(stream: StreamName, settings: Settings) -> None:
 
     credentials = handed_over("stream@ID.service")
     keyring = Keyring.load(credentials / CONTENT_KEYRING) if settings.encryption == "aes-128" else None
-    options = PackagingOptions(
-        segment_seconds=settings.segment_seconds,
-        window_segments=settings.window_segments,
-        rotation_seconds=settings.rotation_seconds,
-        encryption=settings.encryption,
-        part_seconds=settings.part_seconds if settings.low_latency else 0.0,
-    )
     root = Path(settings.media_root)
     edge = LiveEdge()
-    packager = Packager(root, stream, options, keyring, edge)
+    packager = Packager(root, stream, PackagingOptions.of(settings), keyring, edge)
     session = StreamSession(
         stream,
         settings,

@@ -49,4 +49,5 @@ async def unix_server(
 
 
 def _unlink(path: Path) -> None:
+    # on a tmpfs, and so nothing that the event loop would wait for
     path.unlink(missing_ok=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Self
+
+if TYPE_CHECKING:
+    from appliance.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +30,14 @@ class PackagingOptions:
     rotation_seconds: float
     encryption: Literal["aes-128", "none"]
     part_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """What the host's settings say."""
+        return cls(
+            segment_seconds=settings.segment_seconds,
+            window_segments=settings.window_segments,
+            rotation_seconds=settings.rotation_seconds,
+            encryption=settings.encryption,
+            part_seconds=settings.part_seconds if settings.low_latency else 0.0,
+        )

@@ -36,10 +36,14 @@ class StreamWriter:
 
     Parameters
     ----------
+    storage
+        Its directory.
     stream
         Its name, as in its directory and its keys.
     playlists
         Tells how many segments a playlist lists; `kept_segments` says how many stay on disk.
+    keys
+        Which content key each segment has.
     """
 
     def __init__(self, storage: Storage, stream: str, playlists: PlaylistWriter, keys: KeySchedule) -> None:
