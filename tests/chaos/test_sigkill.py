@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from tests.support import player
 from tests.support.encoder import Publisher, Signal
 from tests.support.site import STREAMS, Site
+from tests.support.waiting import until
 from tests.support.watch import Recovery, Watcher
 
 STREAM = STREAMS[-1]
@@ -85,15 +86,6 @@ def _accepted(site: Site, publisher: Publisher) -> bool:
             return True
         time.sleep(0.1)
     return False
-
-
-def until(what: str, ready: Callable[[], bool], seconds: float) -> float:
-    """Ask again and again until `ready`; return how long it took."""
-    began = time.monotonic()
-    while not ready():
-        assert time.monotonic() - began < seconds, f"{what}: not within {seconds} s"
-        time.sleep(0.05)
-    return time.monotonic() - began
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -23,10 +22,12 @@ from tests.support.encoder import Publisher, Signal
 from tests.support.history import History, Snapshot, record
 from tests.support.playlists import Segment, media_problems, multivariant_problems
 from tests.support.site import CONFORMANCE_STREAM, GRACE_SECONDS, Site
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:m3u8")
 
-WATCHED_SECONDS = 14.0
+MORE_SEGMENTS = 4
+"""What happens by itself is looked at for this many segments each before and after what is done."""
 SENT = Signal(width=854, height=480, rate="25")
 
 
@@ -34,18 +35,26 @@ SENT = Signal(width=854, height=480, rate="25")
 def history(site: Site) -> Iterator[History]:
     """What the playlists said: first publisher, rotation, second publisher within the grace time, the end."""
 
-    def meanwhile() -> None:
-        time.sleep(WATCHED_SECONDS / 2)  # what happens by itself in that time is what is looked at
+    def meanwhile(urls: list[str]) -> None:
+        _wait_for_more(urls)
         site.run("appliance", "keys", "rotate", CONFORMANCE_STREAM)
-        time.sleep(WATCHED_SECONDS / 2)
+        _wait_for_more(urls)
         first.stop()
         with Publisher(site.rtmp(CONFORMANCE_STREAM), SENT):
-            time.sleep(WATCHED_SECONDS)
-        time.sleep(GRACE_SECONDS + 1.5)
+            _wait_for_more(urls)
+            _wait_for_more(urls)
+        until("the end", lambda: all(player.media(url).ended for url in urls), GRACE_SECONDS + 10)
 
     with Publisher(site.rtmp(CONFORMANCE_STREAM), SENT) as first:
         player.wait_for(site.hls(CONFORMANCE_STREAM), segments=2)
         yield record(site.hls(CONFORMANCE_STREAM), meanwhile)
+
+
+def _wait_for_more(urls: list[str]) -> None:
+    """Wait until each playlist has so many more segments."""
+    wanted = max(player.media(url).last for url in urls) + MORE_SEGMENTS
+    for url in urls:
+        player.wait_for_number(url, wanted)
 
 
 def _entries(snapshots: list[Snapshot]) -> dict[int, Segment]:
@@ -64,7 +73,7 @@ def test_the_history_holds_what_it_is_about(history: History) -> None:
         assert len(keys) >= 2, f"{url}: no rotation in it"
         assert sum(segment.discontinuity for segment in listed) == 1, url
         assert snapshots[-1].playlist.plain.ended, url
-        assert len(snapshots) > 2 * WATCHED_SECONDS, f"{url}: {len(snapshots)} states"
+        assert len(snapshots) > 4 * 4 * MORE_SEGMENTS, f"{url}: {len(snapshots)} states"
 
 
 def test_a_listed_playlist_never_fails(history: History) -> None:

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import pytest
 
 from tests.support import player
 from tests.support.encoder import Publisher, Signal
 from tests.support.site import GRACE_SECONDS, RETAIN_SECONDS, Site
+from tests.support.waiting import until
 
 SMALL = Signal(width=320, height=180, rate="25")
-
-
-def until(what: str, ready: Callable[[], bool], seconds: float) -> float:
-    """Ask again and again until `ready`; return how long it took."""
-    began = time.monotonic()
-    while not ready():
-        assert time.monotonic() - began < seconds, f"{what}: not within {seconds} s"
-        time.sleep(0.1)
-    return time.monotonic() - began
 
 
 @pytest.mark.parametrize(

@@ -59,13 +59,17 @@ class Publisher:
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
+        self._start("error", self.sent.arguments())
+        return self
+
+    def _start(self, level: str, arguments: list[str]) -> subprocess.Popen[str]:
         self._process = subprocess.Popen(
-            ["ffmpeg", "-hide_banner", "-nostdin", "-v", "error", *self.sent.arguments(), self.url],
+            ["ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-v", level, *arguments, self.url],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
         )
-        return self
+        return self._process
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -113,13 +117,8 @@ class ClockedPublisher(Publisher):
         clock = "split[out0][c];[c]settb=1/1000000,setpts=RTCTIME,showinfo=checksum=0,nullsink"
         picture = f"{video_source(sent.width, sent.height, sent.rate)},realtime,{clock}"
         arguments = sent.arguments(video=["-f", "lavfi", "-i", picture])
-        self._process = subprocess.Popen(
-            ["ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-v", "info", *arguments, self.url],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._reading = threading.Thread(target=self._read, daemon=True)
+        process = self._start("info", arguments)
+        self._reading = threading.Thread(target=self._read, args=(process,), daemon=True)
         self._reading.start()
         return self
 
@@ -132,10 +131,9 @@ class ClockedPublisher(Publisher):
             if self._process.stderr:
                 self._process.stderr.close()
 
-    def _read(self) -> None:
-        assert self._process is not None
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
             found = self._SHOWN.search(line)
             if found:
                 self.made_at[int(found[1])] = int(found[2]) / 1e6

@@ -61,12 +61,17 @@ class History:
         return [snapshot for snapshots in self.media.values() for snapshot in snapshots]
 
 
-def record(url: str, meanwhile: Callable[[], None]) -> History:
-    """Record the playlists of the stream at `url` (of a multivariant playlist) while something is done."""
+def record(url: str, meanwhile: Callable[[list[str]], None]) -> History:
+    """Record the playlists of the stream at `url` (of a multivariant playlist) while something is done.
+
+    `meanwhile` gets the media playlists' URLs; the recording ends with it.
+    """
     listed = player.multivariant(url)
     urls = [variant.url for variant in listed.variants] + ([listed.audio_url] if listed.audio_url else [])
     with ExitStack() as stack:
         recorders = [stack.enter_context(Recorder(url)) for url in urls]
-        meanwhile()
+        meanwhile(urls)
+    for recorder in recorders:
+        recorder.poll()  # what `meanwhile` has seen at last is in it
     refused = [status for recorder in recorders for status in recorder.refused]
     return History(listed, {recorder.url: recorder.snapshots for recorder in recorders}, refused)

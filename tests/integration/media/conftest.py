@@ -15,6 +15,9 @@ import jinja2
 import pytest
 import yaml
 
+from appliance.secrets.keyring import Keyring
+from tests.integration.media.stage import Stage
+
 _TEMPLATE = Path(__file__).parents[3] / "roles" / "ingest" / "templates" / "ingest.conf.j2"
 _MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 _MISSING = [name for name in ("nginx", "ffmpeg") if shutil.which(name) is None]
@@ -173,3 +176,11 @@ def clip(clips: Path) -> Encode:
         return path
 
     return encode
+
+
+@pytest.fixture
+def stage(ingest: Ingest, tmp_path: Path) -> Stage:
+    """A place for the stream `demo`, which is published to `ingest`."""
+    root = tmp_path / "hls"
+    root.mkdir()
+    return Stage(ingest, root, Keyring.create())
