@@ -162,6 +162,9 @@ class Settings:
     part_seconds: float = _setting(
         0.26, _number(0.1, 2, "seconds"), "Longest low-latency part (PART-TARGET)."
     )
+    audio_only_variant: bool = _setting(
+        True, _BOOL, "Whether viewers whose network is too slow for any picture are offered the sound alone."
+    )
     # RFC 8216bis and Apple's authoring specification: a live playlist holds at least six segments.
     window_segments: int = _setting(10, _integer(6, 10_000), "Segments a live playlist lists.")
     grace_seconds: float = _setting(

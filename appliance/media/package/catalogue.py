@@ -39,7 +39,7 @@ class Part:
 class Entry:
     """One segment of one rendition. Times are unix seconds, durations seconds, `size` bytes on disk.
 
-    `open` holds while only parts of it can be had; `full` tells that its last part
+    `open` holds while only parts of it can be had, whose bytes `size` counts; `full` tells that its last part
     has probably come. `parts` and `full` stay in memory: they do not outlive the process.
     """
 
@@ -100,6 +100,20 @@ class RenditionState:
         return self.total_bytes > 0 or any(
             entry.parts or not (entry.open or entry.gap) for entry in self.entries
         )
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Peak and average, bits a second; before the first whole segment, of the parts so far."""
+        if self.total_seconds:
+            return self.peak, self.total_bytes * 8 / self.total_seconds
+        seconds = self.parts_seconds
+        rate = sum(entry.size for entry in self.entries) * 8 / seconds if seconds else 0.0
+        return rate, rate
+
+    @property
+    def parts_seconds(self) -> float:
+        """Of the segment that is open."""
+        return sum(part.duration for entry in self.entries[-1:] if entry.open for part in entry.parts)
 
     def measure(self, size: int, duration: float, target: int) -> None:
         """Counts a published segment of `size` bytes and `duration` seconds."""

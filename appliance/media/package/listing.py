@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from appliance.media.package.catalogue import moment
 from appliance.media.package.multivariant import AudioRendition, MultivariantPlaylist, Variant
 from appliance.media.package.playlist import (
+    HOLD_BACK_TARGETS,
     Key,
     ListedPart,
     LowLatency,
@@ -25,6 +27,9 @@ PLAYLIST_FILE: Final = "index.m3u8"
 
 # A rendition that has nothing after this many segments of another does not keep the stream from its viewers.
 _PATIENCE_SEGMENTS: Final = 3
+
+# Of the seconds that a player holds back: parts are a little shorter than their target.
+_NEARLY: Final = 0.85
 
 # Parts are listed for this many target durations at most (RFC 8216bis, 6.2.2), and of so many whole segments
 # at most: hls-parser takes more for parts that were forgotten, and players do not begin so far back.
@@ -153,27 +158,42 @@ def _segment(entry: Entry, discontinuity: bool, *, parts: bool) -> Segment:
 
 
 def is_presentable(state: StreamState) -> bool:
-    """Whether the stream may be shown: every rendition of the run has a whole segment, or was waited for long
-    enough.
+    """Whether the stream may be shown: every rendition of the run has a whole segment or as many parts as a
+    player holds back, or was waited for long enough.
 
-    A player reads the multivariant playlist once; what is not in it then, it never gets. Parts alone do not
-    count: hls.js takes a playlist without a whole segment for an error, and other players for an empty one.
+    A player reads the multivariant playlist once; what is not in it then, it never gets. One that begins with
+    fewer parts has nothing to show while the next is made, and stays further behind from then on.
     """
     active = [item for item in state.renditions if item.active]
     most = max((sum(not entry.gap for entry in item.entries if not entry.open) for item in active), default=0)
-    return most >= _PATIENCE_SEGMENTS or (most > 0 and all(item.total_bytes > 0 for item in active))
+    enough = HOLD_BACK_TARGETS * state.part_target or math.inf
+    return most >= _PATIENCE_SEGMENTS or (
+        bool(active)
+        and all(item.total_bytes > 0 or item.parts_seconds >= _NEARLY * enough for item in active)
+    )
 
 
-def multivariant_playlist(stream: str, state: StreamState) -> MultivariantPlaylist:
-    """What the present run offers, in the order of its renditions, with measured attributes."""
+def multivariant_playlist(
+    stream: str, state: StreamState, *, audio_only: bool = True
+) -> MultivariantPlaylist:
+    """What the present run offers, in the order of its renditions, with measured attributes.
+
+    With `audio_only` the sound is also a variant of its own, the last one: who has no network for pictures
+    still hears (Apple's authoring specification asks for it).
+    """
     present = [item for item in state.renditions if item.active and item.has_media]
     videos = [item for item in present if item.kind == "video"]
     sounds = [item for item in present if item.kind == "audio"]
     independent = all(entry.independent for item in present for entry in item.entries)
     if not videos:
         return MultivariantPlaylist(tuple(_variant(stream, state, item, []) for item in sounds))
+    alone = sounds[:1] if audio_only else []
     return MultivariantPlaylist(
-        variants=tuple(_variant(stream, state, item, sounds) for item in videos),
+        variants=(
+            *(_variant(stream, state, item, sounds) for item in videos),
+            # As in the draft's example of alternative audio: of the group, and with the group's own URI.
+            *(replace(_variant(stream, state, item, []), audio=True) for item in alone),
+        ),
         audio=tuple(
             AudioRendition(item.name, _uri(stream, state, item), item.channels, default=number == 0)
             for number, item in enumerate(sounds)
@@ -184,8 +204,10 @@ def multivariant_playlist(stream: str, state: StreamState) -> MultivariantPlayli
 
 def _variant(stream: str, state: StreamState, item: RenditionState, sounds: list[RenditionState]) -> Variant:
     # The highest of the group (RFC 8216bis, 4.4.6.2): the largest sum of any combination.
-    peak = item.peak + max((sound.peak for sound in sounds), default=0)
-    average = _average(item) + max((_average(sound) for sound in sounds), default=0)
+    peak, average = (
+        own + max(others, default=0)
+        for own, *others in zip(item.rates, *(sound.rates for sound in sounds), strict=True)
+    )
     bandwidth = _rounded_up(peak)
     codecs = [item.codecs, *(sound.codecs for sound in sounds)]
     return Variant(
@@ -197,10 +219,6 @@ def _variant(stream: str, state: StreamState, item: RenditionState, sounds: list
         frame_rate=item.frame_rate or None,
         audio=bool(sounds),
     )
-
-
-def _average(item: RenditionState) -> float:
-    return item.total_bytes * 8 / item.total_seconds if item.total_seconds else 0.0
 
 
 def _rounded_up(rate: float) -> int:

@@ -30,6 +30,7 @@ class PackagingOptions:
     rotation_seconds: float
     encryption: Literal["aes-128", "none"]
     part_seconds: float = 0.0
+    audio_only_variant: bool = True
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -40,4 +41,5 @@ class PackagingOptions:
             rotation_seconds=settings.rotation_seconds,
             encryption=settings.encryption,
             part_seconds=settings.part_seconds if settings.low_latency else 0.0,
+            audio_only_variant=settings.audio_only_variant,
         )

@@ -71,7 +71,7 @@ class Packager:
         self._keys = KeySchedule(
             stream, keyring if options.encryption == "aes-128" else None, options.rotation_seconds
         )
-        self._playlists = PlaylistWriter(self._storage, stream, options.window_segments, edge or LiveEdge())
+        self._playlists = PlaylistWriter(self._storage, stream, options, edge or LiveEdge())
         self._writer = StreamWriter(self._storage, stream, self._playlists, self._keys)
         self._run: PackagingRun | None = None
         self._old_epochs = True

@@ -100,6 +100,8 @@ def _check_files(storage: Storage, state: StreamState, rendition: RenditionState
         parts = _parts_on_disk(storage, folder, entry)
         if not parts and number == len(rendition.entries) - 1:
             rendition.entries.pop()
+            if not rendition.has_media:
+                rendition.entries.clear()  # the gap before a first segment that never came
             return
         if not entry.duration:
             # How long it became, nobody knows any more.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from appliance.media.codec.frame_rate import frame_rate
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from appliance.media.package.catalogue import StreamState
     from appliance.media.package.options import PackagingOptions
+    from appliance.media.package.parts import CutPart
     from appliance.media.package.rendition import Rendition
     from appliance.media.package.storage import Storage
     from appliance.media.package.track import Track
@@ -44,7 +47,14 @@ class PackagingRun:
         self._started_at = started_at
         self._storage = storage
         self._writer = writer
-        self._first_msn = state.next_msn
+        # With parts, a gap comes before the first segment (`_open`) and takes the number 0.
+        self._first_msn = state.next_msn or int(options.part_seconds > 0)
+        # No date may lie before the end of what was listed already: a run's first frame may have come early.
+        self._not_before = max(
+            (entry.starts_at + entry.duration for item in state.renditions for entry in item.entries[-1:]),
+            default=0.0,
+        )
+        self._sampled: dict[str, tuple[int, Fraction]] = {}
         self._base = state.next_base
         leading = "video" if any(item.kind == "video" for item in renditions) else "audio"
         timeline = Timeline(options.segment_seconds)
@@ -106,6 +116,7 @@ class PackagingRun:
         if isinstance(item, ReadyPart):
             entry.independent = entry.independent and (item.part.independent or bool(entry.parts))
             entry.full = item.full
+            self._estimate_rate(rendition, track, item.part)
             self._writer.publish_part(state, rendition, entry, item.part, init)
         else:
             _describe_rate(rendition, track, item, self._options.segment_seconds)
@@ -121,9 +132,28 @@ class PackagingRun:
             # What has left the ladder goes on as gaps, so that its last viewers switch.
             if (other is rendition or not other.active) and fill(self._storage, state, other, msn):
                 self._writer.touch(other)
-        entry = Entry(msn, wall_clock(self._started_at, item.start), 0.0, 0, 0)
+        starts_at = wall_clock(self._started_at, item.start)
+        if starts_at < self._not_before:
+            self._started_at += timedelta(seconds=self._not_before - starts_at)
+            starts_at = self._not_before
+        self._not_before = 0.0
+        if self._options.part_seconds and not rendition.entries:
+            # hls.js takes a playlist without any segment for an error, and other players wait for one. What
+            # was before the first is missing: so they may begin with its parts.
+            seconds = self._options.segment_seconds
+            rendition.entries.append(Entry(msn - 1, starts_at - seconds, seconds, 0, -1, gap=True))
+        entry = Entry(msn, starts_at, 0.0, 0, 0)
         self._writer.open(state, rendition, entry, init)
         return entry
+
+    def _estimate_rate(self, rendition: RenditionState, track: Track, part: CutPart) -> None:
+        """Notes the frame rate of the parts so far, until the first whole segment gives a better one."""
+        if track.kind != "video" or rendition.total_seconds or not part.samples:
+            return
+        samples, seconds = self._sampled.get(rendition.name, (0, Fraction(0)))
+        samples, seconds = samples + part.samples, seconds + part.duration
+        self._sampled[rendition.name] = samples, seconds
+        rendition.frame_rate = frame_rate(samples, float(seconds))
 
 
 def _describe(rendition: RenditionState, track: Track) -> None:

@@ -78,7 +78,9 @@ class StreamWriter:
                     # From now on the number is taken, also for the next process.
                     self.save(state)
                 self._write_init(state, rendition, entry, init)
-                self._room.write(state, name, self._encrypted(state, entry, data))
+                encrypted = self._encrypted(state, entry, data)
+                self._room.write(state, name, encrypted)
+                entry.size += len(encrypted)
             except StorageError as error:
                 log.warning("%s: part lost: %s", self._stream, error)
                 data = None
