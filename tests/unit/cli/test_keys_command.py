@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import stat
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from appliance.errors import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE
 from appliance.media.stream_socket import listening
 from appliance.secrets.credentials import replace_credential
 from appliance.secrets.keyring import Keyring
+from tests.support.access import open_to_others
 from tests.support.key_user import Stream
 
 SYSTEMCTL = """#!/bin/sh
@@ -169,13 +169,9 @@ async def test_a_silent_stream_is_named(host: Path) -> None:
             assert "stream demo " in err
 
 
-def _open_to_others(path: Path) -> bool:
-    return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="who is not root already gets this answer")
 @pytest.mark.skipif(
-    not _open_to_others(Path(sys.prefix)), reason="the checkout is in a folder that others may not enter"
+    not open_to_others(Path(sys.prefix)), reason="the checkout is in a folder that others may not enter"
 )
 async def test_only_root_may_but_new_content_keys_need_no_secret(host: Path) -> None:
     for folder in (host, *host.parents[:3]):
