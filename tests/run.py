@@ -71,7 +71,9 @@ def shell_scripts() -> list[str]:
 def check_steps() -> list[Step]:
     """Lint, types and unit tests."""
     return [
-        tests("unit", "tests/unit"),
+        # two of about the same length, for two cores
+        tests("unit: media", "tests/unit/media"),
+        tests("unit: others", "tests/unit", "--ignore=tests/unit/media"),
         tool("ansible-lint", "--offline", "-q"),
         tool("mypy"),
         tool("ruff", "check"),

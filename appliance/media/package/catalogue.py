@@ -98,7 +98,8 @@ class RenditionState:
         """Whether anything of it was ever published in this epoch."""
         # The figures on disk lag behind: they are written before the segment that they count is.
         return self.total_bytes > 0 or any(
-            entry.parts or not (entry.open or entry.gap) for entry in self.entries
+            any(not part.gap for part in entry.parts) or not (entry.open or entry.gap)
+            for entry in self.entries
         )
 
     @property

@@ -28,9 +28,6 @@ PLAYLIST_FILE: Final = "index.m3u8"
 # A rendition that has nothing after this many segments of another does not keep the stream from its viewers.
 _PATIENCE_SEGMENTS: Final = 3
 
-# Of the seconds that a player holds back: parts are a little shorter than their target.
-_NEARLY: Final = 0.85
-
 # Parts are listed for this many target durations at most (RFC 8216bis, 6.2.2), and of so many whole segments
 # at most: hls-parser takes more for parts that were forgotten, and players do not begin so far back.
 _PARTS_TARGETS: Final = 3
@@ -140,7 +137,7 @@ def _segment(entry: Entry, discontinuity: bool, *, parts: bool) -> Segment:
         # The playlist lies at <stream>/<epoch>/<rendition>/, the keys at <stream>/keys/.
         key = Key(f"../../keys/{entry.kid}", bytes.fromhex(entry.iv))
     listed_parts: tuple[ListedPart, ...] = ()
-    if parts and not entry.gap:
+    if parts and (not entry.gap or all(part.gap for part in entry.parts)):
         listed_parts = tuple(
             ListedPart(part_file(entry.msn, number), part.duration, part.independent, part.gap)
             for number, part in enumerate(entry.parts)
@@ -161,15 +158,14 @@ def is_presentable(state: StreamState) -> bool:
     """Whether the stream may be shown: every rendition of the run has a whole segment or as many parts as a
     player holds back, or was waited for long enough.
 
-    A player reads the multivariant playlist once; what is not in it then, it never gets. One that begins with
-    fewer parts has nothing to show while the next is made, and stays further behind from then on.
+    A player reads the multivariant playlist once; what is not in it then, it never gets. One that finds fewer
+    parts looks for its first picture in the gap before them, and waits there for the whole segment (hls.js).
     """
     active = [item for item in state.renditions if item.active]
     most = max((sum(not entry.gap for entry in item.entries if not entry.open) for item in active), default=0)
     enough = HOLD_BACK_TARGETS * state.part_target or math.inf
     return most >= _PATIENCE_SEGMENTS or (
-        bool(active)
-        and all(item.total_bytes > 0 or item.parts_seconds >= _NEARLY * enough for item in active)
+        bool(active) and all(item.total_bytes > 0 or item.parts_seconds >= enough for item in active)
     )
 
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from appliance.media.codec.frame_rate import frame_rate
-from appliance.media.package.catalogue import Entry, RenditionState, wall_clock
+from appliance.media.package.catalogue import Entry, Part, RenditionState, wall_clock
 from appliance.media.package.recovery import align, fill
 from appliance.media.package.segmenter import ClosedSegment, ReadyPart, Segmenter
 from appliance.media.package.timeline import Timeline
@@ -138,10 +138,7 @@ class PackagingRun:
             starts_at = self._not_before
         self._not_before = 0.0
         if self._options.part_seconds and not rendition.entries:
-            # hls.js takes a playlist without any segment for an error, and other players wait for one. What
-            # was before the first is missing: so they may begin with its parts.
-            seconds = self._options.segment_seconds
-            rendition.entries.append(Entry(msn - 1, starts_at - seconds, seconds, 0, -1, gap=True))
+            rendition.entries.append(_missing(msn - 1, starts_at, self._options))
         entry = Entry(msn, starts_at, 0.0, 0, 0)
         self._writer.open(state, rendition, entry, init)
         return entry
@@ -154,6 +151,20 @@ class PackagingRun:
         samples, seconds = samples + part.samples, seconds + part.duration
         self._sampled[rendition.name] = samples, seconds
         rendition.frame_rate = frame_rate(samples, float(seconds))
+
+
+def _missing(msn: int, until: float, options: PackagingOptions) -> Entry:
+    """The gap before the first segment of all, which begins at `until` (unix seconds).
+
+    With it players may begin with the first parts: hls.js takes a playlist without any segment for an error,
+    and loads parts only where those of an earlier segment are listed.
+    """
+    seconds = options.segment_seconds
+    length = Fraction(options.part_seconds).limit_denominator(1_000_000)
+    whole, rest = divmod(Fraction(seconds).limit_denominator(1_000_000), length)
+    lengths = [options.part_seconds] * int(whole) + ([float(rest)] if rest else [])
+    parts = [Part(length, independent=False, gap=True) for length in lengths]
+    return Entry(msn, until - seconds, seconds, 0, -1, gap=True, parts=parts)
 
 
 def _describe(rendition: RenditionState, track: Track) -> None:

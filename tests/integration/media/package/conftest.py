@@ -158,5 +158,5 @@ def now() -> datetime:
 def bench(tmp_path: Path) -> Workbench:
     root = tmp_path / "hls"
     root.mkdir()
-    options = PackagingOptions(2.0, 6, 4.0, "aes-128", 0.26)
+    options = PackagingOptions(2.0, 6, 4.0, "aes-128", 0.21)
     return Workbench(root, Keyring.create(b"m" * 32), options)

@@ -268,7 +268,7 @@ def test_parts_have_the_length_that_was_promised(bench: Workbench, rate: str) ->
         for segment in playlist.segments[-2:]:
             assert segment.parts[0].independent
             for part in segment.parts[:-1]:
-                assert 0.85 * 0.26 <= part.duration <= 0.26, (rate, segment.parts)
+                assert 0.85 * 0.21 <= part.duration <= 0.21, (rate, segment.parts)
 
 
 def test_parts_of_pictures_that_were_left_out(bench: Workbench) -> None:

@@ -42,7 +42,7 @@ def test_a_part_is_listed_as_soon_as_it_is_whole(bench: Workbench) -> None:
     assert playlist.hint == "2.0.m4s", "the segment has its length"
     packager.feed("720p", video.seconds(0.25))
     playlist = bench.check(packager.epoch)["720p"]
-    assert [(item.uri, len(item.parts)) for item in playlist.segments] == [("0.m4s", 0), ("1.m4s", 8)]
+    assert [(item.uri, len(item.parts)) for item in playlist.segments] == [("0.m4s", 8), ("1.m4s", 8)]
     assert playlist.open is not None
     assert [part.independent for part in playlist.open.parts] == [True]
 
@@ -74,9 +74,9 @@ def test_the_stream_is_shown_with_the_parts_that_players_hold_back(bench: Workbe
     packager.begin([HIGH, AUDIO], started_at=STARTED)
     video, track = pictures(), sound()
     packager.feed("720p", video.init() + video.seconds(1))
-    packager.feed("audio", track.init() + track.seconds(0.6))
+    packager.feed("audio", track.init() + track.seconds(0.8))
     assert not bench.shown, "of the sound there is less"
-    packager.feed("audio", track.seconds(0.4))
+    packager.feed("audio", track.seconds(0.3))
     shown = bench.multivariant()
     assert "FRAME-RATE=32.000" in shown
     assert re.findall(r",AVERAGE-BANDWIDTH=(\d+)", shown) == re.findall(r":BANDWIDTH=(\d+)", shown)
