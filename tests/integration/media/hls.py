@@ -49,12 +49,17 @@ class Published:
         path = self.root / self.stream / match[1]
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
+    def listed(self, rendition: str) -> str:
+        """The playlist without its gaps: what can be fetched."""
+        gap = r"#EXT-X-PROGRAM-DATE-TIME.*\n(#EXT-X-PART:.*\n)*#EXT-X-GAP\n#EXTINF.*\n.*\n"
+        return re.sub(gap, "", self.playlist(rendition))
+
     def count(self, rendition: str) -> int:
-        return self.playlist(rendition).count("#EXTINF")
+        return self.listed(rendition).count("#EXTINF")
 
     def times(self, rendition: str) -> list[tuple[datetime, float]]:
         """When each segment begins by its date, and how many seconds it lasts."""
-        pairs = re.findall(r"DATE-TIME:(\S+)\n(?:#.*\n)*?#EXTINF:([\d.]+)", self.playlist(rendition))
+        pairs = re.findall(r"DATE-TIME:(\S+)\n(?:#.*\n)*?#EXTINF:([\d.]+)", self.listed(rendition))
         return [(datetime.fromisoformat(date), float(seconds)) for date, seconds in pairs]
 
     def runs(self, rendition: str) -> list[Run]:
@@ -64,7 +69,7 @@ class Published:
         runs: list[Run] = []
         init, key, iv = Path(), "", ""
         begins = True
-        for line in self.playlist(rendition).splitlines():
+        for line in self.listed(rendition).splitlines():
             if line == "#EXT-X-DISCONTINUITY":
                 begins = True
             elif line.startswith("#EXT-X-MAP"):

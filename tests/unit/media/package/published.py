@@ -63,6 +63,11 @@ class Playlist:
     reports: dict[str, tuple[int, int | None]] = field(default_factory=dict)
     skipped: int = 0
 
+    @property
+    def media(self) -> list[Listed]:
+        """The segments that are there."""
+        return [segment for segment in self.segments if not segment.gap]
+
 
 def read_playlist(text: str) -> Playlist:
     """Reads `text`; asserts that an EXT-X-MAP never stands under a key."""
