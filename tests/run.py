@@ -91,6 +91,8 @@ def suite_steps(suite: str, suites: list[str]) -> list[Step]:
         return [tool("molecule", "test", "-s", "default")]
     if suite == "vm":
         return [tool("molecule", "test", "-s", "vm")]
+    if suite == "soak":
+        return [tests(suite, "-s", "tests/soak")]
     if suite == "e2e" and "chaos" in suites:
         return [tests(suite, "tests/e2e", APPLIANCE_TEST_KEEP="1")]  # chaos goes on with its host
     return [tests(suite, f"tests/{suite}")]
@@ -105,6 +107,7 @@ SUITES = {
     "chaos": ("parts are killed and the stream plays on", False),
     "vm": ("the site in a virtual machine, rebooted", False),
     "bench": ("measurements", False),
+    "soak": ("a stream for an hour, whose encoder drops out and whose keys change", False),
 }
 
 
