@@ -42,8 +42,7 @@ class Ivs(Poller):
 
     def __init__(self, listed: Multivariant) -> None:
         super().__init__(1.0)
-        self.urls = [variant.url for variant in listed.variants]
-        self.urls += [listed.audio_url] if listed.audio_url and listed.audio_url not in self.urls else []
+        self.urls = listed.urls
         self.places: dict[str, set[tuple[str, int]]] = {}
         self.keys: set[str] = set()
 
