@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import site as streaming
 from tests.unit.provision.conftest import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ROUNDS = 5
@@ -76,6 +77,13 @@ def tables() -> list[Table]:
 def site(tmp_path: Path) -> Site:
     """A folder for a playbook that runs against this machine."""
     return Site(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def host() -> Iterator[streaming.Site]:
+    """A provisioned streaming host."""
+    with streaming.provisioned() as made:
+        yield made
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

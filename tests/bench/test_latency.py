@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from tests.bench.conftest import Table
 from tests.support import player
 from tests.support.browser import Seen, Viewer
 from tests.support.encoder import ClockedPublisher, Publisher, Signal
-from tests.support.site import STREAMS, Site, provisioned
+from tests.support.site import STREAMS, Site
 
 SENT = Signal(width=1280, height=720, rate="30")
 SECONDS = 30.0
@@ -21,18 +18,11 @@ _SETTLED = 60
 """Pictures after which a player has found its place."""
 
 
-@pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    """A provisioned host."""
-    with provisioned() as host:
-        yield host
-
-
 def row(name: str, seen: Seen, made_at: dict[int, float]) -> list[str]:
     """Return a row of the table: what was watched, the latencies, the first picture, what went wrong."""
-    late = sorted(seen.latencies(made_at)[_SETTLED:])
+    late = sorted(seconds for _, seconds in seen.latencies(made_at.items())[_SETTLED:])
     assert late, f"{name}: {len(seen.shown)} pictures were shown; {seen.fatal} {seen.errors}"
-    first = min(at for _, at in seen.shown) - min(made_at.values())
+    first = min(picture.at for picture in seen.shown) - min(made_at.values())
     return [
         name,
         f"{statistics.median(late):.2f}",
@@ -42,7 +32,7 @@ def row(name: str, seen: Seen, made_at: dict[int, float]) -> list[str]:
     ]
 
 
-def test_latency_in_the_browser(site: Site, tables: list[Table]) -> None:
+def test_latency_in_the_browser(host: Site, tables: list[Table]) -> None:
     """Low latency and, beside it, the same stream without parts; players catch up at 1.5 times the speed."""
     table = Table(
         "latency in Chromium, encoder to screen: 720p30 source, encrypted, through nginx",
@@ -52,20 +42,20 @@ def test_latency_in_the_browser(site: Site, tables: list[Table]) -> None:
         "came later": CATCHING_UP,
         "came later, no parts": {"lowLatencyMode": False},
     }
-    url = site.hls(STREAMS[0])
-    publisher = ClockedPublisher(site.rtmp(STREAMS[0]), SENT)
-    with Viewer(url, SECONDS, CATCHING_UP) as early, publisher:
-        table.rows.append(row("open before the stream began", early.seen(), publisher.made_at))
+    url = host.hls(STREAMS[0])
+    publisher = ClockedPublisher(host.rtmp(STREAMS[0]), SENT)
+    with Viewer(url, CATCHING_UP) as early, publisher:
+        table.rows.append(row("open before the stream began", early.watch(SECONDS), publisher.made_at))
         for name, options in later.items():
-            with Viewer(url, SECONDS, options) as viewer:
-                table.rows.append(row(name, viewer.seen(), publisher.made_at))
+            with Viewer(url, options) as viewer:
+                table.rows.append(row(name, viewer.watch(SECONDS), publisher.made_at))
             table.rows[-1][3] = ""  # the stream was there before
-    url = site.hls(STREAMS[1])
-    with Viewer(url, SECONDS, CATCHING_UP) as viewer:
-        with Publisher(site.rtmp(STREAMS[1]), SENT):
+    url = host.hls(STREAMS[1])
+    with Viewer(url, CATCHING_UP) as viewer:
+        with Publisher(host.rtmp(STREAMS[1]), SENT):
             player.wait_for(url, segments=4)
-        with ClockedPublisher(site.rtmp(STREAMS[1]), SENT) as again:
-            table.rows.append(row("after a reconnect", viewer.seen(), again.made_at))
+        with ClockedPublisher(host.rtmp(STREAMS[1]), SENT) as again:
+            table.rows.append(row("after a reconnect", viewer.watch(SECONDS), again.made_at))
             table.rows[-1][3] = ""
     tables.append(table)
     assert float(table.rows[0][1]) < float(table.rows[2][1])

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.long_watch import LongWatch
+from tests.support.long_watch import long_watch as play_it_all
 from tests.support.site import STREAMS, Site, provisioned
 
 _names = itertools.cycle(STREAMS)
@@ -23,3 +25,9 @@ def site() -> Iterator[Site]:
 def stream() -> str:
     """Give the name of a stream that no other test of this run has used."""
     return next(_names)
+
+
+@pytest.fixture(scope="session")
+def long_watch(site: Site, tmp_path_factory: pytest.TempPathFactory) -> LongWatch:
+    """Give what was recorded and seen of a stream with rotations, a reconnect, a rung given up and an end."""
+    return play_it_all(site, tmp_path_factory.mktemp("long-watch"))

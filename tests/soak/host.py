@@ -1,4 +1,4 @@
-"""What a stream costs its host at one moment: memory by what holds it, files and bytes on disk."""
+"""What a stream costs its host at one moment, and where on that host a key can be found."""
 
 from __future__ import annotations
 
@@ -43,21 +43,30 @@ def look(site: Site, stream: str) -> Sample:
     return Sample(**json.loads(site.run("python3", "-c", _LOOK, f"/srv/hls/{stream}").stdout))
 
 
-# Runs on the host: which readable places below the web root hold the sixteen bytes of a key.
+# Runs on the host: which files below the folders that a web server could serve hold a content key (given as
+# hex digits) or a master key: as bytes, hex digits or base64.
 _SEARCH = """
-import os, sys
-key = bytes.fromhex(sys.argv[2])
-for folder, _, names in os.walk(sys.argv[1]):
-    for name in names:
-        try:
-            with open(os.path.join(folder, name), "rb") as file:
-                if key in file.read():
-                    print(os.path.join(folder, name))
-        except FileNotFoundError:
-            pass
+import base64, json, os, sys
+keys = [bytes.fromhex(text) for text in sys.argv[1:]]
+with open("/etc/appliance/credentials/content-keyring") as file:
+    keys += [bytes.fromhex(item["master"]) for item in json.load(file)["generations"].values()]
+forms = [form for key in keys for form in (key, key.hex().encode(), base64.b64encode(key).rstrip(b"="))]
+for root in ("/srv", "/var/www", "/usr/share/nginx", "/run/appliance-delivery", "/etc/nginx"):
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = os.path.join(folder, name)
+            if not os.path.isfile(path):
+                continue
+            try:
+                with open(path, "rb") as file:
+                    content = file.read()
+            except FileNotFoundError:
+                continue
+            if any(form in content for form in forms):
+                print(path)
 """
 
 
-def places_of(site: Site, key: bytes) -> list[str]:
-    """Return the files of the media root that hold `key`."""
-    return site.run("python3", "-c", _SEARCH, "/srv/hls", key.hex()).stdout.split()
+def places_of(site: Site, keys: list[bytes]) -> list[str]:
+    """Return the files below web roots that hold one of `keys`, or a master key that they come from."""
+    return site.run("python3", "-c", _SEARCH, *(key.hex() for key in keys)).stdout.split()

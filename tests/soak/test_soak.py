@@ -1,155 +1,76 @@
 """A stream for as long as one likes: its encoder drops out each minute, its key changes, somebody watches.
 
-SOAK_MINUTES says how long (60 when not set). Prints a table and draws `.cache/soak.svg`.
+SOAK_MINUTES says how long (60 when not set). Prints a table and draws `.cache/soak.svg`. What is said to be
+flat is judged by a straight line through the last two thirds of its samples (`growth`).
 """
 
 from __future__ import annotations
 
-import math
 import os
+import re
 import statistics
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from tests.soak.host import Sample, look, places_of
-from tests.soak.plot import Panel, svg
-from tests.support import pictures, player
-from tests.support.browser import Seen, Viewer
-from tests.support.encoder import ClockedPublisher, Signal
+from tests.soak.host import places_of
+from tests.soak.recording import (
+    AWAY_SECONDS,
+    CONNECTED_SECONDS,
+    SAMPLE_SECONDS,
+    SENT,
+    STREAM,
+    Costs,
+    Encoder,
+    Ivs,
+    Rotations,
+)
+from tests.soak.result import Soak, growth
+from tests.support import lip_sync, pictures, player
+from tests.support.browser import Viewer
 from tests.support.playlists import Multivariant
-from tests.support.poller import Poller
-from tests.support.site import STREAMS, TOP, Site, provisioned
+from tests.support.site import STREAMS, Site, provisioned
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "60"))
-STREAM = STREAMS[0]
-SENT = Signal(width=854, height=480, rate="30")
-CONNECTED_SECONDS = 58.0
-AWAY_SECONDS = 2.0
-ROTATION_SECONDS = 20.0
-SAMPLE_SECONDS = 10.0
+OTHER_STREAM = STREAMS[1]
+CATCHING_UP = {"maxLiveSyncPlaybackRate": 1.5}
 MOST_GROWTH = 0.10
-"""What a line through the last two thirds of the samples may rise by, against its middle."""
-MOST_SKEW_SECONDS = 0.040
+"""What the line through the last two thirds of the samples may rise by, against their mean."""
+MOST_GROWTH_MB = 2.0
+"""Less than that is no growth of memory, however small the process: an allocator takes it at a time."""
+FEWEST_MINUTES = 10.0
+"""A shorter soak is no ground to call anything flat."""
 
 
-class Ivs(Poller):
-    """Reads every media playlist each second; no IV may ever stand for two segments."""
-
-    def __init__(self, listed: Multivariant) -> None:
-        super().__init__(1.0)
-        self.urls = listed.urls
-        self.places: dict[str, set[tuple[str, int]]] = {}
-        self.keys: set[str] = set()
-
-    def poll(self) -> None:
-        """Note each IV with the segment that it stands for."""
-        for url in self.urls:
-            for segment in player.media(url).segments:
-                if segment.key is not None:
-                    self.places.setdefault(segment.key.iv, set()).add((url, segment.number))
-                    self.keys.add(segment.key.url)
-
-    @property
-    def repeated(self) -> list[str]:
-        """IVs that stood for more than one segment."""
-        return [iv for iv, places in self.places.items() if len(places) > 1]
-
-
-class Costs(Poller):
-    """Looks at the host every ten seconds."""
-
-    def __init__(self, site: Site) -> None:
-        super().__init__(SAMPLE_SECONDS)
-        self.site = site
-        self.began = time.monotonic()
-        self.samples: list[tuple[float, Sample]] = []
-
-    def poll(self) -> None:
-        """Look once."""
-        self.samples.append(((time.monotonic() - self.began) / 60, look(self.site, STREAM)))
-
-    def lines(self) -> dict[str, list[tuple[float, float]]]:
-        """Return memory in MB by what holds it, over the minutes."""
-        names = sorted({name for _, sample in self.samples for name in sample.rss_kb})
-        return {
-            name: [(at, sample.rss_kb[name] / 1000) for at, sample in self.samples if name in sample.rss_kb]
-            for name in names
-        }
-
-
-class Rotations(Poller):
-    """Changes the content key every twenty seconds."""
-
-    def __init__(self, site: Site) -> None:
-        super().__init__(ROTATION_SECONDS)
-        self.site = site
-        self.count = 0
-
-    def poll(self) -> None:
-        """Change it."""
-        self.site.run("appliance", "keys", "rotate", STREAM)
-        self.count += 1
-
-
-@dataclass
-class Encoder:
-    """Publishes again and again until told to stop; knows when each picture was made."""
-
-    url: str
-    made_at: list[dict[int, float]] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        """Publish for a minute, be away for two seconds, and so on."""
-        while not self._stop.is_set():
-            with ClockedPublisher(self.url, SENT) as publisher:
-                self.made_at.append(publisher.made_at)
-                self._stop.wait(CONNECTED_SECONDS)
-            self._stop.wait(AWAY_SECONDS)
-
-    def stop(self) -> None:
-        """Stop publishing."""
-        self._stop.set()
-
-
-def growth(line: list[tuple[float, float]]) -> float:
-    """Return by what share a straight line through the last two thirds of `line` rises over them."""
-    rest = line[len(line) // 3 :]
-    times, values = zip(*rest, strict=True)
-    slope, _ = statistics.linear_regression(times, values)
-    return float(slope * (times[-1] - times[0]) / statistics.mean(values))
-
-
-def lateness(seen: Seen, made_at: list[dict[int, float]]) -> list[tuple[float, float]]:
-    """Return for each minute the median of the seconds from a picture's making to its showing."""
-    late: dict[int, list[float]] = {}
-    began = seen.shown[0][1]
-    for number, at in seen.shown:
-        # Each connection counts from 0: the newest that was made before counts.
-        made = [pictures[number] for pictures in made_at if pictures.get(number, math.inf) <= at]
-        if made:
-            late.setdefault(int((at - began) / 60), []).append(at - max(made))
-    return [(minute + 0.5, statistics.median(values)) for minute, values in sorted(late.items())]
-
-
-def skew(folder: Path, listed: Multivariant) -> float:
+def decrypted_skew(folder: Path, listed: Multivariant) -> float:
     """Return how far sound is behind its picture in the newest run, by flashes and beeps, seconds."""
     assert listed.audio_url is not None
-    video = player.media(listed.variants[0].url)
+    url = listed.heights[max(listed.heights)].url
+    video = player.media(url)
     breaks = [segment.number for segment in video.segments if segment.discontinuity]
     numbers = range(max([*breaks, video.segments[-5].number]), video.last + 1)
     player.wait_for_number(listed.audio_url, numbers[-1])
-    picture = player.record(listed.variants[0].url, folder / "video", numbers)
+    picture = player.record(url, folder / "video", numbers)
     sound = player.record(listed.audio_url, folder / "audio", numbers)
     flashes = pictures.flashes(pictures.read_pictures(picture.files[-1]))
     skews = pictures.skews(flashes, pictures.beeps(sound.files[-1]))
     assert skews, "no flash with a beep was found"
     return max(skews, key=abs)
+
+
+def open_to_others(site: Site, key_url: str) -> list[str]:
+    """Return what else delivery answers for a key of STREAM than the key's own address."""
+    kid = key_url.rpartition("/")[2]
+    epoch = re.findall(rf"{STREAM}/([a-z0-9]+)/", player.get(site.hls(STREAM)).body.decode())[0]
+    made_up = kid[:-1] + ("0" if kid[-1] != "0" else "1")
+    paths = [
+        f"/keys/{STREAM}/{kid}", f"/hls/{STREAM}/{kid}", f"/hls/{STREAM}/{epoch}/{kid}", f"/hls/keys/{kid}",
+        f"/hls/{STREAM}/keys/", f"/hls/{STREAM}/keys/{made_up}", f"/hls/{OTHER_STREAM}/keys/{kid}",
+        f"/hls/{STREAM}/keys/{kid}.key", f"/hls/{STREAM}/state.json", f"/hls/{STREAM}/status.json",
+    ]  # fmt: skip
+    return [path for path in paths if player.get(site.http(path)).status == 200]
 
 
 @pytest.fixture(scope="module")
@@ -159,54 +80,80 @@ def site() -> Iterator[Site]:
         yield host
 
 
-def test_soak(site: Site, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def soak(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Soak:
+    """Do it all, print what came of it and draw it."""
+    folder = tmp_path_factory.mktemp("soak")
     encoder = Encoder(site.rtmp(STREAM))
-    publishing = threading.Thread(target=encoder.run)
-    publishing.start()
-    try:
+    with Viewer(site.hls(STREAM), CATCHING_UP, sound=True) as viewer, encoder.running():
         listed = player.wait_for(site.hls(STREAM), segments=6)
-        first = skew(tmp_path / "first", listed)
-        with (
-            Viewer(site.hls(STREAM), 60 * MINUTES) as viewer,
-            Costs(site) as costs,
-            Rotations(site) as rotations,
-        ):
-            with Ivs(listed) as ivs:
-                seen = viewer.seen()
-            time.sleep(20)  # in the middle of a connection
-            last = skew(tmp_path / "last", listed)
-            video = player.media(listed.variants[0].url).segments[-1]
-            key = player.content_key(video)
-            readable = places_of(site, key)
-    finally:
-        encoder.stop()
-        publishing.join()
+        first = decrypted_skew(folder / "first", listed)
+        ivs = Ivs(listed)
+        with Costs(site) as costs, Rotations(site) as rotations, ivs:
+            while time.time() < costs.began + 60 * MINUTES:
+                seen = viewer.watch(SAMPLE_SECONDS)
+        _wait_for_the_middle(encoder)
+        last = decrypted_skew(folder / "last", listed)
+        keys = list(ivs.keys)[-3:]
+        answers = [player.get(url) for url in keys]
+        assert [answer.status for answer in answers] == [200] * len(keys)
+        readable = places_of(site, [answer.body for answer in answers])
+        readable += [path for url in keys for path in open_to_others(site, url)]
+    done = Soak(
+        MINUTES,
+        seen,
+        ivs,
+        costs,
+        rotations.count,
+        len(encoder.publishers),
+        encoder.made(),
+        (first, last),
+        readable,
+    )
+    done.draw()
+    done.print()
+    return done
 
-    late = lateness(seen, encoder.made_at)
-    memory = costs.lines()
-    files = [(at, float(sample.files)) for at, sample in costs.samples]
-    size = [(at, sample.bytes / 1e6) for at, sample in costs.samples]
-    picture = TOP / ".cache" / "soak.svg"
-    panels = [
-        Panel("resident memory, MB", memory),
-        Panel("files", {"files": files}),
-        Panel("media, MB", {"bytes": size}),
-        Panel("latency of the viewer, s (median of a minute)", {"latency": late}),
-    ]
-    picture.write_text(svg(panels))
-    grown = {name: growth(line) for name, line in {**memory, "files": files}.items() if len(line) > 20}
-    print(f"\n{MINUTES:g} minutes, {len(encoder.made_at)} connections, {rotations.count} rotations")
-    print(f"{len(ivs.places)} IVs under {len(ivs.keys)} keys, {len(ivs.repeated)} of them twice")
-    print(f"viewer: {len(seen.shown)} pictures, {seen.stalls} stalls, {len(seen.fatal)} fatal errors")
-    print(f"latency: {late[0][1]:.2f} s in the first minute, {late[-1][1]:.2f} s in the last")
-    print(f"sound after picture: {1000 * first:+.0f} ms at first, {1000 * last:+.0f} ms at last")
-    for name, line in {**memory, "files": files, "media MB": size}.items():
-        values = [value for _, value in line]
-        print(f"{name:<34} {values[0]:>8.1f} first {max(values):>8.1f} most {values[-1]:>8.1f} last "
-              f"{100 * grown.get(name, 0.0):>+6.1f} %")  # fmt: skip
-    print(f"drawn in {picture}")
-    assert seen.fatal == []
-    assert ivs.repeated == []
-    assert readable == []
-    assert max(abs(first), abs(last)) < MOST_SKEW_SECONDS
-    assert all(share < MOST_GROWTH for share in grown.values()), grown
+
+def _wait_for_the_middle(encoder: Encoder) -> None:
+    """Wait until the present connection has lasted for twenty seconds, or the next one has."""
+    while not 20 < len(encoder.publishers[-1].made_at) / SENT.fps < CONNECTED_SECONDS - 15:
+        time.sleep(1)
+
+
+def test_no_error_is_fatal(soak: Soak) -> None:
+    assert soak.seen.fatal == []
+
+
+def test_somebody_saw_all_of_it(soak: Soak) -> None:
+    away = 60 * MINUTES / (CONNECTED_SECONDS + AWAY_SECONDS) * 2 * AWAY_SECONDS
+    assert soak.seen.shown[-1].at > soak.costs.began + 60 * MINUTES - SAMPLE_SECONDS
+    assert len(soak.seen.shown) > 0.7 * SENT.fps * (60 * MINUTES - away)
+
+
+def test_no_iv_comes_twice(soak: Soak) -> None:
+    assert soak.ivs.repeated == []
+    assert len(soak.ivs.keys) >= 0.8 * soak.rotations
+
+
+def test_sound_fits_the_picture(soak: Soak) -> None:
+    assert max(map(abs, soak.decrypted)) < lip_sync.MOST_SECONDS
+    first, later = soak.skew(0), soak.skew(soak.later)
+    assert first is not None
+    assert later is not None
+    assert abs(later - first) < lip_sync.MOST_SECONDS
+
+
+def test_no_key_is_readable(soak: Soak) -> None:
+    assert soak.readable == []
+
+
+def test_memory_and_files_do_not_grow(soak: Soak) -> None:
+    if MINUTES < FEWEST_MINUTES:
+        pytest.skip(f"{MINUTES:g} minutes say nothing of growth; {FEWEST_MINUTES:g} do")
+    grown = {}
+    for name, line in soak.costs.memory().items():
+        if (rise := growth(line)) > MOST_GROWTH_MB:
+            grown[name] = rise / statistics.mean(value for _, value in line)
+    grown["files"] = growth(soak.files) / statistics.mean(value for _, value in soak.files)
+    assert {name: share for name, share in grown.items() if share > MOST_GROWTH} == {}

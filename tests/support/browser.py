@@ -5,99 +5,207 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from dataclasses import dataclass, field
+import time
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, NamedTuple, Self
 
 from tests.support.pictures import BITS
+
+LOOK_SECONDS = 0.25
+"""Between two looks at what a page has seen: each takes the page some of its time."""
 
 FOLDER = Path(__file__).resolve().parents[1] / "e2e" / "browser"
 
 
-def _program(script: str) -> list[str]:
+def program(script: str) -> list[str]:
+    """Return the command for one of the scripts beside the browser's page; its arguments follow."""
     found = {name: shutil.which(name) for name in ("node", "chromium")}
     for name, path in found.items():
         assert path, f"{name} is missing: `files/bootstrap.sh browser` installs it"
     return [str(found["node"]), str(FOLDER / script), str(found["chromium"])]
 
 
-def play(url: str, seconds: float) -> dict[str, Any]:
-    """Play a stream that is live for `seconds`; return what `play.js` saw."""
-    done = subprocess.run(
-        [*_program("play.js"), url, str(seconds)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=90 + seconds,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return dict(json.loads(done.stdout))
+class Shown(NamedTuple):
+    """A picture on the screen."""
+
+    number: int
+    at: float
+    """Unix time, s, at which it was shown."""
+    media: float
+    """Its time in the element's own time, s."""
+    flash: bool
 
 
 @dataclass
 class Seen:
-    """What a viewer saw (`watch.js`)."""
+    """What a viewer saw (`viewer.js`). Times are unix seconds, but those of `clock` and `beeps`."""
 
-    shown: list[tuple[int, float]]
-    """The pictures in the order they were shown: number, unix time in seconds."""
-    unreadable: int
-    fatal: list[str]
-    errors: list[str]
-    stalls: int
-    keys: list[str]
-    levels: list[int]
-    retries: int
+    shown: list[Shown] = field(default_factory=list)
+    """The pictures in the order they were shown."""
+    unreadable: int = 0
+    fatal: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    stalls: int = 0
+    """How often hls.js told of one."""
+    waits: list[tuple[float, float]] = field(default_factory=list)
+    """When the element had nothing to show, and for how many seconds."""
+    keys: list[str] = field(default_factory=list)
+    """URLs of the content keys that were fetched."""
+    levels: list[tuple[float, int]] = field(default_factory=list)
+    """When hls.js went over to a variant, and that variant's height."""
+    retries: int = 0
+    """How often the stream was not there yet."""
+    beeps: list[float] = field(default_factory=list)
+    """When each beep began, by the clock of the sound, s."""
+    clock: list[tuple[float, float]] = field(default_factory=list)
+    """The clock of the sound, s, and beside it the element's own time."""
+    at: float = 0.0
+    """When this was told."""
+    position: float = 0.0
+    """The element's own time then."""
 
-    def latencies(self, made_at: dict[int, float]) -> list[float]:
-        """Return for each picture the seconds from its making to its showing.
+    def add(self, told: dict[str, Any]) -> None:
+        """Add what the page has told since."""
+        told = {**told, "shown": [Shown(*each) for each in told["shown"]]}
+        for item in fields(self):
+            now, more = getattr(self, item.name), told[item.name]
+            if isinstance(now, list):
+                now.extend(more)
+            else:
+                setattr(self, item.name, now + more if isinstance(now, int) else more)
 
-        A number comes again after 2**BITS pictures: the newest picture that was made before counts.
+    def waited(self, since: float = 0.0) -> float:
+        """Return for how many seconds in all there was nothing to show, from `since` on."""
+        return sum(seconds for at, seconds in self.waits if at >= since)
+
+    @property
+    def heights(self) -> list[int]:
+        """Heights of the variants in the order they were played."""
+        return [height for _, height in self.levels]
+
+    def longest_still(self) -> float:
+        """Return the longest time, s, for which one picture stood."""
+        return max((after.at - before.at for before, after in pairwise(self.shown)), default=0.0)
+
+    def latencies(self, made: Iterable[tuple[int, float]]) -> list[tuple[float, float]]:
+        """Return for each picture when it was shown, and the seconds from its making to its showing.
+
+        `made` are the numbers and unix times of the pictures that were made. A number comes again after
+        2**BITS pictures, or from another publisher: the newest that was made before counts.
         """
+        times: dict[int, list[float]] = defaultdict(list)
+        for number, at in sorted(made, key=lambda item: item[1]):
+            times[number % (1 << BITS)].append(at)
         found = []
-        newest = max(made_at, default=-1)
-        for number, at in self.shown:
-            made = [
-                made_at[n] for n in range(number, newest + 1, 1 << BITS) if n in made_at and made_at[n] <= at
-            ]
-            if made:
-                found.append(at - made[-1])
+        for picture in self.shown:
+            before = bisect_right(times[picture.number], picture.at)
+            if before:
+                found.append((picture.at, picture.at - times[picture.number][before - 1]))
         return found
 
 
 @dataclass
 class Viewer:
-    """A page that watches `url` for `seconds`, opened before the stream begins when so wanted."""
+    """A page that watches `url`, opened before the stream begins when so wanted."""
 
     url: str
-    seconds: float
+    """`/media/NAME` for a file of `folder`."""
     options: dict[str, Any] = field(default_factory=dict)
+    """For the constructor of hls.js."""
+    sound: bool = False
+    """Whether beeps are heard; a page without it is muted."""
+    folder: Path | None = None
     _process: subprocess.Popen[str] | None = None
+    _said: IO[str] | None = None
+    _seen: Seen = field(default_factory=Seen)
 
     def __enter__(self) -> Self:
+        self._said = TemporaryFile("w+")
+        options = {"hls": self.options, "sound": self.sound, "folder": str(self.folder or "")}
         self._process = subprocess.Popen(
-            [*_program("watch.js"), self.url, str(self.seconds), json.dumps(self.options)],
+            [*program("watch.js"), self.url, json.dumps(options)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._said,
             text=True,
         )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, f"no page: {self._process.communicate()[1]}"
+        self._answer()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            self._process.communicate(timeout=20)
-
-    def seen(self) -> Seen:
-        """Wait until the time is over; return what was seen."""
         assert self._process is not None
-        out, said = self._process.communicate(timeout=self.seconds + 60)
-        assert self._process.returncode == 0, said
-        document = json.loads(out)
-        document["shown"] = [(number, at) for number, at in document["shown"]]
-        return Seen(**document)
+        assert self._said is not None
+        try:
+            self._process.communicate(timeout=20)  # the end of its input is its end
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+        self._said.close()
+
+    def look(self) -> Seen:
+        """Return all that was seen until now."""
+        self._seen.add(self._ask({"look": True}))
+        return self._seen
+
+    def watch(self, seconds: float) -> Seen:
+        """Watch on for so long; return all that was seen until then."""
+        time.sleep(seconds)
+        return self.look()
+
+    def until(self, what: str, ready: Callable[[Seen], bool], seconds: float) -> Seen:
+        """Watch until `ready`, for at most `seconds`; return all that was seen until then."""
+        deadline = time.monotonic() + seconds
+        while not ready(seen := self.look()):
+            assert time.monotonic() < deadline, (
+                f"{what}: not within {seconds} s; {len(seen.shown)} pictures were shown, {seen.heights}, "
+                f"{seen.fatal} {seen.errors[-5:]}"
+            )
+            time.sleep(LOOK_SECONDS)
+        return seen
+
+    def throttle(self, bits_per_second: float | None) -> None:
+        """Let no more than that come in, until it is None again."""
+        self._ask({"throttle": -1 if bits_per_second is None else round(bits_per_second / 8)})
+
+    def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, f"no page: {self._errors()}"
+        return dict(json.loads(line))
+
+    def _errors(self) -> str:
+        assert self._said is not None
+        self._said.seek(0)
+        return self._said.read()
+
+
+def parse(states: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Read media playlists, each a URL and a text, with hls.js; return what `parse-hls.js` found of each."""
+    done = subprocess.run(
+        program("parse-hls.js"),
+        input=json.dumps([{"url": url, "text": text} for url, text in states]),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found

@@ -8,6 +8,7 @@ import subprocess
 import threading
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -26,6 +27,8 @@ class Signal:
     channels: int = 2
     """Channels of the sound, 0 for none."""
     gop_seconds: float = 2.0
+    level: str = ""
+    """H.264 level that the stream claims; empty for the one it has. Above 4.2 the source is never copied."""
 
     @property
     def fps(self) -> Fraction:
@@ -44,16 +47,28 @@ class Signal:
                 "-maxrate", "1500k", "-bufsize", "1500k",
                 "-g", str(round(self.fps * Fraction(self.gop_seconds))), "-sc_threshold", "0",
             ]  # fmt: skip
+            options += ["-level:v", self.level] if self.level else []
         if self.channels:
             inputs += ["-re", "-f", "lavfi", "-i", audio_source(self.channels)]
             options += ["-c:a", "aac", "-b:a", f"{64 * self.channels}k"]
         return [*inputs, *options, "-f", "flv"]
 
 
+@dataclass(frozen=True)
+class Clip:
+    """A file that is published over and over as it is, which costs the publisher next to nothing."""
+
+    path: Path
+
+    def arguments(self) -> list[str]:
+        """Return FFmpeg's input and options."""
+        return ["-re", "-stream_loop", "-1", "-i", str(self.path), "-c", "copy", "-f", "flv"]
+
+
 class Publisher:
     """A running publisher; leaving the `with` block ends it as an encoder's stop button does."""
 
-    def __init__(self, url: str, sent: Signal) -> None:
+    def __init__(self, url: str, sent: Signal | Clip) -> None:
         self.url = url
         self.sent = sent
         self._process: subprocess.Popen[str] | None = None
@@ -107,12 +122,13 @@ class ClockedPublisher(Publisher):
 
     def __init__(self, url: str, sent: Signal) -> None:
         super().__init__(url, sent)
+        self._signal = sent
         self.made_at: dict[int, float] = {}
         """Unix time, s, of each picture by its number, as it left the source."""
         self._reading: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        sent = self.sent
+        sent = self._signal
         # A copy of each picture goes nowhere but past a filter that prints the time of day.
         clock = "split[out0][c];[c]settb=1/1000000,setpts=RTCTIME,showinfo=checksum=0,nullsink"
         picture = f"{video_source(sent.width, sent.height, sent.rate)},realtime,{clock}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
-from tests.support.playlists import MediaPlaylist, attributes, parse_media
+from tests.support.playlists import Key, MediaPlaylist, attributes, parse_media
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,9 @@ class Part:
     """Seconds."""
     independent: bool
     gap: bool
+    key: Key | None = None
+    """Its segment's."""
+    map_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ def parse(url: str, text: str) -> LowLatencyPlaylist:
     parts: dict[int, list[Part]] = {}
     reports: list[Report] = []
     target, skipped, hint, number = 0.0, 0, None, 0
+    key: Key | None = None
+    map_url: str | None = None
     for line in text.splitlines():
         tag, _, value = line.partition(":")
         match tag:
@@ -73,6 +78,13 @@ def parse(url: str, text: str) -> LowLatencyPlaylist:
                 target = float(attributes(value)["PART-TARGET"])
             case "#EXT-X-SERVER-CONTROL":
                 control = attributes(value)
+            case "#EXT-X-MAP":
+                map_url = urljoin(url, attributes(value)["URI"])
+            case "#EXT-X-KEY":
+                found = attributes(value)
+                key = None if found["METHOD"] == "NONE" else Key(
+                    found["METHOD"], urljoin(url, found["URI"]), found.get("IV", "")
+                )  # fmt: skip
             case "#EXT-X-PART":
                 found = attributes(value)
                 parts.setdefault(number, []).append(
@@ -81,6 +93,8 @@ def parse(url: str, text: str) -> LowLatencyPlaylist:
                         float(found["DURATION"]),
                         found.get("INDEPENDENT") == "YES",
                         found.get("GAP") == "YES",
+                        key,
+                        map_url,
                     )
                 )
             case "#EXT-X-PRELOAD-HINT":

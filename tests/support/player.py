@@ -12,6 +12,7 @@ import httpx
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
+from tests.support.low_latency import Part
 from tests.support.playlists import (
     MediaPlaylist,
     Multivariant,
@@ -95,7 +96,7 @@ def wait_for_number(url: str, number: int, *, seconds: float = 30.0) -> MediaPla
     return playlist
 
 
-def content_key(segment: Segment) -> bytes:
+def content_key(segment: Segment | Part) -> bytes:
     """Fetch a segment's key."""
     assert segment.key is not None
     answer = get(segment.key.url)
@@ -104,8 +105,8 @@ def content_key(segment: Segment) -> bytes:
     return answer.body
 
 
-def decrypt(segment: Segment, key: bytes, body: bytes) -> bytes:
-    """Decrypt a segment: AES-128-CBC with PKCS#7 (RFC 8216 section 4.3.2.4)."""
+def decrypt(segment: Segment | Part, key: bytes, body: bytes) -> bytes:
+    """Decrypt a segment or a part: AES-128-CBC with PKCS#7 (RFC 8216 section 4.3.2.4)."""
     assert segment.key is not None
     decryptor = Cipher(algorithms.AES(key), modes.CBC(bytes.fromhex(segment.key.iv[2:]))).decryptor()
     unpadder = PKCS7(128).unpadder()

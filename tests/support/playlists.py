@@ -55,13 +55,18 @@ class MediaPlaylist:
     """Those that are there."""
     ended: bool
     tags: list[str]
-    gaps: list[int]
-    """Numbers of those that are not (EXT-X-GAP)."""
+    gaps: list[Segment]
+    """Those that are not (EXT-X-GAP): they have neither a map nor a key of their own."""
+
+    @property
+    def listed(self) -> list[Segment]:
+        """The segments and gaps, in order."""
+        return sorted([*self.segments, *self.gaps], key=lambda segment: segment.number)
 
     @property
     def numbers(self) -> list[int]:
         """Of the segments and gaps, in order."""
-        return sorted([*(segment.number for segment in self.segments), *self.gaps])
+        return [segment.number for segment in self.listed]
 
     @property
     def last(self) -> int:
@@ -98,6 +103,15 @@ class Multivariant:
         named = [variant.url for variant in self.variants] + ([self.audio_url] if self.audio_url else [])
         return list(dict.fromkeys(named))
 
+    @property
+    def heights(self) -> dict[int, Variant]:
+        """The variants with pictures by the pictures' height."""
+        return {
+            int(variant.attributes["RESOLUTION"].partition("x")[2]): variant
+            for variant in self.variants
+            if "RESOLUTION" in variant.attributes
+        }
+
 
 def _lines(text: str) -> list[str]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -123,7 +137,7 @@ def parse_media(url: str, text: str) -> MediaPlaylist:
     header = {name: value for name, _, value in (line.partition(":") for line in lines)}
     number = int(header.get("#EXT-X-MEDIA-SEQUENCE", "0"))
     segments: list[Segment] = []
-    gaps: list[int] = []
+    gaps: list[Segment] = []
     key: Key | None = None
     map_url, map_encrypted, time, broken, duration, gap = None, False, None, False, None, False
     for line in lines:
@@ -145,13 +159,9 @@ def parse_media(url: str, text: str) -> MediaPlaylist:
             duration = float(value.partition(",")[0])
         elif not line.startswith("#"):
             assert duration is not None, f"{line} has no EXTINF"
-            found_segment = Segment(
-                number, urljoin(url, line), duration, map_url, map_encrypted, key, time, broken
-            )
-            if gap:
-                gaps.append(number)
-            else:
-                segments.append(found_segment)
+            own = (None, False, None) if gap else (map_url, map_encrypted, key)
+            entry = Segment(number, urljoin(url, line), duration, *own, time, broken)
+            (gaps if gap else segments).append(entry)
             number, time, broken, duration, gap = number + 1, None, False, None, False
     return MediaPlaylist(
         url,

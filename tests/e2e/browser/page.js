@@ -4,18 +4,34 @@
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { basename, join } from "node:path";
 import { chromium } from "playwright-core";
 
-const HTML = `<!doctype html><meta charset="utf-8"><video id="video" muted autoplay></video>
+const HTML = `<!doctype html><meta charset="utf-8"><video id="video" autoplay></video>
 <script src="/hls.js"></script>`;
 
-/** Opens the page, hands it to `use`, and closes everything. */
-export async function withPage(browserPath, use) {
-  const library = await readFile(createRequire(import.meta.url).resolve("hls.js/dist/hls.min.js"));
-  const server = createServer((request, response) => {
-    const script = request.url === "/hls.js";
-    response.setHeader("content-type", script ? "text/javascript" : "text/html");
-    response.end(script ? library : HTML);
+const here = (name) => new URL(name, import.meta.url);
+const SCRIPTS = {
+  "/hls.js": createRequire(import.meta.url).resolve("hls.js/dist/hls.min.js"),
+  "/onset.js": here("onset.js"),
+};
+
+/** Opens the page, hands it to `use`, and closes everything; `/media/NAME` are the files in `folder`. */
+export async function withPage(browserPath, use, folder = "") {
+  const server = createServer(async (request, response) => {
+    try {
+      if (request.url.startsWith("/media/")) {
+        response.end(await readFile(join(folder, basename(request.url))));
+      } else if (request.url in SCRIPTS) {
+        response.setHeader("content-type", "text/javascript");
+        response.end(await readFile(SCRIPTS[request.url]));
+      } else {
+        response.setHeader("content-type", "text/html");
+        response.end(HTML);
+      }
+    } catch {
+      response.writeHead(404).end();
+    }
   });
   await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
   const browser = await chromium.launch({

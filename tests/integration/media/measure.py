@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import statistics
 from dataclasses import dataclass
 
 
@@ -16,6 +17,10 @@ class Offsets:
     @property
     def worst(self) -> float:
         return max(self.milliseconds, key=abs)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.milliseconds)
 
 
 async def _ffmpeg(data: bytes, *arguments: str) -> str:

@@ -139,6 +139,7 @@ async def test_joining_between_keyframes_without_metadata_begins_with_both_track
 
 async def _publish_apart(stage: Stage, clip: Path, offset_ms: int) -> None:
     """Publishes `clip`, its sound stamped `offset_ms` later; what was sent together still is."""
+    stage.source = clip
     track, later = ("a", offset_ms) if offset_ms > 0 else ("v", -offset_ms)
     stamps = (f"-bsf:{track}", f"setts=ts=TS+{later}", "-max_interleave_delta", "1")
     await stage.ingest.publish("demo", "-re", "-i", str(clip), "-c", "copy", *stamps)
