@@ -122,11 +122,10 @@ def ffmpeg_command(
     if plan.source.audio:
         bitrate = max((rung.audio_kbps for rung in plan.rungs), default=128)
         command += ["-map", f"[{AUDIO_RENDITION}]", "-c:a", "aac", "-b:a", f"{bitrate}k"]
-        # What is muxed with pictures is cut where they are, to the frame; parts of sound alone need not be.
-        command += _muxer(
-            pipes[AUDIO_RENDITION],
-            _ONE_FRAME_S if plan.container == "mpegts" else fragment_seconds(plan.part_seconds),
-        )
+        # What is muxed with pictures is cut where they are, to the frame.
+        muxed = plan.container == "mpegts" and plan.rungs
+        seconds = _ONE_FRAME_S if muxed else fragment_seconds(plan.part_seconds)
+        command += _muxer(pipes[AUDIO_RENDITION], seconds)
     if plan.thumbnails:
         command += _thumbnail_output(plan, pipes[THUMBNAIL])
     return command

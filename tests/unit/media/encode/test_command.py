@@ -67,6 +67,8 @@ def test_sound_that_is_muxed_with_pictures_comes_frame_by_frame() -> None:
     given = [command[at + 1] for at, word in enumerate(command) if word == "-frag_duration"]
     assert given == ["223600"] * 3 + ["1"]
     assert command.count("mp4") == 4
+    alone = ffmpeg_command(replace(_plan("audio"), container="mpegts"), outputs=[4], progress=3)
+    assert alone == _command("audio")
 
 
 def test_sound_alone_needs_no_picture() -> None:
