@@ -81,6 +81,11 @@ class Seen:
             else:
                 setattr(self, item.name, now + more if isinstance(now, int) else more)
 
+    @property
+    def pictures(self) -> int:
+        """How many were shown, with a number that could be read or without."""
+        return len(self.shown) + self.unreadable
+
     def waited(self, since: float = 0.0) -> float:
         """Return for how many seconds in all there was nothing to show, from `since` on."""
         return sum(seconds for at, seconds in self.waits if at >= since)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from appliance.settings import Container
+
 STATE_FILE: Final = "state.json"
 REFUSED_STATE_FILE: Final = "state.json.refused"
 """Where a state that nobody could use is kept, for who wants to know why."""
@@ -39,8 +41,9 @@ class Part:
 class Entry:
     """One segment of one rendition. Times are unix seconds, durations seconds, `size` bytes on disk.
 
-    `open` holds while only parts of it can be had, whose bytes `size` counts; `full` tells that its last part
-    has probably come. `parts` and `full` stay in memory: they do not outlive the process.
+    `init` is the number of its init section; below 0 it has none. `open` holds while only parts of it can be
+    had, whose bytes `size` counts; `full` tells that its last part has probably come. `parts` and `full` stay
+    in memory: they do not outlive the process.
     """
 
     msn: int
@@ -138,6 +141,8 @@ class StreamState:
     breaks
         Media sequence numbers that a discontinuity stands before; `earlier_breaks` counts those that are
         too old to be listed by anybody.
+    container
+        What its segments are; fixed for the epoch.
     kid, kid_since
         The content key in use and the time (unix seconds) of the first segment under it.
     """
@@ -145,6 +150,7 @@ class StreamState:
     epoch: str
     target_duration: int
     part_target: float = 0.0
+    container: Container = "fmp4"
     renditions: list[RenditionState] = field(default_factory=list)
     next_msn: int = 0
     next_base: int = 1

@@ -34,9 +34,9 @@ _PARTS_TARGETS: Final = 3
 _PARTS_SEGMENTS: Final = 2
 
 
-def segment_file(msn: int) -> str:
+def segment_file(state: StreamState, msn: int) -> str:
     """The name of segment `msn` in its rendition's directory."""
-    return f"{msn}.m4s"
+    return f"{msn}.{'ts' if state.container == 'mpegts' else 'm4s'}"
 
 
 def init_file(number: int) -> str:
@@ -82,7 +82,7 @@ def media_playlist(state: StreamState, rendition: RenditionState, entries: list[
     recent = _PARTS_TARGETS * state.target_duration
     with_parts = entries[-1].msn - (_PARTS_SEGMENTS if entries[-1].open else _PARTS_SEGMENTS - 1)
     segments = [
-        _segment(entry, entry.msn in breaks, parts=age <= recent and entry.msn >= with_parts)
+        _segment(state, entry, entry.msn in breaks, parts=age <= recent and entry.msn >= with_parts)
         for entry, age in zip(entries, _ages(entries), strict=True)
     ]
     open_segment = segments.pop() if entries[-1].open else None
@@ -131,7 +131,7 @@ def _reports(state: StreamState, rendition: RenditionState) -> Iterator[Report]:
             yield Report(f"../{other.name}/{PLAYLIST_FILE}", newest.msn, last_part)
 
 
-def _segment(entry: Entry, discontinuity: bool, *, parts: bool) -> Segment:
+def _segment(state: StreamState, entry: Entry, discontinuity: bool, *, parts: bool) -> Segment:
     key = None
     if entry.kid is not None and entry.iv is not None:
         # The playlist lies at <stream>/<epoch>/<rendition>/, the keys at <stream>/keys/.
@@ -143,7 +143,7 @@ def _segment(entry: Entry, discontinuity: bool, *, parts: bool) -> Segment:
             for number, part in enumerate(entry.parts)
         )
     return Segment(
-        uri=segment_file(entry.msn),
+        uri=segment_file(state, entry.msn),
         duration=entry.duration,
         starts_at=moment(entry.starts_at),
         map_uri=init_file(entry.init) if entry.init >= 0 else None,
@@ -181,8 +181,10 @@ def multivariant_playlist(
     videos = [item for item in present if item.kind == "video"]
     sounds = [item for item in present if item.kind == "audio"]
     independent = all(entry.independent for item in present for entry in item.entries)
+    version = 3 if state.container == "mpegts" else 7
     if not videos:
-        return MultivariantPlaylist(tuple(_variant(stream, state, item, []) for item in sounds))
+        variants = tuple(_variant(stream, state, item, []) for item in sounds)
+        return MultivariantPlaylist(variants, version=version)
     alone = sounds[:1] if audio_only else []
     return MultivariantPlaylist(
         variants=(
@@ -195,6 +197,7 @@ def multivariant_playlist(
             for number, item in enumerate(sounds)
         ),
         independent=independent,
+        version=version,
     )
 
 

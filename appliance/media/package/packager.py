@@ -20,6 +20,7 @@ from appliance.media.package.catalogue import (
 )
 from appliance.media.package.edge import LiveEdge
 from appliance.media.package.key_schedule import KeySchedule
+from appliance.media.package.muxing import published
 from appliance.media.package.playlist_writer import PlaylistWriter
 from appliance.media.package.recovery import recover
 from appliance.media.package.run import PackagingRun
@@ -123,13 +124,14 @@ class Packager:
         if self._state.finished:
             self.new_epoch()
         state = self._state
-        for item in renditions:
+        listed = published(renditions) if state.container == "mpegts" else renditions
+        for item in listed:
             known = state.rendition(item.name)
             if known is not None and known.kind != item.kind:
                 raise ValueError(f"rendition {item.name} was {known.kind} before in this epoch")
         if state.next_msn and state.next_msn not in state.breaks:
             state.breaks.append(state.next_msn)
-        self._list(renditions)
+        self._list(listed)
         self._run = PackagingRun(
             state,
             renditions,
@@ -198,7 +200,8 @@ class Packager:
 
     def _resume(self) -> StreamState:
         target = target_duration(self._options.segment_seconds)
-        state = recover(self._storage, target, self._options.part_seconds)
+        options = self._options
+        state = recover(self._storage, target, options.part_seconds, options.container)
         if state is None:
             return self._new_state(None)
         self._writer.settle(state)
@@ -210,7 +213,7 @@ class Packager:
             taken.add(before.epoch)
         epoch = new_epoch_name(datetime.now(UTC), taken=taken)
         target = target_duration(self._options.segment_seconds)
-        return StreamState(epoch, target, self._options.part_seconds)
+        return StreamState(epoch, target, self._options.part_seconds, self._options.container)
 
     def _delete_old_epochs(self) -> None:
         """Deletes the epochs before this one, once it is shown and has filled up."""

@@ -51,7 +51,7 @@ class MediaRoom:
             for entry in rendition.entries[: -self._playlists.window - 1]:
                 found = self._delete_parts(state, rendition, entry) or found
                 if not entry.gap:
-                    self._storage.delete(f"{state.epoch}/{rendition.name}/{segment_file(entry.msn)}")
+                    self._storage.delete(f"{state.epoch}/{rendition.name}/{segment_file(state, entry.msn)}")
                     entry.gap = found = True
         if found:
             log.warning("%s: the media root is nearly full; deleted what is no longer listed", self._stream)
@@ -80,7 +80,7 @@ class MediaRoom:
             if rendition.entries[0].msn == oldest:
                 gone = rendition.entries.pop(0)
                 self._playlists.write(state, rendition)
-                self._storage.delete(f"{state.epoch}/{rendition.name}/{segment_file(gone.msn)}")
+                self._storage.delete(f"{state.epoch}/{rendition.name}/{segment_file(state, gone.msn)}")
                 self._delete_parts(state, rendition, gone)
         log.warning("%s: the media root is nearly full; segment %d was dropped early", self._stream, oldest)
         return True

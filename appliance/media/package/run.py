@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from appliance.media.codec.frame_rate import frame_rate
 from appliance.media.package.catalogue import Entry, Part, RenditionState, wall_clock
+from appliance.media.package.muxing import Muxer
 from appliance.media.package.recovery import align, fill
 from appliance.media.package.segmenter import ClosedSegment, ReadyPart, Segmenter
 from appliance.media.package.timeline import Timeline
@@ -65,10 +66,12 @@ class PackagingRun:
                 leads=item.kind == leading,
                 base=self._base,
                 part_target=options.part_seconds,
+                container=options.container,
             )
             for item in renditions
         }
         self._leading = leading
+        self._muxer = Muxer(list(self._segmenters.values())) if options.container == "mpegts" else None
 
     @property
     def names(self) -> frozenset[str]:
@@ -79,8 +82,11 @@ class PackagingRun:
         """Publishes what `data`, the next bytes of a rendition, completes. Raises Mp4Error."""
         segmenter = self._segmenters[rendition]
         try:
+            if self._muxer is not None:
+                for rung, segment in self._muxer.overdue(rendition):
+                    self._publish(rung, segment)
             for item in segmenter.feed(data):
-                self._publish(segmenter, item)
+                self._take(segmenter, item)
         finally:
             self._writer.flush(self._state)
 
@@ -91,7 +97,7 @@ class PackagingRun:
         ends = [item.end for item in leaders if item.end is not None]
         for segmenter in segmenters:
             for item in segmenter.flush(max(ends, default=None)):
-                self._publish(segmenter, item)
+                self._take(segmenter, item)
         last = max(item.closed for item in segmenters)
         live = [item for item in segmenters if item.closed or item.open_index is not None]
         shared = bool(self._options.part_seconds) or all(item.open_index == last for item in live)
@@ -99,9 +105,20 @@ class PackagingRun:
             index = segmenter.open_index
             if index is not None and (index < last or shared):
                 for item in segmenter.close_open():
-                    self._publish(segmenter, item)
+                    self._take(segmenter, item)
+        if self._muxer is not None:
+            for rung, segment in self._muxer.flush():
+                self._publish(rung, segment)
         align(self._storage, self._state)
         self._writer.settle(self._state)
+
+    def _take(self, segmenter: Segmenter, item: ReadyPart | ClosedSegment) -> None:
+        """Publishes `item`, or with Transport Streams what it completes."""
+        if self._muxer is None or isinstance(item, ReadyPart):
+            self._publish(segmenter, item)
+            return
+        for rung, segment in self._muxer.add(segmenter.rendition.name, item):
+            self._publish(rung, segment)
 
     def _publish(self, segmenter: Segmenter, item: ReadyPart | ClosedSegment) -> None:
         state = self._state
@@ -109,10 +126,13 @@ class PackagingRun:
         track, init = segmenter.track, segmenter.init
         if rendition is None or track is None or init is None:
             raise RuntimeError(f"{segmenter.rendition.name}: media before its init section")
+        codecs = track.codecs
+        if self._muxer is not None:
+            codecs, init = self._muxer.codecs(track), None
         entry = rendition.entries[-1] if rendition.entries else None
         if entry is None or entry.msn != self._first_msn + item.index:
             entry = self._open(rendition, item, init)
-        _describe(rendition, track)
+        _describe(rendition, track, codecs)
         if isinstance(item, ReadyPart):
             entry.independent = entry.independent and (item.part.independent or bool(entry.parts))
             entry.full = item.full
@@ -125,7 +145,7 @@ class PackagingRun:
             entry.duration, entry.independent = float(item.duration), item.independent
             self._writer.close(state, rendition, entry, item.data, init)
 
-    def _open(self, rendition: RenditionState, item: ReadyPart | ClosedSegment, init: bytes) -> Entry:
+    def _open(self, rendition: RenditionState, item: ReadyPart | ClosedSegment, init: bytes | None) -> Entry:
         state = self._state
         msn = self._first_msn + item.index
         for other in state.renditions:
@@ -167,9 +187,9 @@ def _missing(msn: int, until: float, options: PackagingOptions) -> Entry:
     return Entry(msn, until - seconds, seconds, 0, -1, gap=True, parts=parts)
 
 
-def _describe(rendition: RenditionState, track: Track) -> None:
-    """Notes what the multivariant playlist says of the codec."""
-    rendition.codecs = track.codecs
+def _describe(rendition: RenditionState, track: Track, codecs: str) -> None:
+    """Notes what the multivariant playlist says of the codecs."""
+    rendition.codecs = codecs
     rendition.width, rendition.height, rendition.channels = track.width, track.height, track.channels
 
 

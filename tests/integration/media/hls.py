@@ -17,7 +17,8 @@ from appliance.secrets.keyring import Keyring
 class Run:
     """The segments between two discontinuities."""
 
-    init: Path
+    init: Path | None
+    """None where segments need none."""
     segments: list[tuple[Path, str, str]] = field(default_factory=list)  # file, key id, IV
 
 
@@ -67,7 +68,8 @@ class Published:
         assert match is not None, self.multivariant
         folder = self.root / self.stream / match[1]
         runs: list[Run] = []
-        init, key, iv = Path(), "", ""
+        init: Path | None = None
+        key, iv = "", ""
         begins = True
         for line in self.listed(rendition).splitlines():
             if line == "#EXT-X-DISCONTINUITY":
@@ -86,8 +88,12 @@ class Published:
 
     def media(self, rendition: str, run: int = -1) -> bytes:
         """The clear bytes of one run: its init section and its segments."""
-        wanted = self.runs(rendition)[run]
-        return wanted.init.read_bytes() + b"".join(self._clear(*segment) for segment in wanted.segments)
+        init = self.runs(rendition)[run].init
+        return (init.read_bytes() if init else b"") + b"".join(self.segments(rendition, run))
+
+    def segments(self, rendition: str, run: int = -1) -> list[bytes]:
+        """The clear bytes of each segment of one run."""
+        return [self._clear(*segment) for segment in self.runs(rendition)[run].segments]
 
     def _clear(self, path: Path, key: str, iv: str) -> bytes:
         data = path.read_bytes()

@@ -129,6 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
             body = self._file(self.bench.root.joinpath(*parts))
         self.send_response(200 if body is not None else 404)
         self.send_header("Content-Length", str(len(body or b"")))
+        self.send_header("Access-Control-Allow-Origin", "*")
         self.end_headers()
         self.wfile.write(body or b"")
 
