@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
+from appliance.media.alerts import Alert
 from appliance.media.package.listing import (
     PLAYLIST_FILE,
     is_presentable,
@@ -19,8 +19,6 @@ from appliance.media.package.storage import Storage, StorageError
 if TYPE_CHECKING:
     from appliance.media.package.catalogue import RenditionState, StreamState
     from appliance.media.package.edge import LiveEdge
-
-log = logging.getLogger(__name__)
 
 
 class PlaylistWriter:
@@ -92,6 +90,6 @@ class PlaylistWriter:
         try:
             self._storage.write(name, data)
         except StorageError as error:
-            log.warning("%s: not written: %s", self._stream, error)
+            self._storage.alerts.note(Alert.WRITE_FAILED, f"not written: {error}")
             return False
         return True
