@@ -1,7 +1,7 @@
 # The project's verbs; `make` alone lists them. Each installs what it needs first (files/bootstrap.sh).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo down test test-vm check bench clean locks
+.PHONY: help demo down test test-vm check bench soak clean locks
 
 BOOTSTRAP := files/bootstrap.sh
 # Hosts of the lab are containers, which only root starts.
@@ -36,6 +36,10 @@ check: ## lint, types and unit tests
 bench: ## compare alternatives side by side, as ratios
 	@$(BOOTSTRAP) root python lab tests browser bench
 	@$(AS_ROOT) .venv/bin/python tests/run.py bench
+
+soak: ## a stream for SOAK_MINUTES (60): drop-outs, rotations, a viewer; memory and files drawn over time
+	@$(BOOTSTRAP) root python lab tests browser
+	@$(AS_ROOT) .venv/bin/python tests/run.py soak
 
 clean: down ## remove what was made in the checkout: .venv, caches, hosts
 	@$(AS_ROOT) rm -rf .venv .cache .lab .ansible .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

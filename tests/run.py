@@ -71,7 +71,9 @@ def shell_scripts() -> list[str]:
 def check_steps() -> list[Step]:
     """Lint, types and unit tests."""
     return [
-        tests("unit", "tests/unit"),
+        # two of about the same length, for two cores
+        tests("unit: media", "tests/unit/media"),
+        tests("unit: others", "tests/unit", "--ignore=tests/unit/media"),
         tool("ansible-lint", "--offline", "-q"),
         tool("mypy"),
         tool("ruff", "check"),
@@ -89,6 +91,8 @@ def suite_steps(suite: str, suites: list[str]) -> list[Step]:
         return [tool("molecule", "test", "-s", "default")]
     if suite == "vm":
         return [tool("molecule", "test", "-s", "vm")]
+    if suite == "soak":
+        return [tests(suite, "-s", "tests/soak")]
     if suite == "e2e" and "chaos" in suites:
         return [tests(suite, "tests/e2e", APPLIANCE_TEST_KEEP="1")]  # chaos goes on with its host
     return [tests(suite, f"tests/{suite}")]
@@ -103,6 +107,7 @@ SUITES = {
     "chaos": ("parts are killed and the stream plays on", False),
     "vm": ("the site in a virtual machine, rebooted", False),
     "bench": ("measurements", False),
+    "soak": ("a stream for an hour, whose encoder drops out and whose keys change", False),
 }
 
 

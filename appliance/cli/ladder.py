@@ -73,6 +73,7 @@ def show(
         part_seconds=settings.part_seconds,
         thumbnail_seconds=THUMBNAIL_SECONDS,
         gpu_decodes=choice.family == "nvenc",
+        container=settings.container,
     )
     pipes = range(_FIRST_PIPE + 1, _FIRST_PIPE + 1 + len(plan.outputs))
     command = ffmpeg_command(plan, outputs=pipes, progress=_FIRST_PIPE)

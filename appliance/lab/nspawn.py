@@ -189,10 +189,8 @@ def stop(paths: LabPaths, host: HostState) -> None:
     for group in (folder / host.name for folder in _cgroups(paths)):
         if group.is_dir():
             processes.stop(processes.in_cgroup(group), ask=signal.SIGKILL, seconds=5.0)
-            for folder in sorted(group.rglob("*"), reverse=True):
-                if folder.is_dir():
-                    folder.rmdir()
-            group.rmdir()
+            for folder, _, _ in os.walk(group, topdown=False):
+                Path(folder).rmdir()
     interface = f"vb-{paths.machine(host.index)}"
     if (Path("/sys/class/net") / interface).exists():
         # the kernel takes a dead namespace down in the background, and the interface with it

@@ -131,9 +131,10 @@ def with_variable(assignment: str) -> list[Process]:
 def in_cgroup(folder: Path) -> list[Process]:
     """Return the processes of a control group and all groups below it."""
     found = []
-    for listing in folder.rglob("cgroup.procs"):
+    for group, _, _ in os.walk(folder):  # which passes over groups that end meanwhile
         with suppress(OSError):
-            found += [process for pid in listing.read_text().split() if (process := identify(int(pid)))]
+            pids = Path(group, "cgroup.procs").read_text().split()
+            found += [process for pid in pids if (process := identify(int(pid)))]
     return found
 
 

@@ -63,7 +63,7 @@ class Viewers(Poller):
 
 def same_keys(found: Multivariant) -> bool:
     """Whether each number is under the same key in all renditions that list it."""
-    urls = [variant.url for variant in found.variants] + ([found.audio_url] if found.audio_url else [])
+    urls = found.urls
     by_number: dict[int, set[str]] = {}
     for url in urls:
         for segment in player.media(url).segments:

@@ -67,7 +67,7 @@ def record(url: str, meanwhile: Callable[[list[str]], None]) -> History:
     `meanwhile` gets the media playlists' URLs; the recording ends with it.
     """
     listed = player.multivariant(url)
-    urls = [variant.url for variant in listed.variants] + ([listed.audio_url] if listed.audio_url else [])
+    urls = listed.urls
     with ExitStack() as stack:
         recorders = [stack.enter_context(Recorder(url)) for url in urls]
         meanwhile(urls)

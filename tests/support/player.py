@@ -72,7 +72,7 @@ def wait_for(url: str, *, segments: int = 1, seconds: float = 30.0) -> Multivari
             seen = f"status {answer.status}"
             if answer.status == 200:
                 found = parse_multivariant(url, answer.body.decode())
-                counts = [media(variant.url).last + 1 for variant in found.variants]
+                counts = [len(media(variant.url).segments) for variant in found.variants]
                 if counts and min(counts) >= segments:
                     return found
                 seen = f"segments {counts}"

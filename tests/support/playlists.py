@@ -52,13 +52,21 @@ class MediaPlaylist:
     version: int
     target: int
     segments: list[Segment]
+    """Those that are there."""
     ended: bool
     tags: list[str]
+    gaps: list[int]
+    """Numbers of those that are not (EXT-X-GAP)."""
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of the segments and gaps, in order."""
+        return sorted([*(segment.number for segment in self.segments), *self.gaps])
 
     @property
     def last(self) -> int:
-        """Number of the newest segment, -1 when there is none."""
-        return self.segments[-1].number if self.segments else -1
+        """Number of the newest segment or gap, -1 when there is none."""
+        return max(self.numbers, default=-1)
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,12 @@ class Multivariant:
         """The audio rendition's playlist."""
         uris = [item["URI"] for item in self.media if item["TYPE"] == "AUDIO" and "URI" in item]
         return urljoin(self.url, uris[0]) if uris else None
+
+    @property
+    def urls(self) -> list[str]:
+        """All media playlists."""
+        named = [variant.url for variant in self.variants] + ([self.audio_url] if self.audio_url else [])
+        return list(dict.fromkeys(named))
 
 
 def _lines(text: str) -> list[str]:
@@ -109,8 +123,9 @@ def parse_media(url: str, text: str) -> MediaPlaylist:
     header = {name: value for name, _, value in (line.partition(":") for line in lines)}
     number = int(header.get("#EXT-X-MEDIA-SEQUENCE", "0"))
     segments: list[Segment] = []
+    gaps: list[int] = []
     key: Key | None = None
-    map_url, map_encrypted, time, broken, duration = None, False, None, False, None
+    map_url, map_encrypted, time, broken, duration, gap = None, False, None, False, None, False
     for line in lines:
         tag, _, value = line.partition(":")
         if tag == "#EXT-X-KEY":
@@ -124,14 +139,20 @@ def parse_media(url: str, text: str) -> MediaPlaylist:
             time = datetime.fromisoformat(value)
         elif tag == "#EXT-X-DISCONTINUITY":
             broken = True
+        elif tag == "#EXT-X-GAP":
+            gap = True
         elif tag == "#EXTINF":
             duration = float(value.partition(",")[0])
         elif not line.startswith("#"):
             assert duration is not None, f"{line} has no EXTINF"
-            segments.append(
-                Segment(number, urljoin(url, line), duration, map_url, map_encrypted, key, time, broken)
+            found_segment = Segment(
+                number, urljoin(url, line), duration, map_url, map_encrypted, key, time, broken
             )
-            number, time, broken, duration = number + 1, None, False, None
+            if gap:
+                gaps.append(number)
+            else:
+                segments.append(found_segment)
+            number, time, broken, duration, gap = number + 1, None, False, None, False
     return MediaPlaylist(
         url,
         int(header.get("#EXT-X-VERSION", "1")),
@@ -139,6 +160,7 @@ def parse_media(url: str, text: str) -> MediaPlaylist:
         segments,
         "#EXT-X-ENDLIST" in header,
         [line for line in lines if line.startswith("#EXT")],
+        gaps,
     )
 
 

@@ -51,6 +51,8 @@ class Watcher(Poller):
         """Segment number → time.monotonic() at which it was first listed."""
         self.broken: set[int] = set()
         """Segments with a discontinuity."""
+        self.gaps: set[int] = set()
+        """Numbers whose segment is said to be lost (EXT-X-GAP)."""
         self.refused: list[tuple[float, str]] = []
         self.ended = False
         self._enough = threading.Condition()
@@ -68,6 +70,7 @@ class Watcher(Poller):
                 self.seen.setdefault(segment.number, now)
                 if segment.discontinuity:
                     self.broken.add(segment.number)
+            self.gaps.update(playlist.gaps)
             self.ended = self.ended or playlist.ended
             self._enough.notify_all()
 

@@ -62,6 +62,8 @@ def test_values_are_read(tmp_path: Path) -> None:
         ("rtmp_play: 1\n", ["rtmp_play", "true or false"]),
         ("lease_seconds: 10\nreconcile_seconds: 5\n", ["lease_seconds", "10", "three times"]),
         ("part_seconds: 2\nsegment_seconds: 1\n", ["part_seconds", "2", "segment_seconds (1)"]),
+        ("container: ts\n", ["container", "'ts'", "one of fmp4, mpegts"]),
+        ("container: mpegts\nlow_latency: true\n", ["low_latency", "True", "mpegts", "false"]),
         ("encoder: x264\nencoder: auto\n", ["encoder", "twice"]),
         ("- a\n- b\n", ["mapping"]),
         ("a: [\n", ["not valid YAML"]),

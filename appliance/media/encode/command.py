@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from appliance.media.encode.ladder import EncoderSettings
     from appliance.media.encode.rungs import PlannedRung
     from appliance.media.encode.source import Source
+    from appliance.settings import Container
 
 MEDIA_START_S: Final = 10
 """Media time of a run's first keyframe. Well above zero, so that audio's encoder delay and the timestamps of
@@ -36,6 +37,9 @@ _TIMESCALE: Final = ("-video_track_timescale", str(VIDEO_TICKS))
 _FRAGMENT_FLAGS: Final = (
     "+cmaf+empty_moov+default_base_moof+skip_trailer+delay_moov+frag_keyframe+frag_discont"
 )
+_ONE_FRAME_S: Final = 1e-6
+"""What is shorter than any frame makes each frame a fragment."""
+
 _PROBE_US: Final = 100_000
 _SINGLE_THREAD_PIXELS: Final = 1920 * 1088 * 60.5
 """Pixels per second that one thread decodes with ease (a tenth of a core at 1080p60 30 fps); each further
@@ -49,7 +53,7 @@ class RunPlan:
     `begin_s` is where output begins, after the first frame that comes in: what lies before is only decoded.
     `thumbnail_seconds` is the distance of the thumbnails; 0 makes none. `gpu_decodes` keeps pictures on the
     GPU from NVDEC over scaling to NVENC (written from FFmpeg's documentation, and never run: no GPU with an
-    encoder was at hand).
+    encoder was at hand). `container` is what the segments become that are cut from the output.
     """
 
     source: Source
@@ -60,6 +64,7 @@ class RunPlan:
     begin_s: float = 0
     thumbnail_seconds: float = 0
     gpu_decodes: bool = False
+    container: Container = "fmp4"
 
     @property
     def copies(self) -> bool:
@@ -113,11 +118,14 @@ def ffmpeg_command(
         command += ["-filter_complex", ";".join(filters)]
     for rung in plan.rungs:
         output = _copied_output() if rung.copied else _video_output(plan, rung)
-        command += output + _muxer(plan, pipes[rung.name])
+        command += output + _muxer(pipes[rung.name], fragment_seconds(plan.part_seconds))
     if plan.source.audio:
         bitrate = max((rung.audio_kbps for rung in plan.rungs), default=128)
         command += ["-map", f"[{AUDIO_RENDITION}]", "-c:a", "aac", "-b:a", f"{bitrate}k"]
-        command += _muxer(plan, pipes[AUDIO_RENDITION])
+        # What is muxed with pictures is cut where they are, to the frame.
+        muxed = plan.container == "mpegts" and plan.rungs
+        seconds = _ONE_FRAME_S if muxed else fragment_seconds(plan.part_seconds)
+        command += _muxer(pipes[AUDIO_RENDITION], seconds)
     if plan.thumbnails:
         command += _thumbnail_output(plan, pipes[THUMBNAIL])
     return command
@@ -243,14 +251,9 @@ def _encoder(plan: RunPlan, rung: PlannedRung, settings: EncoderSettings, forced
     ]
 
 
-def _muxer(plan: RunPlan, descriptor: int) -> list[str]:
+def _muxer(descriptor: int, seconds: float) -> list[str]:
     return [
-        *(
-            "-movflags",
-            _FRAGMENT_FLAGS,
-            "-frag_duration",
-            str(round(fragment_seconds(plan.part_seconds) * 1e6)),
-        ),
+        *("-movflags", _FRAGMENT_FLAGS, "-frag_duration", str(round(seconds * 1e6))),
         # The muxer of a CMAF track has no edit list and would move the first timestamp to zero, of each
         # track by itself: the picture would part from the sound by what lay between their first frames.
         *("-avoid_negative_ts", "disabled", "-f", "mp4", f"pipe:{descriptor}"),

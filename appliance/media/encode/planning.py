@@ -91,6 +91,7 @@ class RunPlanner:
             encoder=encoder,
             segment_seconds=self._settings.segment_seconds,
             part_seconds=self._settings.part_seconds,
+            container=self._settings.container,
             begin_s=begin_s,
             thumbnail_seconds=THUMBNAIL_SECONDS,
             gpu_decodes=encoder.family == "nvenc" and self._gpu_decodes,

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from appliance.settings import Container
+
 STATE_FILE: Final = "state.json"
 REFUSED_STATE_FILE: Final = "state.json.refused"
 """Where a state that nobody could use is kept, for who wants to know why."""
@@ -39,8 +41,9 @@ class Part:
 class Entry:
     """One segment of one rendition. Times are unix seconds, durations seconds, `size` bytes on disk.
 
-    `open` holds while only parts of it can be had; `full` tells that its last part
-    has probably come. `parts` and `full` stay in memory: they do not outlive the process.
+    `init` is the number of its init section; below 0 it has none. `open` holds while only parts of it can be
+    had, whose bytes `size` counts; `full` tells that its last part has probably come. `parts` and `full` stay
+    in memory: they do not outlive the process.
     """
 
     msn: int
@@ -98,8 +101,23 @@ class RenditionState:
         """Whether anything of it was ever published in this epoch."""
         # The figures on disk lag behind: they are written before the segment that they count is.
         return self.total_bytes > 0 or any(
-            entry.parts or not (entry.open or entry.gap) for entry in self.entries
+            any(not part.gap for part in entry.parts) or not (entry.open or entry.gap)
+            for entry in self.entries
         )
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Peak and average, bits a second; before the first whole segment, of the parts so far."""
+        if self.total_seconds:
+            return self.peak, self.total_bytes * 8 / self.total_seconds
+        seconds = self.parts_seconds
+        rate = sum(entry.size for entry in self.entries) * 8 / seconds if seconds else 0.0
+        return rate, rate
+
+    @property
+    def parts_seconds(self) -> float:
+        """Of the segment that is open."""
+        return sum(part.duration for entry in self.entries[-1:] if entry.open for part in entry.parts)
 
     def measure(self, size: int, duration: float, target: int) -> None:
         """Counts a published segment of `size` bytes and `duration` seconds."""
@@ -123,6 +141,8 @@ class StreamState:
     breaks
         Media sequence numbers that a discontinuity stands before; `earlier_breaks` counts those that are
         too old to be listed by anybody.
+    container
+        What its segments are; fixed for the epoch.
     kid, kid_since
         The content key in use and the time (unix seconds) of the first segment under it.
     """
@@ -130,6 +150,7 @@ class StreamState:
     epoch: str
     target_duration: int
     part_target: float = 0.0
+    container: Container = "fmp4"
     renditions: list[RenditionState] = field(default_factory=list)
     next_msn: int = 0
     next_base: int = 1

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from appliance.media.package.mp4 import Box, Mp4Error, RawFragment, boxes, child
 
 if TYPE_CHECKING:
+    from appliance.media.package.access_units import AccessUnit
     from appliance.media.package.track import Track
 
 _NON_SYNC = 0x0001_0000  # sample_is_non_sync_sample, 14496-12, 8.8.3.1
@@ -77,13 +78,17 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class TimedFragment:
-    """A fragment on the run's time axis (seconds), with its bytes ready to be published."""
+    """A fragment on the run's time axis (seconds), with its bytes ready to be published.
+
+    For a Transport Stream they are `units` instead.
+    """
 
     start: Fraction
     end: Fraction
     keyframe: bool
     samples: int
     data: bytes
+    units: tuple[AccessUnit, ...] = ()
 
     @property
     def duration(self) -> Fraction:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from appliance.media.package.catalogue import moment
 from appliance.media.package.multivariant import AudioRendition, MultivariantPlaylist, Variant
 from appliance.media.package.playlist import (
+    HOLD_BACK_TARGETS,
     Key,
     ListedPart,
     LowLatency,
@@ -32,9 +34,9 @@ _PARTS_TARGETS: Final = 3
 _PARTS_SEGMENTS: Final = 2
 
 
-def segment_file(msn: int) -> str:
+def segment_file(state: StreamState, msn: int) -> str:
     """The name of segment `msn` in its rendition's directory."""
-    return f"{msn}.m4s"
+    return f"{msn}.{'ts' if state.container == 'mpegts' else 'm4s'}"
 
 
 def init_file(number: int) -> str:
@@ -80,7 +82,7 @@ def media_playlist(state: StreamState, rendition: RenditionState, entries: list[
     recent = _PARTS_TARGETS * state.target_duration
     with_parts = entries[-1].msn - (_PARTS_SEGMENTS if entries[-1].open else _PARTS_SEGMENTS - 1)
     segments = [
-        _segment(entry, entry.msn in breaks, parts=age <= recent and entry.msn >= with_parts)
+        _segment(state, entry, entry.msn in breaks, parts=age <= recent and entry.msn >= with_parts)
         for entry, age in zip(entries, _ages(entries), strict=True)
     ]
     open_segment = segments.pop() if entries[-1].open else None
@@ -129,19 +131,19 @@ def _reports(state: StreamState, rendition: RenditionState) -> Iterator[Report]:
             yield Report(f"../{other.name}/{PLAYLIST_FILE}", newest.msn, last_part)
 
 
-def _segment(entry: Entry, discontinuity: bool, *, parts: bool) -> Segment:
+def _segment(state: StreamState, entry: Entry, discontinuity: bool, *, parts: bool) -> Segment:
     key = None
     if entry.kid is not None and entry.iv is not None:
         # The playlist lies at <stream>/<epoch>/<rendition>/, the keys at <stream>/keys/.
         key = Key(f"../../keys/{entry.kid}", bytes.fromhex(entry.iv))
     listed_parts: tuple[ListedPart, ...] = ()
-    if parts and not entry.gap:
+    if parts and (not entry.gap or all(part.gap for part in entry.parts)):
         listed_parts = tuple(
             ListedPart(part_file(entry.msn, number), part.duration, part.independent, part.gap)
             for number, part in enumerate(entry.parts)
         )
     return Segment(
-        uri=segment_file(entry.msn),
+        uri=segment_file(state, entry.msn),
         duration=entry.duration,
         starts_at=moment(entry.starts_at),
         map_uri=init_file(entry.init) if entry.init >= 0 else None,
@@ -153,39 +155,58 @@ def _segment(entry: Entry, discontinuity: bool, *, parts: bool) -> Segment:
 
 
 def is_presentable(state: StreamState) -> bool:
-    """Whether the stream may be shown: every rendition of the run has a whole segment, or was waited for long
-    enough.
+    """Whether the stream may be shown: every rendition of the run has a whole segment or as many parts as a
+    player holds back, or was waited for long enough.
 
-    A player reads the multivariant playlist once; what is not in it then, it never gets. Parts alone do not
-    count: hls.js takes a playlist without a whole segment for an error, and other players for an empty one.
+    A player reads the multivariant playlist once; what is not in it then, it never gets. One that finds fewer
+    parts looks for its first picture in the gap before them, and waits there for the whole segment (hls.js).
     """
     active = [item for item in state.renditions if item.active]
     most = max((sum(not entry.gap for entry in item.entries if not entry.open) for item in active), default=0)
-    return most >= _PATIENCE_SEGMENTS or (most > 0 and all(item.total_bytes > 0 for item in active))
+    enough = HOLD_BACK_TARGETS * state.part_target or math.inf
+    return most >= _PATIENCE_SEGMENTS or (
+        bool(active) and all(item.total_bytes > 0 or item.parts_seconds >= enough for item in active)
+    )
 
 
-def multivariant_playlist(stream: str, state: StreamState) -> MultivariantPlaylist:
-    """What the present run offers, in the order of its renditions, with measured attributes."""
+def multivariant_playlist(
+    stream: str, state: StreamState, *, audio_only: bool = True
+) -> MultivariantPlaylist:
+    """What the present run offers, in the order of its renditions, with measured attributes.
+
+    With `audio_only` the sound is also a variant of its own, the last one: who has no network for pictures
+    still hears (Apple's authoring specification asks for it).
+    """
     present = [item for item in state.renditions if item.active and item.has_media]
     videos = [item for item in present if item.kind == "video"]
     sounds = [item for item in present if item.kind == "audio"]
     independent = all(entry.independent for item in present for entry in item.entries)
+    version = 3 if state.container == "mpegts" else 7
     if not videos:
-        return MultivariantPlaylist(tuple(_variant(stream, state, item, []) for item in sounds))
+        variants = tuple(_variant(stream, state, item, []) for item in sounds)
+        return MultivariantPlaylist(variants, version=version)
+    alone = sounds[:1] if audio_only else []
     return MultivariantPlaylist(
-        variants=tuple(_variant(stream, state, item, sounds) for item in videos),
+        variants=(
+            *(_variant(stream, state, item, sounds) for item in videos),
+            # As in the draft's example of alternative audio: of the group, and with the group's own URI.
+            *(replace(_variant(stream, state, item, []), audio=True) for item in alone),
+        ),
         audio=tuple(
             AudioRendition(item.name, _uri(stream, state, item), item.channels, default=number == 0)
             for number, item in enumerate(sounds)
         ),
         independent=independent,
+        version=version,
     )
 
 
 def _variant(stream: str, state: StreamState, item: RenditionState, sounds: list[RenditionState]) -> Variant:
     # The highest of the group (RFC 8216bis, 4.4.6.2): the largest sum of any combination.
-    peak = item.peak + max((sound.peak for sound in sounds), default=0)
-    average = _average(item) + max((_average(sound) for sound in sounds), default=0)
+    peak, average = (
+        own + max(others, default=0)
+        for own, *others in zip(item.rates, *(sound.rates for sound in sounds), strict=True)
+    )
     bandwidth = _rounded_up(peak)
     codecs = [item.codecs, *(sound.codecs for sound in sounds)]
     return Variant(
@@ -197,10 +218,6 @@ def _variant(stream: str, state: StreamState, item: RenditionState, sounds: list
         frame_rate=item.frame_rate or None,
         audio=bool(sounds),
     )
-
-
-def _average(item: RenditionState) -> float:
-    return item.total_bytes * 8 / item.total_seconds if item.total_seconds else 0.0
 
 
 def _rounded_up(rate: float) -> int:

@@ -36,16 +36,20 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class MultivariantPlaylist:
-    """`audio` renditions form one group that every variant with `audio` set refers to."""
+    """`audio` renditions form one group that every variant with `audio` set refers to.
+
+    `version` is what its media playlists need at least: none of its own tags needs any.
+    """
 
     variants: tuple[Variant, ...]
     audio: tuple[AudioRendition, ...] = ()
     independent: bool = True
+    version: int = 7
 
 
 def render_multivariant(playlist: MultivariantPlaylist) -> str:
     """The text of a multivariant playlist."""
-    lines = ["#EXTM3U", "#EXT-X-VERSION:7"]
+    lines = ["#EXTM3U", f"#EXT-X-VERSION:{playlist.version}"]
     if playlist.independent:
         lines.append("#EXT-X-INDEPENDENT-SEGMENTS")
     for audio in playlist.audio:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
 if TYPE_CHECKING:
-    from appliance.settings import Settings
+    from appliance.settings import Container, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,10 @@ class PackagingOptions:
         ``none`` leaves segments clear.
     part_seconds
         Longest low-latency part (PART-TARGET); 0 makes none.
+    container
+        What segments are; ``mpegts`` has no parts.
+
+    Raises ValueError for parts of a Transport Stream.
     """
 
     segment_seconds: float
@@ -30,14 +34,23 @@ class PackagingOptions:
     rotation_seconds: float
     encryption: Literal["aes-128", "none"]
     part_seconds: float = 0.0
+    container: Container = "fmp4"
+    audio_only_variant: bool = True
+
+    def __post_init__(self) -> None:
+        if self.container == "mpegts" and self.part_seconds:
+            raise ValueError("mpegts has no parts")
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """What the host's settings say."""
+        parts = settings.low_latency and settings.container == "fmp4"
         return cls(
             segment_seconds=settings.segment_seconds,
             window_segments=settings.window_segments,
             rotation_seconds=settings.rotation_seconds,
             encryption=settings.encryption,
-            part_seconds=settings.part_seconds if settings.low_latency else 0.0,
+            part_seconds=settings.part_seconds if parts else 0.0,
+            audio_only_variant=settings.audio_only_variant,
+            container=settings.container,
         )

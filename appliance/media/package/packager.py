@@ -21,6 +21,7 @@ from appliance.media.package.catalogue import (
 )
 from appliance.media.package.edge import LiveEdge
 from appliance.media.package.key_schedule import KeySchedule
+from appliance.media.package.muxing import published
 from appliance.media.package.overview import overview
 from appliance.media.package.playlist_writer import PlaylistWriter
 from appliance.media.package.recovery import recover
@@ -76,7 +77,7 @@ class Packager:
         self._keys = KeySchedule(
             stream, keyring if options.encryption == "aes-128" else None, options.rotation_seconds
         )
-        self._playlists = PlaylistWriter(self._storage, stream, options.window_segments, edge or LiveEdge())
+        self._playlists = PlaylistWriter(self._storage, stream, options, edge or LiveEdge())
         self._writer = StreamWriter(self._storage, self._playlists, self._keys)
         self._run: PackagingRun | None = None
         self._old_epochs = True
@@ -133,13 +134,14 @@ class Packager:
         if self._state.finished:
             self.new_epoch()
         state = self._state
-        for item in renditions:
+        listed = published(renditions) if state.container == "mpegts" else renditions
+        for item in listed:
             known = state.rendition(item.name)
             if known is not None and known.kind != item.kind:
                 raise ValueError(f"rendition {item.name} was {known.kind} before in this epoch")
         if state.next_msn and state.next_msn not in state.breaks:
             state.breaks.append(state.next_msn)
-        self._list(renditions)
+        self._list(listed)
         self._run = PackagingRun(
             state,
             renditions,
@@ -208,7 +210,8 @@ class Packager:
 
     def _resume(self) -> StreamState:
         target = target_duration(self._options.segment_seconds)
-        state = recover(self._storage, target, self._options.part_seconds)
+        options = self._options
+        state = recover(self._storage, target, options.part_seconds, options.container)
         if state is None:
             return self._new_state(None)
         self._writer.settle(state)
@@ -220,7 +223,7 @@ class Packager:
             taken.add(before.epoch)
         epoch = new_epoch_name(datetime.now(UTC), taken=taken)
         target = target_duration(self._options.segment_seconds)
-        return StreamState(epoch, target, self._options.part_seconds)
+        return StreamState(epoch, target, self._options.part_seconds, self._options.container)
 
     def _delete_old_epochs(self) -> None:
         """Deletes the epochs before this one, once it is shown and has filled up."""

@@ -40,6 +40,7 @@ class CutPart:
     duration: Fraction
     independent: bool
     data: bytes | None
+    samples: int = 0
 
 
 class PartCutter:
@@ -76,7 +77,8 @@ class PartCutter:
     def _take(self, count: int) -> CutPart:
         taken, self._held = self._held[:count], self._held[count:]
         seconds = sum((item.duration for item in taken), Fraction(0))
-        return CutPart(seconds, taken[0].keyframe, b"".join(item.data for item in taken))
+        samples = sum(item.samples for item in taken)
+        return CutPart(seconds, taken[0].keyframe, b"".join(item.data for item in taken), samples)
 
     def _take_full(self) -> Iterator[CutPart]:
         """The longest part that what is held has; there is more of it than the target."""

@@ -46,7 +46,7 @@ class Segment:
     starts_at
         EXT-X-PROGRAM-DATE-TIME; aware.
     map_uri
-        The init section, which is never encrypted.
+        The init section, which is never encrypted; None when it needs none.
     key
         None when the segment is clear.
     discontinuity
@@ -132,10 +132,8 @@ def render_media(playlist: MediaPlaylist, *, skip: int = 0) -> str:
     before the first key, and a later one after METHOD=NONE.
     """
     live = playlist.low_latency
-    # 9 is the first version with EXT-X-SKIP, 8 that with EXT-X-GAP; 7 is what CMAF players of any age accept,
-    # and what parts need is tied to none (section 8).
-    version = 9 if skip else 8 if any(segment.gap for segment in playlist.segments) else 7
-    lines = ["#EXTM3U", f"#EXT-X-VERSION:{version}", f"#EXT-X-TARGETDURATION:{playlist.target_duration}"]
+    lines = ["#EXTM3U", f"#EXT-X-VERSION:{_version(playlist, skip)}"]
+    lines.append(f"#EXT-X-TARGETDURATION:{playlist.target_duration}")
     if live is not None:
         lines += _server_control(playlist.target_duration, live.part_target)
     lines.append(f"#EXT-X-MEDIA-SEQUENCE:{playlist.media_sequence}")
@@ -175,6 +173,18 @@ def skippable(playlist: MediaPlaylist) -> int:
         behind += segment.duration
         count -= 1
     return 0
+
+
+def _version(playlist: MediaPlaylist, skip: int) -> int:
+    """The lowest that has what is in the playlist (section 8); what parts need is tied to none."""
+    if skip:  # EXT-X-SKIP
+        return 9
+    if any(segment.gap for segment in playlist.segments):  # EXT-X-GAP
+        return 8
+    # 7 is what CMAF players of any age accept. Without init sections an IV asks for 2, and durations with
+    # fractions for 3.
+    maps = any(segment.map_uri is not None for segment in playlist.segments)
+    return 7 if maps or playlist.low_latency is not None else 3
 
 
 class _Scope:

@@ -19,6 +19,7 @@ from appliance.media.package.storage import Storage, StorageError
 if TYPE_CHECKING:
     from appliance.media.package.catalogue import RenditionState, StreamState
     from appliance.media.package.edge import LiveEdge
+    from appliance.media.package.options import PackagingOptions
 
 
 class PlaylistWriter:
@@ -26,14 +27,15 @@ class PlaylistWriter:
 
     Parameters
     ----------
-    window
-        How many whole segments a playlist lists.
+    options
+        Tells how many whole segments a playlist lists, and whether the sound is a variant of its own.
     edge
         Gets every playlist that is written, for those who wait for it.
     """
 
-    def __init__(self, storage: Storage, stream: str, window: int, edge: LiveEdge) -> None:
-        self.window = window
+    def __init__(self, storage: Storage, stream: str, options: PackagingOptions, edge: LiveEdge) -> None:
+        self.window = options.window_segments
+        self._audio_only = options.audio_only_variant
         self._storage = storage
         self._stream = stream
         self._edge = edge
@@ -81,7 +83,7 @@ class PlaylistWriter:
         """
         if not self.shows(state) and not is_presentable(state):
             return
-        playlist = multivariant_playlist(self._stream, state)
+        playlist = multivariant_playlist(self._stream, state, audio_only=self._audio_only)
         data = render_multivariant(playlist).encode()
         if playlist.variants and data != self._multivariant and self._try_write(PLAYLIST_FILE, data):
             self._multivariant = data

@@ -19,14 +19,16 @@ from appliance.media.package.storage import Storage, is_temporary
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from appliance.settings import Container
+
 log = logging.getLogger(__name__)
 
 
-def recover(storage: Storage, target: int, part_target: float) -> StreamState | None:
+def recover(storage: Storage, target: int, part_target: float, container: Container) -> StreamState | None:
     """The state to go on from, or None when a new epoch has to begin.
 
-    Half-written files are deleted, and so are files of the epoch that the state does not know. `target`
-    and `part_target` are those of the present options: they never change within an epoch.
+    Half-written files are deleted, and so are files of the epoch that the state does not know. `target`,
+    `part_target` and `container` are those of the present options: they never change within an epoch.
     """
     for name in list(storage.files()):
         if is_temporary(name):
@@ -43,8 +45,8 @@ def recover(storage: Storage, target: int, part_target: float) -> StreamState | 
         )  # fmt: skip
         storage.rename(STATE_FILE, REFUSED_STATE_FILE)
         return None
-    if (state.target_duration, state.part_target) != (target, part_target):
-        log.info("%s: another segment or part length; a new epoch begins", storage.directory)
+    if (state.target_duration, state.part_target, state.container) != (target, part_target, container):
+        log.info("%s: other segments, or another part length; a new epoch begins", storage.directory)
         return None
     for rendition in state.renditions:
         _check_files(storage, state, rendition)
@@ -73,7 +75,7 @@ def fill(storage: Storage, state: StreamState, rendition: RenditionState, msn: i
     if begin < front.entries[0].msn:
         # So far behind that the segments between are forgotten, and so are its own.
         for entry in rendition.entries:
-            storage.delete(f"{state.epoch}/{rendition.name}/{segment_file(entry.msn)}")
+            storage.delete(f"{state.epoch}/{rendition.name}/{segment_file(state, entry.msn)}")
         rendition.entries.clear()
         begin = front.entries[0].msn
     for entry in front.entries:
@@ -89,17 +91,22 @@ def _gap(entry: Entry, init: int) -> Entry:
 def _check_files(storage: Storage, state: StreamState, rendition: RenditionState) -> None:
     """An entry without its file is a gap, unless nobody can have seen anything of it."""
     folder = f"{state.epoch}/{rendition.name}"
-    inits = {
+    inits = {-1} | {
         number for number in range(len(rendition.inits)) if storage.size(f"{folder}/{init_file(number)}")
     }
     for number, entry in enumerate(rendition.entries):
-        whole = storage.size(f"{folder}/{segment_file(entry.msn)}") == entry.size > 0 and entry.init in inits
+        whole = (
+            storage.size(f"{folder}/{segment_file(state, entry.msn)}") == entry.size > 0
+            and entry.init in inits
+        )
         entry.open = False
         if entry.gap or whole:
             continue
         parts = _parts_on_disk(storage, folder, entry)
         if not parts and number == len(rendition.entries) - 1:
             rendition.entries.pop()
+            if not rendition.has_media:
+                rendition.entries.clear()  # the gap before a first segment that never came
             return
         if not entry.duration:
             # How long it became, nobody knows any more.
@@ -130,4 +137,4 @@ def _known(state: StreamState) -> Iterator[str]:
             yield f"{folder}/{init_file(number)}"
         for entry in rendition.entries:
             if not entry.gap:
-                yield f"{folder}/{segment_file(entry.msn)}"
+                yield f"{folder}/{segment_file(state, entry.msn)}"

@@ -48,7 +48,7 @@ class MediaRoom:
             for entry in rendition.entries[: -self._playlists.window - 1]:
                 found = self._delete_parts(state, rendition, entry) or found
                 if not entry.gap:
-                    self._storage.delete(f"{state.epoch}/{rendition.name}/{segment_file(entry.msn)}")
+                    self._storage.delete(f"{state.epoch}/{rendition.name}/{segment_file(state, entry.msn)}")
                     entry.gap = found = True
         if found:
             self._storage.alerts.note(Alert.STORAGE_FULL, "deleted what is no longer listed")
@@ -78,7 +78,7 @@ class MediaRoom:
             if rendition.entries[0].msn == oldest:
                 gone = rendition.entries.pop(0)
                 self._playlists.write(state, rendition)
-                self._storage.delete(f"{state.epoch}/{rendition.name}/{segment_file(gone.msn)}")
+                self._storage.delete(f"{state.epoch}/{rendition.name}/{segment_file(state, gone.msn)}")
                 self._delete_parts(state, rendition, gone)
         self._storage.alerts.note(Alert.STORAGE_FULL, f"segment {oldest} was dropped early")
         return True

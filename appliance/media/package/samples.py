@@ -1,4 +1,4 @@
-"""Cutting a fragment in two between samples (ISO/IEC 14496-12, 8.8).
+"""A fragment's samples, and cutting it in two between them (ISO/IEC 14496-12, 8.8).
 
 FFmpeg's fragments become parts as they are. Only where a source leaves pictures out, or its frames do not
 divide the part, one of them is longer than a part may be.
@@ -34,11 +34,32 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sample:
+class Sample:
+    """What a fragment says of one sample: ticks, bytes, flags (8.8.3.1), ticks from decoding to showing."""
+
     duration: int
     size: int
     flags: int
     offset: int
+
+    @property
+    def keyframe(self) -> bool:
+        """Whether it is a sync sample."""
+        return not self.flags & _NON_SYNC
+
+
+def read_samples(data: bytes, moof: Box, track: Track) -> tuple[int, list[Sample]]:
+    """The decode time (ticks) of the first sample of `moof` in `data`, and all samples.
+
+    Raises Mp4Error when it is cut short.
+    """
+    try:
+        traf = child(data, moof, b"traf")
+        tfhd, tfdt = child(data, traf, b"tfhd"), child(data, traf, b"tfdt")
+        (time,) = struct.unpack_from(">Q" if data[tfdt.body] == 1 else ">I", data, tfdt.body + 4)
+        return time, _samples(data, traf, tfhd, track)
+    except struct.error as error:
+        raise Mp4Error(f"moof is cut short: {error}") from None
 
 
 def split(data: bytes, track: Track, longest: Fraction) -> tuple[Piece, Piece | None]:
@@ -47,14 +68,11 @@ def split(data: bytes, track: Track, longest: Fraction) -> tuple[Piece, Piece | 
     The first piece has at least one sample, however long that is; the second is None when nothing is left.
     Raises Mp4Error when the fragment's sizes do not add up.
     """
+    moof, mdat = _moof_and_mdat(data)
+    time, samples = read_samples(data, moof, track)
     try:
-        moof, mdat = _moof_and_mdat(data)
-        traf = child(data, moof, b"traf")
-        tfhd, tfdt = child(data, traf, b"tfhd"), child(data, traf, b"tfdt")
         (sequence,) = struct.unpack_from(">I", data, child(data, moof, b"mfhd").body + 4)
-        (track_id,) = struct.unpack_from(">I", data, tfhd.body + 4)
-        (time,) = struct.unpack_from(">Q" if data[tfdt.body] == 1 else ">I", data, tfdt.body + 4)
-        samples = _samples(data, traf, tfhd, track)
+        (track_id,) = struct.unpack_from(">I", data, child(data, moof, b"traf", b"tfhd").body + 4)
     except struct.error as error:
         raise Mp4Error(f"moof is cut short: {error}") from None
     payload = data[mdat.body : mdat.end]
@@ -80,9 +98,9 @@ def _moof_and_mdat(data: bytes) -> tuple[Box, Box]:
     return found[b"moof"], found[b"mdat"]
 
 
-def _samples(data: bytes, traf: Box, tfhd: Box, track: Track) -> list[_Sample]:
+def _samples(data: bytes, traf: Box, tfhd: Box, track: Track) -> list[Sample]:
     default = read_defaults(data, tfhd, track)
-    found: list[_Sample] = []
+    found: list[Sample] = []
     for trun in boxes(data, traf.body, traf.end):
         if trun.kind != b"trun":
             continue
@@ -101,7 +119,7 @@ def _samples(data: bytes, traf: Box, tfhd: Box, track: Track) -> list[_Sample]:
                     at += 4
             if number == 0 and first_flags is not None:
                 values[0x400] = first_flags
-            found.append(_Sample(*(values[field] for field in _FIELDS)))
+            found.append(Sample(*(values[field] for field in _FIELDS)))
     return found
 
 
@@ -111,7 +129,7 @@ class _Header:
     track_id: int
     timescale: int
 
-    def piece(self, time: int, samples: Sequence[_Sample], payload: bytes) -> Piece:
+    def piece(self, time: int, samples: Sequence[Sample], payload: bytes) -> Piece:
         mfhd = _box(b"mfhd", struct.pack(">II", 0, self.sequence))
         # default-base-is-moof: offsets count from the moof, which is what CMAF asks for.
         tfhd = _box(b"tfhd", struct.pack(">II", 0x020000, self.track_id))
@@ -125,7 +143,7 @@ class _Header:
             moof + _box(b"mdat", payload),
             Fraction(sum(sample.duration for sample in samples), self.timescale),
             len(samples),
-            not samples[0].flags & _NON_SYNC,
+            samples[0].keyframe,
         )
 
 

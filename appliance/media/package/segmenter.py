@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
+from appliance.media.package.access_units import access_units
 from appliance.media.package.fragment import Fragment, TimedFragment, read_fragment
 from appliance.media.package.mp4 import InitSection, Mp4Error, Splitter
 from appliance.media.package.parts import CutPart, PartCutter
@@ -15,7 +16,9 @@ from appliance.media.package.track import Track, read_track
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from appliance.media.package.access_units import AccessUnit
     from appliance.media.package.rendition import Rendition
+    from appliance.settings import Container
 
 MAX_BACKWARD: Final = Fraction(1, 2)
 """Seconds a fragment may begin before its predecessor's end; more is a broken clock."""
@@ -36,7 +39,10 @@ class ReadyPart:
 
 @dataclass(frozen=True, slots=True)
 class ClosedSegment:
-    """A segment that is complete; `data` is clear. Times are seconds since the run began."""
+    """A segment that is complete; `data` is clear. Times are seconds since the run began.
+
+    For a Transport Stream its content are `units`, which are not packets yet.
+    """
 
     index: int
     start: Fraction
@@ -44,6 +50,7 @@ class ClosedSegment:
     samples: int
     independent: bool
     data: bytes
+    units: tuple[AccessUnit, ...] = ()
 
 
 @dataclass(slots=True)
@@ -70,6 +77,7 @@ class _Open:
             samples=sum(item.samples for item in self.fragments),
             independent=first.keyframe,
             data=b"".join(item.data for item in self.fragments),
+            units=tuple(unit for item in self.fragments for unit in item.units),
         )
 
     def _ready(self, parts: Iterable[CutPart], *, full: bool) -> Iterator[ReadyPart]:
@@ -92,10 +100,19 @@ class Segmenter:
         Whole seconds that are added to all decode times.
     part_target
         Longest part, seconds; 0 makes none.
+    container
+        With ``mpegts``, segments have access units instead of bytes, and no parts.
     """
 
     def __init__(
-        self, rendition: Rendition, timeline: Timeline, *, leads: bool, base: int, part_target: float
+        self,
+        rendition: Rendition,
+        timeline: Timeline,
+        *,
+        leads: bool,
+        base: int,
+        part_target: float,
+        container: Container,
     ) -> None:
         self.rendition = rendition
         self.init: bytes | None = None
@@ -107,6 +124,7 @@ class Segmenter:
         self._cutter = Leader(timeline) if leads else Follower(timeline)
         self._base = base
         self._part_target = Fraction(part_target).limit_denominator(1_000_000)
+        self._container = container
         self._splitter = Splitter()
         self._lead: Fraction | None = None
         self._reorder = 0
@@ -173,6 +191,9 @@ class Segmenter:
             self._check_clock(start, self._end)
         self._end = end
         data = fragment.moved(self._base * track.timescale, self._reorder)
+        if self._container == "mpegts":
+            units = access_units(data, track)
+            return TimedFragment(start, end, fragment.keyframe, fragment.samples, b"", units)
         return TimedFragment(start, end, fragment.keyframe, fragment.samples, data)
 
     def _check_clock(self, start: Fraction, expected: Fraction) -> None:

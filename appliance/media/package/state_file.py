@@ -11,15 +11,16 @@ import math
 import re
 from dataclasses import fields
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from appliance.media.package.catalogue import EPOCH, Entry, RenditionState, StreamState
 from appliance.media.package.rendition import RENDITION_NAME
+from appliance.settings import Container
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 _LARGEST: Final = 2**53
 """Beyond it JSON's numbers lose their last digits (RFC 8259, section 6)."""
 
@@ -135,12 +136,13 @@ def _all(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 _KID: Final = _or_none(_matches(r"[0-9A-Za-z_-]{1,128}"))
 # What stands in a quoted attribute of a playlist: no quotes, no line ends (RFC 8216bis, 4.2).
-_QUOTED: Final = _matches(r"[A-Za-z0-9.]{0,64}")
+_QUOTED: Final = _matches(r"[A-Za-z0-9.,]{0,64}")
 
 _STREAM: Final[dict[str, Callable[[Any], bool]]] = {
     "epoch": _matches(EPOCH),
     "target_duration": lambda value: _count(value) and value > 0,
     "part_target": _amount,
+    "container": lambda value: value in get_args(Container),
     "next_msn": _count,
     "next_base": _count,
     "breaks": _all(_count),

@@ -27,6 +27,8 @@ class Track:
         Display size in pixels, from ``tkhd`` (it includes the pixel aspect ratio); 0 for sound.
     channels
         Of sound, by its AudioSpecificConfig; 0 for pictures and where it does not say.
+    config
+        The AudioSpecificConfig itself; empty for pictures.
     default_duration, default_size, default_flags
         ``trex``: what a sample has where ``tfhd`` and ``trun`` say nothing (ticks, bytes, flags).
     """
@@ -37,6 +39,7 @@ class Track:
     width: int
     height: int
     channels: int
+    config: bytes
     default_duration: int
     default_size: int
     default_flags: int
@@ -73,7 +76,7 @@ def _read_track(init: bytes) -> Track:
     width, height = struct.unpack_from(">II", init, tkhd.end - 8)
     trex = child(init, moov, b"mvex", b"trex")
     duration, size, flags = struct.unpack_from(">III", init, trex.body + 12)
-    codecs, channels = _codecs(init, child(init, mdia, b"minf", b"stbl", b"stsd"))
+    codecs, channels, config = _codecs(init, child(init, mdia, b"minf", b"stbl", b"stsd"))
     return Track(
         kind=kinds[handler],
         timescale=timescale,
@@ -82,14 +85,15 @@ def _read_track(init: bytes) -> Track:
         width=width + 0x8000 >> 16,
         height=height + 0x8000 >> 16,
         channels=channels,
+        config=config,
         default_duration=duration,
         default_size=size,
         default_flags=flags,
     )
 
 
-def _codecs(init: bytes, stsd: Box) -> tuple[str, int]:
-    """RFC 6381 text and number of sound channels of the first sample entry."""
+def _codecs(init: bytes, stsd: Box) -> tuple[str, int, bytes]:
+    """RFC 6381 text, number of sound channels and AudioSpecificConfig of the first sample entry."""
     entry = next(boxes(init, stsd.body + 8, stsd.end), None)
     if entry is None:
         raise Mp4Error("no sample entry")
@@ -97,7 +101,7 @@ def _codecs(init: bytes, stsd: Box) -> tuple[str, int]:
         inner = Box(entry.kind, entry.start, entry.body + _VIDEO_ENTRY_BYTES, entry.end)
         avcc = child(init, inner, b"avcC")
         # AVCDecoderConfigurationRecord: version, then profile, compatibility, level (14496-15, 5.3.3.1).
-        return f"{entry.kind.decode()}.{init[avcc.body + 1 : avcc.body + 4].hex()}", 0
+        return f"{entry.kind.decode()}.{init[avcc.body + 1 : avcc.body + 4].hex()}", 0, b""
     if entry.kind == b"mp4a":
         inner = Box(entry.kind, entry.start, entry.body + _AUDIO_ENTRY_BYTES, entry.end)
         esds = child(init, inner, b"esds")
@@ -105,8 +109,8 @@ def _codecs(init: bytes, stsd: Box) -> tuple[str, int]:
     raise Mp4Error(f"codec {entry.kind!r}; the packager knows avc1, avc3 and mp4a")
 
 
-def _mp4a(descriptors: bytes) -> tuple[str, int]:
-    """``mp4a.OTI[.AOT]`` and channels from an ES_Descriptor (14496-1, 7.2.6.5; RFC 6381, 3.3)."""
+def _mp4a(descriptors: bytes) -> tuple[str, int, bytes]:
+    """``mp4a.OTI[.AOT]``, channels and AudioSpecificConfig of an ES_Descriptor (14496-1, 7.2.6.5)."""
     tag, body = _descriptor(descriptors)
     if tag != 3 or len(body) < 4:
         raise Mp4Error(f"esds begins with descriptor {tag}, not an ES_Descriptor")
@@ -117,7 +121,7 @@ def _mp4a(descriptors: bytes) -> tuple[str, int]:
         raise Mp4Error(f"descriptor {tag} where a DecoderConfigDescriptor belongs")
     text = f"mp4a.{config[0]:02x}"
     if config[0] != 0x40:
-        return text, 0
+        return text, 0, b""
     tag, specific = _descriptor(config[13:])
     if tag != 5:
         raise Mp4Error("MPEG-4 audio without an AudioSpecificConfig")
@@ -125,7 +129,7 @@ def _mp4a(descriptors: bytes) -> tuple[str, int]:
         audio = parse_audio_config(specific)
     except CodecConfigError as error:
         raise Mp4Error(str(error)) from None
-    return f"{text}.{audio.object_type}", audio.channels
+    return f"{text}.{audio.object_type}", audio.channels, specific
 
 
 def _descriptor(data: bytes) -> tuple[int, bytes]:

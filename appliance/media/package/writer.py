@@ -55,18 +55,21 @@ class StreamWriter:
         self.newest_part_at: float | None = None
         self.newest_segment_at: float | None = None
 
-    def open(self, state: StreamState, rendition: RenditionState, entry: Entry, init: bytes) -> None:
-        """Adds `entry`, which plays after `init`, as the rendition's newest; nothing of it is there yet."""
+    def open(self, state: StreamState, rendition: RenditionState, entry: Entry, init: bytes | None) -> None:
+        """Adds `entry`, which plays after `init` if it needs one, as the rendition's newest.
+
+        Nothing of it is there yet.
+        """
         entry.open = True
         key = self._keys.key(state, entry.msn, entry.starts_at)
         if key is not None:
             entry.kid, entry.iv = key[0], new_iv().hex()
-        entry.init = self._register(rendition, init)
+        entry.init = -1 if init is None else self._register(rendition, init)
         rendition.entries.append(entry)
         state.next_msn = max(state.next_msn, entry.msn + 1)
 
     def publish_part(
-        self, state: StreamState, rendition: RenditionState, entry: Entry, part: CutPart, init: bytes
+        self, state: StreamState, rendition: RenditionState, entry: Entry, part: CutPart, init: bytes | None
     ) -> None:
         """Adds `part` to the open `entry`. What cannot be written becomes a gap and an alert."""
         data = part.data
@@ -77,7 +80,9 @@ class StreamWriter:
                     # From now on the number is taken, also for the next process.
                     self.save(state)
                 self._write_init(state, rendition, entry, init)
-                self._room.write(state, name, self._encrypted(state, entry, data))
+                encrypted = self._encrypted(state, entry, data)
+                self._room.write(state, name, encrypted)
+                entry.size += len(encrypted)
             except StorageError as error:
                 self._storage.alerts.note(Alert.WRITE_FAILED, f"part lost: {error}")
                 data = None
@@ -87,7 +92,7 @@ class StreamWriter:
         self._playlists.touch(rendition)
 
     def close(
-        self, state: StreamState, rendition: RenditionState, entry: Entry, clear: bytes, init: bytes
+        self, state: StreamState, rendition: RenditionState, entry: Entry, clear: bytes, init: bytes | None
     ) -> None:
         """Publishes the open `entry` as a whole: `clear` are its bytes, its duration is set.
 
@@ -99,7 +104,7 @@ class StreamWriter:
         try:
             self.save(state)
             self._write_init(state, rendition, entry, init)
-            self._room.write(state, f"{folder}/{segment_file(entry.msn)}", data)
+            self._room.write(state, f"{folder}/{segment_file(state, entry.msn)}", data)
         except StorageError as error:
             self._storage.alerts.note(Alert.WRITE_FAILED, f"segment lost: {error}")
             entry.open, entry.gap, entry.size, entry.kid, entry.iv = False, True, 0, None, None
@@ -160,7 +165,7 @@ class StreamWriter:
         retired, rendition.entries = rendition.entries[:-keep], rendition.entries[-keep:]
         doomed = self._doomed.setdefault(rendition.name, [])
         folder = f"{state.epoch}/{rendition.name}"
-        doomed += [f"{folder}/{segment_file(entry.msn)}" for entry in retired if not entry.gap]
+        doomed += [f"{folder}/{segment_file(state, entry.msn)}" for entry in retired if not entry.gap]
         for entry in [*retired, *parts_behind(state, rendition)]:
             doomed += part_names(folder, entry)
             entry.parts.clear()
@@ -169,7 +174,9 @@ class StreamWriter:
         state.earlier_breaks += len(past)
         state.breaks = [number for number in state.breaks if number >= oldest]
 
-    def _write_init(self, state: StreamState, rendition: RenditionState, entry: Entry, init: bytes) -> None:
+    def _write_init(
+        self, state: StreamState, rendition: RenditionState, entry: Entry, init: bytes | None
+    ) -> None:
         name = f"{state.epoch}/{rendition.name}/{init_file(entry.init)}"
-        if not self._storage.size(name):
+        if init is not None and not self._storage.size(name):
             self._room.write(state, name, init)

@@ -17,7 +17,8 @@ from appliance.secrets.keyring import Keyring
 class Run:
     """The segments between two discontinuities."""
 
-    init: Path
+    init: Path | None
+    """None where segments need none."""
     segments: list[tuple[Path, str, str]] = field(default_factory=list)  # file, key id, IV
 
 
@@ -49,12 +50,17 @@ class Published:
         path = self.root / self.stream / match[1]
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
+    def listed(self, rendition: str) -> str:
+        """The playlist without its gaps: what can be fetched."""
+        gap = r"#EXT-X-PROGRAM-DATE-TIME.*\n(#EXT-X-PART:.*\n)*#EXT-X-GAP\n#EXTINF.*\n.*\n"
+        return re.sub(gap, "", self.playlist(rendition))
+
     def count(self, rendition: str) -> int:
-        return self.playlist(rendition).count("#EXTINF")
+        return self.listed(rendition).count("#EXTINF")
 
     def times(self, rendition: str) -> list[tuple[datetime, float]]:
         """When each segment begins by its date, and how many seconds it lasts."""
-        pairs = re.findall(r"DATE-TIME:(\S+)\n(?:#.*\n)*?#EXTINF:([\d.]+)", self.playlist(rendition))
+        pairs = re.findall(r"DATE-TIME:(\S+)\n(?:#.*\n)*?#EXTINF:([\d.]+)", self.listed(rendition))
         return [(datetime.fromisoformat(date), float(seconds)) for date, seconds in pairs]
 
     def runs(self, rendition: str) -> list[Run]:
@@ -62,9 +68,10 @@ class Published:
         assert match is not None, self.multivariant
         folder = self.root / self.stream / match[1]
         runs: list[Run] = []
-        init, key, iv = Path(), "", ""
+        init: Path | None = None
+        key, iv = "", ""
         begins = True
-        for line in self.playlist(rendition).splitlines():
+        for line in self.listed(rendition).splitlines():
             if line == "#EXT-X-DISCONTINUITY":
                 begins = True
             elif line.startswith("#EXT-X-MAP"):
@@ -81,8 +88,12 @@ class Published:
 
     def media(self, rendition: str, run: int = -1) -> bytes:
         """The clear bytes of one run: its init section and its segments."""
-        wanted = self.runs(rendition)[run]
-        return wanted.init.read_bytes() + b"".join(self._clear(*segment) for segment in wanted.segments)
+        init = self.runs(rendition)[run].init
+        return (init.read_bytes() if init else b"") + b"".join(self.segments(rendition, run))
+
+    def segments(self, rendition: str, run: int = -1) -> list[bytes]:
+        """The clear bytes of each segment of one run."""
+        return [self._clear(*segment) for segment in self.runs(rendition)[run].segments]
 
     def _clear(self, path: Path, key: str, iv: str) -> bytes:
         data = path.read_bytes()

@@ -81,19 +81,22 @@ class Stage:
             await asyncio.sleep(0.05)
         return time.monotonic() - begun
 
-    async def until_run(self, number: int, *, segments: int = 2) -> None:
-        """Waits until the smallest rung and the sound both have `segments` segments in run `number`."""
+    async def until_run(
+        self, number: int, *, segments: int = 2, names: tuple[str, ...] = ("360p", "audio")
+    ) -> None:
+        """Waits until the renditions `names` all have `segments` segments in run `number`."""
 
         def reached() -> bool:
-            if not {"360p", "audio"} <= set(self.published.renditions):
+            if not set(names) <= set(self.published.renditions):
                 return False
-            runs = [self.published.runs(name) for name in ("360p", "audio")]
+            runs = [self.published.runs(name) for name in names]
             return all(len(each) > number and len(each[number].segments) >= segments for each in runs)
 
         await self.until(reached)
 
     async def skew(self, run: int = -1, rung: str = "360p") -> float:
         published = self.published
-        offsets = await picture_against_sound(published.media(rung, run), published.media("audio", run))
+        sound = "audio" if "audio" in published.renditions else rung
+        offsets = await picture_against_sound(published.media(rung, run), published.media(sound, run))
         print(f"sound against picture, run {run}: {offsets.worst:+.1f} ms of {len(offsets.milliseconds)}")
         return abs(offsets.worst)

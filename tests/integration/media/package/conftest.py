@@ -18,18 +18,22 @@ import pytest
 
 from appliance.media.package.options import PackagingOptions
 from appliance.media.package.packager import Packager
+from appliance.media.package.parts import fragment_seconds
 from appliance.media.package.rendition import Rendition
 from appliance.secrets.content_keys import UnknownKeyError
 from appliance.secrets.keyring import Keyring
+from appliance.settings import Settings
 from tests.unit.media.package.published import Workbench
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+PART_SECONDS = Settings().part_seconds
+
 # As the session runs it.
 MOVFLAGS = "+cmaf+empty_moov+default_base_moof+skip_trailer+delay_moov+frag_keyframe+frag_discont"
-MUXER = ["-movflags", MOVFLAGS, "-frag_duration", "223600", "-f", "mp4"]
+MUXER = ["-movflags", MOVFLAGS, "-frag_duration", f"{fragment_seconds(PART_SECONDS) * 1e6:.0f}", "-f", "mp4"]
 X264 = ["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-sc_threshold", "0"]
 FORCED = ["-force_key_frames", "expr:gte(t,n_forced*2)"]
 
@@ -125,6 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
             body = self._file(self.bench.root.joinpath(*parts))
         self.send_response(200 if body is not None else 404)
         self.send_header("Content-Length", str(len(body or b"")))
+        self.send_header("Access-Control-Allow-Origin", "*")
         self.end_headers()
         self.wfile.write(body or b"")
 
@@ -158,5 +163,5 @@ def now() -> datetime:
 def bench(tmp_path: Path) -> Workbench:
     root = tmp_path / "hls"
     root.mkdir()
-    options = PackagingOptions(2.0, 6, 4.0, "aes-128", 0.26)
+    options = PackagingOptions(2.0, 6, 4.0, "aes-128", PART_SECONDS)
     return Workbench(root, Keyring.create(b"m" * 32), options)

@@ -6,6 +6,7 @@ import itertools
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from appliance.media.package.packager import Packager
 from appliance.media.package.rendition import Rendition
@@ -13,9 +14,12 @@ from appliance.secrets.keyring import Keyring
 from tests.unit.media.package.handmade import STARTED, pictures, sound
 from tests.unit.media.package.published import options
 
+if TYPE_CHECKING:
+    from appliance.settings import Container
 
-def main(root: Path, part: float) -> None:
-    wanted = options(segment=1, window=4, rotation=3, part=part)
+
+def main(root: Path, container: Container, part: float) -> None:
+    wanted = options(segment=1, window=4, rotation=3, part=part, container=container)
     packager = Packager(root, "demo", wanted, Keyring.create(b"m" * 32))
     for number in itertools.count():
         packager.begin(
@@ -32,4 +36,4 @@ def main(root: Path, part: float) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]))
+    main(Path(sys.argv[1]), "mpegts" if sys.argv[2] == "mpegts" else "fmp4", float(sys.argv[3]))

@@ -17,12 +17,13 @@ from appliance.media.encode.encoder import EncoderChoice
 from appliance.media.encode.ladder import EncoderFamily, ladder_path, load_ladder
 from appliance.media.encode.rungs import plan_rungs
 from appliance.media.encode.source import Source
+from appliance.settings import Settings
 
 
 def _plan(source: str, family: EncoderFamily = "x264") -> RunPlan:
     what = parse_source(source)
     rungs = plan_rungs(load_ladder(ladder_path("default")), what)
-    return RunPlan(what, rungs, EncoderChoice(family, "test"), 2.0, 0.26)
+    return RunPlan(what, rungs, EncoderChoice(family, "test"), 2.0, Settings().part_seconds)
 
 
 def _command(source: str, family: EncoderFamily = "x264") -> list[str]:
@@ -59,6 +60,16 @@ def test_nvenc_gets_its_own_settings() -> None:
     assert command.count("h264_nvenc") == 3
     assert command.count("-rc-lookahead:v") == 3
     assert "veryfast" not in command
+
+
+def test_sound_that_is_muxed_with_pictures_comes_frame_by_frame() -> None:
+    plan = replace(_plan("1280x720@25"), container="mpegts")
+    command = ffmpeg_command(plan, outputs=range(4, 8), progress=3)
+    given = [command[at + 1] for at, word in enumerate(command) if word == "-frag_duration"]
+    assert given == ["180600"] * 3 + ["1"]
+    assert command.count("mp4") == 4
+    alone = ffmpeg_command(replace(_plan("audio"), container="mpegts"), outputs=[4], progress=3)
+    assert alone == _command("audio")
 
 
 def test_sound_alone_needs_no_picture() -> None:

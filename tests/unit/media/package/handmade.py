@@ -64,7 +64,11 @@ class Mp4:
     ) -> bytes:
         """The next `samples`, after `skip` ticks of nothing; `offsets` are composition offsets in ticks."""
         self.time += skip
-        size = payload // samples
+        # A picture is one slice: its length, then its kind.
+        size = max(payload // samples, 5) if self.video else payload // samples
+        pictures = [struct.pack(">IB", size - 4, 0x41) + b"m" * (size - 5)] * samples if self.video else []
+        if pictures and keyframe:
+            pictures[0] = struct.pack(">IB", size - 4, 0x65) + b"m" * (size - 5)
         default_flags = 0x01010000 if self.video else 0x02000000
         tfhd = box(b"tfhd", struct.pack(">IIIII", 0x020038, 1, self.sample_ticks, size, default_flags))
         tfdt = box(b"tfdt", struct.pack(">Iq", 0x01000000, self.time))
@@ -73,7 +77,7 @@ class Mp4:
         trun += b"".join(struct.pack(">i", value) for value in offsets or ())
         moof = box(b"moof", box(b"mfhd", bytes(8)), box(b"traf", tfhd, tfdt, box(b"trun", trun)))
         self.time += samples * self.sample_ticks
-        return moof + box(b"mdat", b"m" * (size * samples))
+        return moof + box(b"mdat", *pictures or [b"m" * (size * samples)])
 
     def seconds(self, seconds: float, *, key_every: float = 2.0) -> bytes:
         """Fragments of a quarter of a second (nearly, for sound) with a keyframe each `key_every` seconds."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.secrets.keyring import Keyring
+    from appliance.settings import Container
 
 
 @dataclass
@@ -62,6 +63,11 @@ class Playlist:
     hint: str | None = None
     reports: dict[str, tuple[int, int | None]] = field(default_factory=dict)
     skipped: int = 0
+
+    @property
+    def media(self) -> list[Listed]:
+        """The segments that are there."""
+        return [segment for segment in self.segments if not segment.gap]
 
 
 def read_playlist(text: str) -> Playlist:
@@ -198,6 +204,11 @@ class Workbench:
         return self.root / self.stream
 
     @property
+    def suffix(self) -> str:
+        """Of whole segments."""
+        return "ts" if self.options.container == "mpegts" else "m4s"
+
+    @property
     def shown(self) -> bool:
         """Whether there is a multivariant playlist."""
         return (self.directory / "index.m3u8").exists()
@@ -232,16 +243,14 @@ class Workbench:
                 assert round(segment.duration) <= playlist.target, segment
                 assert segment.duration > 0
                 assert segment.starts_at is not None
-                assert segment.uri == f"{segment.msn}.m4s"
+                assert segment.uri == f"{segment.msn}.{self.suffix}"
                 path = self.directory / epoch / name / segment.uri
                 if segment.gap:
                     assert not path.exists()
                     by_msn.setdefault(segment.msn, set()).add((segment.discontinuity, None))
                     continue
                 assert path.stat().st_size > 0
-                assert segment.map_uri is not None
-                assert (path.parent / segment.map_uri).stat().st_size > 0
-                assert self.clear(epoch, name, segment)[4:8] == b"moof"
+                self.check_content(epoch, name, segment)
                 self.check_parts(epoch, name, playlist, segment)
                 ivs.append(segment.iv)
                 by_msn.setdefault(segment.msn, set()).add((segment.discontinuity, segment.key_uri))
@@ -255,6 +264,19 @@ class Workbench:
             assert len({discontinuity for discontinuity, _ in views}) == 1, f"discontinuity differs at {msn}"
             assert len({key for _, key in views if key is not None}) <= 1, f"key differs at {msn}"
         return playlists
+
+    def check_content(self, epoch: str, name: str, segment: Listed) -> None:
+        """Asserts that a whole segment is what the options say."""
+        clear = self.clear(epoch, name, segment)
+        if self.options.container == "mpegts":
+            assert segment.map_uri is None
+            # Sync byte, start of a section, of PID 0: the program association table.
+            assert clear[:3] == b"\x47\x40\0"
+            assert len(clear) % 188 == 0
+            return
+        assert segment.map_uri is not None
+        assert (self.directory / epoch / name / segment.map_uri).stat().st_size > 0
+        assert clear[4:8] == b"moof"
 
     def check_parts(self, epoch: str, name: str, playlist: Playlist, segment: Listed) -> None:
         """Asserts what holds for a segment's parts: their names, lengths, files and content."""
@@ -303,5 +325,6 @@ def options(
     rotation: float = 300.0,
     encryption: Literal["aes-128", "none"] = "aes-128",
     part: float = 0,
+    container: Container = "fmp4",
 ) -> PackagingOptions:
-    return PackagingOptions(segment, window, rotation, encryption, part)
+    return PackagingOptions(segment, window, rotation, encryption, part, container)

@@ -16,6 +16,8 @@ from tests.unit.media.package.published import Workbench, options
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from appliance.settings import Container
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["feed", "feed", "feed", "feed", "end", "begin", "restart"]),
@@ -29,12 +31,18 @@ STEPS = st.lists(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=STEPS, part=st.sampled_from([0, 0.2, 0.26, 0.5]))
+@given(
+    steps=STEPS,
+    kind=st.sampled_from([("fmp4", 0), ("fmp4", 0.2), ("fmp4", 0.26), ("fmp4", 0.5), ("mpegts", 0)]),
+)
 def test_any_sequence_keeps_every_rule(
-    part: float, steps: list[tuple[str, str, int, bool, int]], tmp_path_factory: pytest.TempPathFactory
+    kind: tuple[Container, float],
+    steps: list[tuple[str, str, int, bool, int]],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     root = tmp_path_factory.mktemp("hls")
-    bench = Workbench(root, Keyring.create(b"m" * 32), options(segment=1, window=4, rotation=3, part=part))
+    wanted = options(segment=1, window=4, rotation=3, part=kind[1], container=kind[0])
+    bench = Workbench(root, Keyring.create(b"m" * 32), wanted)
     packager = bench.packager()
     tracks: dict[str, Mp4] = {}
     at = 0.0
@@ -60,7 +68,7 @@ def test_any_sequence_keeps_every_rule(
                     # A segment and its parts share a key and an IV, and nothing else ever does.
                     owner = used.setdefault((item.key_uri, item.iv), (rendition, item.msn))
                     assert owner == (rendition, item.msn)
-        for path in (bench.directory / packager.epoch).glob("*/*.m[4p]*"):
+        for path in (bench.directory / packager.epoch).glob("*/[!.]*.[mt]*[!8]"):
             data = path.read_bytes()
             assert names.setdefault(path, data) == data, f"{path} has other bytes now"
     packager.finish()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
+
 import pytest
 
 from appliance.media.package.edge import LiveEdge
@@ -28,18 +31,18 @@ def test_a_part_is_listed_as_soon_as_it_is_whole(bench: Workbench) -> None:
     video = pictures()
     packager.feed("720p", video.init() + video.seconds(0.25))
     playlist = bench.check(packager.epoch)["720p"]
-    assert playlist.segments == []
+    assert [(item.uri, item.gap) for item in playlist.segments] == [("0.m4s", True)]
     assert playlist.open is not None
-    assert [part.uri for part in playlist.open.parts] == ["0.0.m4s"]
-    assert playlist.hint == "0.1.m4s"
+    assert [part.uri for part in playlist.open.parts] == ["1.0.m4s"]
+    assert playlist.hint == "1.1.m4s"
     packager.feed("720p", video.seconds(1.75))
     playlist = bench.check(packager.epoch)["720p"]
     assert playlist.open is not None
     assert len(playlist.open.parts) == 8
-    assert playlist.hint == "1.0.m4s", "the segment has its length"
+    assert playlist.hint == "2.0.m4s", "the segment has its length"
     packager.feed("720p", video.seconds(0.25))
     playlist = bench.check(packager.epoch)["720p"]
-    assert [(item.uri, len(item.parts)) for item in playlist.segments] == [("0.m4s", 8)]
+    assert [(item.uri, len(item.parts)) for item in playlist.segments] == [("0.m4s", 8), ("1.m4s", 8)]
     assert playlist.open is not None
     assert [part.independent for part in playlist.open.parts] == [True]
 
@@ -66,17 +69,47 @@ def test_parts_leave_the_playlist_after_two_segments_and_the_disk_later(bench: W
     assert there == set(range(last - 6, last + 1))
 
 
-def test_the_stream_is_shown_with_its_first_whole_segment(bench: Workbench) -> None:
+def test_the_stream_is_shown_with_the_parts_that_players_hold_back(bench: Workbench) -> None:
     packager = bench.packager()
     packager.begin([HIGH, AUDIO], started_at=STARTED)
     video, track = pictures(), sound()
-    packager.feed("720p", video.init() + video.seconds(2))
-    packager.feed("audio", track.init() + track.seconds(2.3))
-    assert not bench.shown, "there are only parts"
-    assert bench.check(packager.epoch)["720p"].open is not None
-    packager.feed("720p", video.seconds(0.5))
-    packager.feed("audio", track.seconds(0.5))
-    assert "FRAME-RATE=32.000" in bench.multivariant()
+    packager.feed("720p", video.init() + video.seconds(1))
+    packager.feed("audio", track.init() + track.seconds(0.8))
+    assert not bench.shown, "of the sound there is less"
+    packager.feed("audio", track.seconds(0.3))
+    shown = bench.multivariant()
+    assert "FRAME-RATE=32.000" in shown
+    assert re.findall(r",AVERAGE-BANDWIDTH=(\d+)", shown) == re.findall(r":BANDWIDTH=(\d+)", shown)
+    assert "BANDWIDTH=0" not in shown
+    for playlist in bench.check(packager.epoch).values():
+        assert playlist.open is not None
+        assert [(item.gap, item.duration) for item in playlist.segments] == [(True, 2.0)]
+        assert playlist.open.starts_at is not None
+        assert playlist.segments[0].starts_at == playlist.open.starts_at - timedelta(seconds=2)
+
+
+def test_the_gap_before_the_first_segment_leaves_with_the_window(bench: Workbench) -> None:
+    packager = bench.packager()
+    run(packager, 18)
+    first = bench.check(packager.epoch)["720p"].segments[0]
+    assert (first.msn, first.gap) == (0, True)
+    run(packager, 4, at=18)
+    first = bench.check(packager.epoch)["720p"].segments[0]
+    assert (first.msn, first.gap) == (2, False)
+
+
+def test_a_process_killed_before_its_first_part_leaves_nothing(bench: Workbench) -> None:
+    first = bench.packager()
+    first.begin([HIGH], started_at=STARTED)
+    video = pictures()
+    blocked = bench.directory / first.epoch / "720p" / "1.0.m4s"
+    blocked.mkdir(parents=True)
+    first.feed("720p", video.init() + video.seconds(0.5))
+    blocked.rmdir()
+    second = bench.packager()
+    assert second.next_msn == 0
+    run(second, 5, at=10)
+    assert not any(item.discontinuity for item in bench.check(second.epoch)["720p"].segments)
 
 
 def test_renditions_report_how_far_the_others_are(bench: Workbench) -> None:
@@ -84,7 +117,7 @@ def test_renditions_report_how_far_the_others_are(bench: Workbench) -> None:
     run(packager, 5.25, end=False)
     playlists = bench.check(packager.epoch)
     assert set(playlists["720p"].reports) == {"../360p/index.m3u8", "../audio/index.m3u8"}
-    assert playlists["720p"].reports["../360p/index.m3u8"][0] == 2
+    assert playlists["720p"].reports["../360p/index.m3u8"][0] == 3
     packager.end_run()
     newest = {
         name: (item.segments[-1].msn, len(item.segments[-1].parts) - 1)
@@ -120,8 +153,8 @@ def test_an_open_segment_that_was_seen_keeps_its_number(bench: Workbench) -> Non
     packager.feed("audio", track.init() + track.seconds(3.9))
     packager.end_run()
     playlists = bench.check(packager.epoch)
-    assert [item.gap for item in playlists["720p"].segments] == [False] * 3
-    assert [item.gap for item in playlists["audio"].segments] == [False, False, True]
+    assert [item.gap for item in playlists["720p"].segments] == [True, *[False] * 3]
+    assert [item.gap for item in playlists["audio"].segments] == [True, False, False, True]
 
 
 def test_a_killed_process_leaves_a_gap_where_its_parts_were_seen(bench: Workbench) -> None:
@@ -130,15 +163,15 @@ def test_a_killed_process_leaves_a_gap_where_its_parts_were_seen(bench: Workbenc
     folder = bench.directory / first.epoch / "720p"
     seen = {name: (folder / name).read_bytes() for name in files(bench, first.epoch)}
     second = bench.packager()
-    assert (second.epoch, second.next_msn) == (first.epoch, 3)
+    assert (second.epoch, second.next_msn) == (first.epoch, 4)
     for playlist in bench.check(second.epoch).values():
-        assert [item.gap for item in playlist.segments] == [False, False, True]
-        assert 0 < playlist.segments[2].duration <= 2
+        assert [item.gap for item in playlist.segments] == [True, False, False, True]
+        assert 0 < playlist.segments[3].duration <= 2
         assert not any(item.parts for item in playlist.segments)
-    assert "2.0.m4s" not in files(bench, second.epoch)
+    assert "3.0.m4s" not in files(bench, second.epoch)
     run(second, 5, at=10)
     for playlist in bench.check(second.epoch).values():
-        assert [item.discontinuity for item in playlist.segments] == [False] * 3 + [True, False, False]
+        assert [item.discontinuity for item in playlist.segments] == [False] * 4 + [True, False, False]
     for name in files(bench, second.epoch) & set(seen):
         assert (folder / name).read_bytes() == seen[name]
 
@@ -159,12 +192,12 @@ def test_a_part_that_cannot_be_written_is_a_gap(bench: Workbench, caplog: pytest
     video = pictures()
     packager.feed("720p", video.init() + video.seconds(0.5))
     # A directory where the file belongs: the write fails, and only this one.
-    (bench.directory / packager.epoch / "720p" / "0.2.m4s").mkdir()
+    (bench.directory / packager.epoch / "720p" / "1.2.m4s").mkdir()
     packager.feed("720p", video.seconds(0.25))
-    (bench.directory / packager.epoch / "720p" / "0.2.m4s").rmdir()
+    (bench.directory / packager.epoch / "720p" / "1.2.m4s").rmdir()
     packager.feed("720p", video.seconds(2))
     playlist = bench.check(packager.epoch)["720p"]
-    assert [part.gap for part in playlist.segments[0].parts] == [False, False, True] + [False] * 5
+    assert [part.gap for part in playlist.segments[1].parts] == [False, False, True] + [False] * 5
     assert "part lost" in caplog.text
 
 

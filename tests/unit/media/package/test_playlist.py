@@ -48,6 +48,15 @@ def test_live_playlist() -> None:
     )
 
 
+def test_the_version_is_the_lowest_that_has_what_is_used() -> None:
+    stream = [segment(number, uri=f"{number}.ts", map_uri=None) for number in range(2)]
+    text = render_media(MediaPlaylist(2, 0, 0, tuple(stream)))
+    assert text.startswith("#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n")
+    assert "EXT-X-MAP" not in text
+    stream[1] = segment(1, uri="1.ts", map_uri=None, gap=True)
+    assert "#EXT-X-VERSION:8\n" in render_media(MediaPlaylist(2, 0, 0, tuple(stream)))
+
+
 def test_another_map_stands_outside_the_key() -> None:
     text = render_media(
         MediaPlaylist(2, 0, 0, (segment(0), segment(1, map_uri="init-1.mp4", discontinuity=True)), ended=True)

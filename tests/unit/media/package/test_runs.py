@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
 from appliance.media.package.mp4 import Mp4Error
 from appliance.media.package.rendition import Rendition
 from tests.unit.media.package.handmade import AUDIO, HIGH, STARTED, pictures, run
-from tests.unit.media.package.published import Workbench
+from tests.unit.media.package.published import Workbench, options
 
 
 def test_a_stream(bench: Workbench) -> None:
@@ -56,6 +57,23 @@ def test_a_second_run_is_a_discontinuity_everywhere(bench: Workbench) -> None:
     run(packager, 4, at=10)
     for playlist in bench.check(packager.epoch).values():
         assert [item.discontinuity for item in playlist.segments] == [False, False, True, False]
+
+
+@pytest.mark.parametrize("part", [0, 0.26])
+def test_dates_never_step_back(bench: Workbench, part: float) -> None:
+    bench.options = options(window=20, part=part)
+    packager = bench.packager()
+    run(packager, 6)
+    run(packager, 4, at=5.9)
+    run(packager, 4, at=30)
+    for playlist in bench.check(packager.epoch).values():
+        times = [(item.starts_at, item.duration) for item in playlist.segments if item.starts_at]
+        early = [
+            (before - after).total_seconds() + seconds for (before, seconds), (after, _) in pairwise(times)
+        ]
+        # The dates are those of the pictures; sound cuts at its frame nearest to them.
+        assert all(seconds < 0.03 for seconds in early), early
+        assert times[-1][0] >= STARTED + timedelta(seconds=30), "a real pause is still there"
 
 
 def test_a_run_without_media_is_no_discontinuity_of_its_own(bench: Workbench) -> None:

@@ -36,6 +36,7 @@ def test_what_was_written_is_read(bench: Workbench) -> None:
         (("epoch",), "../.."),
         (("target_duration",), "2"),
         (("target_duration",), 0),
+        (("container",), "ts"),
         (("next_msn",), None),
         (("next_base",), -1),
         (("breaks",), [None]),

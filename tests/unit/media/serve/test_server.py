@@ -30,41 +30,41 @@ async def test_a_playlist_is_held_until_it_has_the_part(live: Live) -> None:
         assert (first.status, first.body) == (200, live.file())
         assert first.headers["content-type"] == "application/vnd.apple.mpegurl"
         assert first.headers["connection"] == "keep-alive"
-        there = await client.get(f"{live.base}/index.m3u8?_HLS_msn=0&_HLS_part=1")
+        there = await client.get(f"{live.base}/index.m3u8?_HLS_msn=1&_HLS_part=1")
         assert (there.status, there.body) == (200, live.file())
-        request = asyncio.create_task(client.get(f"{live.base}/index.m3u8?_HLS_msn=0&_HLS_part=2"))
+        request = asyncio.create_task(client.get(f"{live.base}/index.m3u8?_HLS_msn=1&_HLS_part=2"))
         assert await _holds(request)
         live.part()
         answer = await request
         assert (answer.status, answer.body) == (200, live.file())
-        assert b"0.2.m4s" in answer.body
+        assert b"1.2.m4s" in answer.body
 
 
 async def test_a_part_behind_the_last_is_the_next_segments_first(live: Live) -> None:
     live.begin()
     live.part(4)
     async with live.client() as client:
-        request = asyncio.create_task(client.get(f"{live.base}/index.m3u8?_HLS_msn=0&_HLS_part=4"))
+        request = asyncio.create_task(client.get(f"{live.base}/index.m3u8?_HLS_msn=1&_HLS_part=4"))
         assert await _holds(request)
         live.part()
         answer = await request
         assert answer.body == live.file()
-        assert b'1.0.m4s",INDEPENDENT=YES' in answer.body
+        assert b'2.0.m4s",INDEPENDENT=YES' in answer.body
 
 
 async def test_a_part_is_held_until_it_is_there(live: Live) -> None:
     live.begin()
     live.part()
     async with live.client() as client, live.client() as other:
-        first = await client.get(f"{live.base}/0.0.m4s")
-        assert (first.status, first.body) == (200, live.file("0.0.m4s"))
+        first = await client.get(f"{live.base}/1.0.m4s")
+        assert (first.status, first.body) == (200, live.file("1.0.m4s"))
         assert first.headers["content-type"] == "video/iso.segment"
-        request = asyncio.create_task(client.get(f"{live.base}/0.1.m4s"))
-        never = asyncio.create_task(other.get(f"{live.base}/0.4.m4s"))
+        request = asyncio.create_task(client.get(f"{live.base}/1.1.m4s"))
+        never = asyncio.create_task(other.get(f"{live.base}/1.4.m4s"))
         assert await _holds(request)
         live.part()
         answer = await request
-        assert (answer.status, answer.body) == (200, live.file("0.1.m4s"))
+        assert (answer.status, answer.body) == (200, live.file("1.1.m4s"))
         live.part(2)
         assert await _holds(never)
         live.part()
@@ -74,13 +74,13 @@ async def test_a_part_is_held_until_it_is_there(live: Live) -> None:
 async def test_the_next_segments_first_part_can_be_waited_for(live: Live) -> None:
     live.begin()
     live.part(4)
-    assert b'TYPE=PART,URI="1.0.m4s"' in live.file()
+    assert b'TYPE=PART,URI="2.0.m4s"' in live.file()
     async with live.client() as client:
-        request = asyncio.create_task(client.get(f"{live.base}/1.0.m4s"))
+        request = asyncio.create_task(client.get(f"{live.base}/2.0.m4s"))
         assert await _holds(request)
         live.part()
         answer = await request
-        assert (answer.status, answer.body) == (200, live.file("1.0.m4s"))
+        assert (answer.status, answer.body) == (200, live.file("2.0.m4s"))
 
 
 async def test_what_is_refused_at_once(live: Live) -> None:
@@ -88,19 +88,19 @@ async def test_what_is_refused_at_once(live: Live) -> None:
     live.part(5)
     async with live.client() as client:
         for query, status in (
-            ("_HLS_msn=3", 400),
-            ("_HLS_msn=1&_HLS_part=20", 400),
+            ("_HLS_msn=4", 400),
+            ("_HLS_msn=2&_HLS_part=20", 400),
             ("_HLS_part=1", 400),
             ("_HLS_msn=x", 400),
         ):
             answer = await client.get(f"{live.base}/index.m3u8?{query}")
             assert (answer.status, answer.headers["cache-control"]) == (status, "no-store"), query
         for target in (
-            "/other/720p/index.m3u8?_HLS_msn=0",
-            f"/{live.packager.epoch}/360p/index.m3u8?_HLS_msn=0",
-            f"{live.base}/0.9.m4s",
+            "/other/720p/index.m3u8?_HLS_msn=1",
+            f"/{live.packager.epoch}/360p/index.m3u8?_HLS_msn=1",
+            f"{live.base}/1.9.m4s",
             f"{live.base}/9.0.m4s",
-            f"{live.base}/1.m4s",
+            f"{live.base}/2.m4s",
             "/",
         ):
             assert (await client.get(target)).status == 404, target
@@ -110,7 +110,7 @@ async def test_a_delta_update_is_the_whole_where_nothing_can_be_left_out(live: L
     live.begin()
     live.part(60)
     async with live.client() as client:
-        answer = await client.get(f"{live.base}/index.m3u8?_HLS_msn=14&_HLS_part=0&_HLS_skip=YES")
+        answer = await client.get(f"{live.base}/index.m3u8?_HLS_msn=15&_HLS_part=0&_HLS_skip=YES")
     # Six segments of a second are listed, all of them within the skip boundary of six seconds.
     assert answer.body == live.file()
 
@@ -119,8 +119,8 @@ async def test_the_end_answers_everybody(live: Live) -> None:
     live.begin()
     live.part(5)
     async with live.client() as client, live.client() as other:
-        playlist = asyncio.create_task(client.get(f"{live.base}/index.m3u8?_HLS_msn=2"))
-        part = asyncio.create_task(other.get(f"{live.base}/1.1.m4s"))
+        playlist = asyncio.create_task(client.get(f"{live.base}/index.m3u8?_HLS_msn=3"))
+        part = asyncio.create_task(other.get(f"{live.base}/2.1.m4s"))
         assert await _holds(playlist)
         live.packager.finish()
         answer = await playlist
@@ -131,7 +131,7 @@ async def test_the_end_answers_everybody(live: Live) -> None:
         assert (late.status, late.body) == (200, answer.body)
         base = live.base
         live.packager.remove()
-        assert (await client.get(f"{base}/index.m3u8?_HLS_msn=0")).status == 404
+        assert (await client.get(f"{base}/index.m3u8?_HLS_msn=1")).status == 404
 
 
 async def test_nothing_new_for_three_target_durations(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,10 +139,10 @@ async def test_nothing_new_for_three_target_durations(live: Live, monkeypatch: p
     live.begin()
     live.part()
     async with live.client() as client:
-        assert (await client.get(f"{live.base}/index.m3u8?_HLS_msn=0")).status == 503
-        assert (await client.get(f"{live.base}/0.1.m4s")).status == 503
+        assert (await client.get(f"{live.base}/index.m3u8?_HLS_msn=1")).status == 503
+        assert (await client.get(f"{live.base}/1.1.m4s")).status == 503
         # The connection goes on.
-        assert (await client.get(f"{live.base}/0.0.m4s")).status == 200
+        assert (await client.get(f"{live.base}/1.0.m4s")).status == 200
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ async def test_connections_are_bounded(live: Live, monkeypatch: pytest.MonkeyPat
     live.begin()
     live.part()
     async with live.client() as first, live.client() as second:
-        held = asyncio.create_task(first.get(f"{live.base}/0.1.m4s"))
-        assert (await second.get(f"{live.base}/0.0.m4s")).status == 200
+        held = asyncio.create_task(first.get(f"{live.base}/1.1.m4s"))
+        assert (await second.get(f"{live.base}/1.0.m4s")).status == 200
         async with live.client() as third:
             assert (await third.answer()).status == 503
             assert await third.closed()
@@ -195,14 +195,14 @@ async def test_a_client_that_left_frees_its_place_at_the_next_part(
     live.begin()
     live.part()
     async with live.client() as client:
-        await client.send(f"{live.base}/index.m3u8?_HLS_msn=1")
+        await client.send(f"{live.base}/index.m3u8?_HLS_msn=2")
         async with live.client() as other:
             assert (await other.answer()).status == 503
     async with asyncio.timeout(10):
         while True:
             live.part()
             async with live.client() as other:
-                await other.send(f"{live.base}/0.0.m4s")
+                await other.send(f"{live.base}/1.0.m4s")
                 if (await other.answer()).status == 200:
                     break
 
@@ -215,8 +215,8 @@ async def test_a_client_that_takes_nothing_does_not_hold_the_packager(
     live.packager.feed("720p", live.video.fragment(8, keyframe=True, payload=4_000_000))
     live.made = 1
     async with live.client() as stuck, live.client() as other:
-        await stuck.send(f"{live.base}/0.0.m4s")
-        request = asyncio.create_task(other.get(f"{live.base}/index.m3u8?_HLS_msn=0&_HLS_part=1"))
+        await stuck.send(f"{live.base}/1.0.m4s")
+        request = asyncio.create_task(other.get(f"{live.base}/index.m3u8?_HLS_msn=1&_HLS_part=1"))
         assert await _holds(request)
         live.part()
         assert (await request).status == 200

@@ -156,6 +156,7 @@ def delivery(
     (run / "index.m3u8").write_text(PLAYLIST)
     (run / ".index.m3u8.new").write_text(PLAYLIST)
     (run / "17.m4s").write_bytes(bytes(100_000))
+    (run / "17.ts").write_bytes(bytes(100_000))
     (run / "17.2.m4s").write_bytes(bytes(10_000))
     (run / "init-0.mp4").write_bytes(bytes(800))
     (run / "18.m4s").symlink_to("/etc/hostname")

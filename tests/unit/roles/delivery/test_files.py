@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ("/hls/demo.m3u8", "application/vnd.apple.mpegurl", "no-cache"),
         (f"{RUN}/index.m3u8", "application/vnd.apple.mpegurl", "no-cache"),
         (f"{RUN}/17.m4s", "video/iso.segment", "public, max-age=31536000, immutable"),
+        (f"{RUN}/17.ts", "video/mp2t", "public, max-age=31536000, immutable"),
         (f"{RUN}/init-0.mp4", "video/mp4", "public, max-age=31536000, immutable"),
         (f"/hls/demo/keys/{KID}", None, "no-store"),
         (f"{RUN}/17.2.m4s", "video/iso.segment", "public, max-age=31536000, immutable"),
@@ -44,6 +45,7 @@ def test_what_is_served(delivery: Delivery, path: str, kind: str | None, cache: 
         ("/hls/demo/index.m3u8", 404),
         (f"{RUN}/.index.m3u8.new", 404),
         (f"{RUN}/99.m4s", 404),
+        (f"{RUN}/17.2.ts", 404),  # Transport Streams have no parts
         (f"{RUN}/18.m4s", 403),  # a symbolic link: whoever can write media must not reach other files
         ("/hls/demo/..%2f..%2fetc/passwd", 404),
         ("/hls/demo/keys/1-short", 404),
@@ -82,7 +84,7 @@ def test_playlists_travel_compressed_and_segments_do_not(delivery: Delivery) -> 
     assert answer.headers["Content-Encoding"] is None
 
 
-@pytest.mark.parametrize("name", ["17.m4s", "17.2.m4s"])
+@pytest.mark.parametrize("name", ["17.m4s", "17.ts", "17.2.m4s"])
 def test_a_range_of_media_is_served(delivery: Delivery, name: str) -> None:
     answer, body = delivery.ask(f"{RUN}/{name}", Range="bytes=10-19")
     assert answer.status == 206
@@ -132,7 +134,7 @@ def test_the_access_log_names_the_stream_and_no_secret(delivery: Delivery) -> No
 
 
 def test_the_brief_access_log_leaves_out_what_goes_on_as_long_as_one_watches(delivery: Delivery) -> None:
-    paths = [f"{RUN}/17.m4s", f"{RUN}/17.2.m4s", f"{RUN}/index.m3u8"]
+    paths = [f"{RUN}/17.m4s", f"{RUN}/17.ts", f"{RUN}/17.2.m4s", f"{RUN}/index.m3u8"]
     for path in [*paths, "/hls/demo.m3u8", *paths, f"{RUN}/99.m4s", f"/hls/demo/keys/{KID}"]:
         delivery.ask(path)
     seen = [delivery.logged()["uri"] for _ in range(3)]
