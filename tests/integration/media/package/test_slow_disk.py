@@ -1,4 +1,4 @@
-"""A media root that is no tmpfs and holds up who writes to it: what is published is whole, and an alert tells."""
+"""A media root that holds up who writes to it: what is published is whole, and an alert tells."""
 
 from __future__ import annotations
 
