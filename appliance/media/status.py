@@ -9,22 +9,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from appliance.media.plain_file import read_plain
-from appliance.names import StreamName, is_stream_name
-
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from appliance.media.encode.encoder import EncoderChoice
     from appliance.media.encode.pipeline import Pipeline
     from appliance.media.encode.run import EncodingRun
     from appliance.media.encode.source import Source
 
 STATUS_FILE: Final = "status.json"
-FRESH_S: Final = 5.0
-"""A stream's process writes its status twice a second. One that is older was left by a process that is gone
-or hangs; a busy machine is late by less."""
-
 _BITRATE_WINDOW_S: Final = 5.0
 
 
@@ -134,22 +125,6 @@ class StreamStatus:
     def dumps(self) -> bytes:
         """The file's content."""
         return (json.dumps({"version": 1, **asdict(self), "updated": _now()}, indent=1) + "\n").encode()
-
-
-def read_status(directory: Path) -> dict[str, Any] | None:
-    """What the process of the stream with that directory wrote last; None where there is nothing of it."""
-    try:
-        content = json.loads(read_plain(directory / STATUS_FILE) or b"null")
-    except (ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def streams_on_disk(root: Path) -> list[StreamName]:
-    """The streams with a directory below the media root, by name. Raises PermissionError."""
-    if not root.is_dir():
-        return []
-    return sorted(StreamName(path.name) for path in root.iterdir() if is_stream_name(path.name))
 
 
 def _now() -> str:
