@@ -147,7 +147,7 @@ class StreamView:
         if copied:
             return f"the source is {', '.join(copied)} as it is"
         why = self.status.text("encoded_because")
-        return f"the source is not copied: {why}" if why else "nothing is"
+        return f"the source is not copied: {why}" if why else "nothing runs"
 
     def _pace(self) -> str:
         run = f"run {_figure(self.status.number('run'))}"
@@ -200,7 +200,7 @@ class StreamView:
                 Text(
                     f"{'over' if item.flag('over') else 'ALERT'}: {item.text('name') or '?'}: "
                     f"{item.text('what') or '?'}: {item.text('value') or '?'}\n"
-                    f"  {_figure(item.number('count'))} times, first {_ago(begun)}, last {_ago(last)}\n"
+                    f"  seen: {_figure(item.number('count'))}, first {_ago(begun)}, last {_ago(last)}\n"
                     f"  mends it: {item.text('mends') or '?'}"
                 )
             )

@@ -20,6 +20,8 @@ from appliance.names import InvalidStreamNameError, is_stream_name, parse_stream
 from appliance.settings import SETTINGS_FILE, Settings
 
 IPV4_COLUMNS = len("255.255.255.255")
+STATE_COLUMNS = 90
+"""Width of a terminal that has room for the state too, beside an address and a name of 14 letters."""
 
 app = typer.Typer(no_args_is_help=True, help="What is live on this host.")
 
@@ -49,15 +51,17 @@ def list_command(
     long_address = any(len(stream.get("client_ip", "")) > IPV4_COLUMNS for stream in streams.values())
     table = Table()
     table.add_column("stream", overflow="fold")
-    table.add_column("state")
+    if with_state := out.width >= STATE_COLUMNS:
+        table.add_column("state")
     for heading in ("live since", "from", "publishes", "plays", "last publish"):
         folds = heading == "from" and long_address
         table.add_column(heading.replace(" ", gap), overflow="fold", no_wrap=not folds)
     for name in sorted(streams.keys() | counts.keys()):
         stream, count = streams.get(name, {}), counts.get(name, {})
+        state = _state(Path(known.media_root), name).replace(", ", "\n" if out.is_terminal else ", ")
         table.add_row(
             name,
-            _state(Path(known.media_root), name).replace(", ", "\n" if out.is_terminal else ", "),
+            *([state] if with_state else []),
             when(stream.get("started_at") or "-"),
             stream.get("client_ip", "-"),
             str(count.get("total_publishes", 0)),

@@ -124,7 +124,9 @@ class _Families:
         self._copied = self._rung("copied", "1 when the rung is the source itself, not encoded.")
         self._dropped = self._rung("dropped", "1 when the rung was given up because encoding was too slow.")
         self._kept = self._rung("segments", "Whole segments on disk or listed, gaps included.")
-        self._gaps = self._rung("gap_segments", "Those of them that are gaps: lost, or not written.")
+        self._gaps = self._rung(
+            "gap_segments", "Those of them that are gaps: lost, or gone early for want of room."
+        )
 
     def all(self) -> list[GaugeMetricFamily | CounterMetricFamily | InfoMetricFamily]:
         """Every metric, in the order above."""

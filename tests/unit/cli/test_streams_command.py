@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from appliance.cli import main
 from appliance.cli.stream_status import short_state
 from appliance.errors import EX_UNAVAILABLE, EX_USAGE
 from appliance.media.status_reading import Reading
 from tests.support import status_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    Show = Callable[..., "Said"]
 
 
 @pytest.fixture
@@ -36,22 +39,34 @@ def systemd(place: Path, state: str) -> None:
     (place / "systemctl").chmod(0o755)
 
 
-def show(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-c", "from appliance.cli.main import main; main()", "streams", "show"]
-    return subprocess.run(
-        [*program, f"--settings={root.parent / 'appliance.yml'}", *arguments],
-        env={**os.environ, "COLUMNS": "40"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@dataclass(frozen=True)
+class Said:
+    """What a call printed, and how it ended."""
+
+    status: int
+    out: str
+    err: str
 
 
-def test_all_that_an_operator_asks_of_a_stream_stands_in_a_pipe(root: Path) -> None:
+@pytest.fixture
+def show(root: Path, capsys: pytest.CaptureFixture[str]) -> Show:
+    """`appliance streams show` with further arguments."""
+
+    def call(*arguments: str) -> Said:
+        with pytest.raises(SystemExit) as ended:
+            main.main(["streams", "show", f"--settings={root.parent / 'appliance.yml'}", *arguments])
+        status = ended.value.code
+        assert isinstance(status, int)
+        return Said(status, *capsys.readouterr())
+
+    return call
+
+
+def test_all_that_an_operator_asks_of_a_stream_stands_in_a_pipe(root: Path, show: Show) -> None:
     status_file.put(root, status_file.content(time.time()))
-    done = show(root, "demo")
-    assert (done.returncode, done.stderr) == (0, "")
-    facts = {line[:11].strip(): line[11:].strip() for line in done.stdout.splitlines()}
+    done = show("demo")
+    assert (done.status, done.err) == (0, "")
+    facts = {line[:11].strip(): line[11:].strip() for line in done.out.splitlines()}
     assert facts["state"].startswith("live since 20")
     assert facts["state"].endswith("(5 min ago): publishing")
     assert facts["source"] == "H.264 High 1920x1080 30 fps; a keyframe every 2 s; 6021 kbit/s"
@@ -62,22 +77,22 @@ def test_all_that_an_operator_asks_of_a_stream_stands_in_a_pipe(root: Path) -> N
     assert facts["published"].startswith("epoch abc12345: 150 segments, 2 discontinuities; the newest ")
     assert facts["content key"].startswith(f"{status_file.KID} since ")
     assert facts["last ending"].endswith("(3 min ago): the source has changed")
-    rows = {cells[0]: cells[1:] for line in done.stdout.splitlines() if (cells := line.split("│")[1:-1])}
+    rows = {cells[0]: cells[1:] for line in done.out.splitlines() if (cells := line.split("│")[1:-1])}
     table = {name.strip(): [cell.strip() for cell in cells] for name, cells in rows.items()}
     assert table["720p"] == ["1280x720", "30", "2800", "2750", "no", "21", "1"]
     assert table["audio"] == ["-", "-", "-", "128", "-", "21", "0"]
-    assert "dropped: 1080p: encoding ran at 0.80 of real time" in done.stdout
-    alert, over = (done.stdout.index(f"{word}: ") for word in ("ALERT: slow_encoding", "over: storage_full"))
+    assert "dropped: 1080p: encoding ran at 0.80 of real time" in done.out
+    alert, over = (done.out.index(f"{word}: ") for word in ("ALERT: slow_encoding", "over: storage_full"))
     assert alert < over
-    assert "it runs at 0.80 of real time\n  1 times, first 9" in done.stdout
-    assert "  mends it: see what else takes the host's time" in done.stdout
-    assert "OLD" not in done.stdout
+    assert "it runs at 0.80 of real time\n  seen: 1, first 9" in done.out
+    assert "  mends it: see what else takes the host's time" in done.out
+    assert "OLD" not in done.out
 
 
-def test_json_is_the_file_and_what_follows_from_it(root: Path) -> None:
+def test_json_is_the_file_and_what_follows_from_it(root: Path, show: Show) -> None:
     content = status_file.content(time.time())
     status_file.put(root, content)
-    shown = json.loads(show(root, "demo", "--json").stdout)
+    shown = json.loads(show("demo", "--json").out)
     seen = shown.pop("seen")
     assert shown == content
     assert (seen["gone"], seen["unit"]) == (False, "active")
@@ -87,46 +102,48 @@ def test_json_is_the_file_and_what_follows_from_it(root: Path) -> None:
 
 
 @pytest.mark.parametrize(("unit", "late"), [("inactive", 0), ("failed", 0), ("active", 600)])
-def test_a_status_without_its_process_is_said_to_be_old(root: Path, unit: str, late: float) -> None:
+def test_a_status_without_its_process_is_said_to_be_old(
+    root: Path, show: Show, unit: str, late: float
+) -> None:
     systemd(root.parent, unit)
     status_file.put(root, status_file.content(time.time() - late))
-    said = show(root, "demo").stdout
+    said = show("demo").out
     age = "10 min" if late else ""
     assert said.startswith(f"OLD: this was written {age}")
     assert f"ago, and stream@demo.service is {unit}\n" in said
     assert "systemctl status stream@demo.service; journalctl -u stream@demo.service" in said
-    assert json.loads(show(root, "demo", "--json").stdout)["seen"]["gone"] is True
+    assert json.loads(show("demo", "--json").out)["seen"]["gone"] is True
 
 
-def test_a_stream_that_nothing_is_known_of_yet(root: Path) -> None:
+def test_a_stream_that_nothing_is_known_of_yet(root: Path, show: Show) -> None:
     status_file.put(root, {"updated": status_file.iso(time.time()), "state": "waiting", "rungs": 7})
-    done = show(root, "demo")
-    assert done.returncode == 0
-    assert "waiting since ?: ?" in done.stdout
-    assert "no alerts" in done.stdout
+    done = show("demo")
+    assert done.status == 0
+    assert "waiting since ?: ?" in done.out
+    assert "no alerts" in done.out
 
 
-def test_an_unknown_stream_is_named_with_the_known_ones(root: Path) -> None:
+def test_an_unknown_stream_is_named_with_the_known_ones(root: Path, show: Show) -> None:
     for name in ("studio", "demo"):
         status_file.put(root, {}, stream=name)
-    done = show(root, "other")
-    assert done.returncode == EX_UNAVAILABLE
-    assert "other: there is no such stream on this host; there are: demo, studio\n" in done.stderr
-    assert "appliance streams list" in done.stderr
+    done = show("other")
+    assert done.status == EX_UNAVAILABLE
+    assert "other: there is no such stream on this host; there are: demo, studio\n" in done.err
+    assert "appliance streams list" in done.err
 
 
-def test_a_status_that_is_none_is_said(root: Path) -> None:
+def test_a_status_that_is_none_is_said(root: Path, show: Show) -> None:
     status_file.put(root, "{")
-    done = show(root, "demo")
-    assert done.returncode == EX_UNAVAILABLE
-    assert "journalctl -u stream@demo" in done.stderr
+    done = show("demo")
+    assert done.status == EX_UNAVAILABLE
+    assert "journalctl -u stream@demo" in done.err
 
 
 @pytest.mark.parametrize("name", ["../demo", "a.b", "demo/"])
-def test_what_is_no_name_is_refused(root: Path, name: str) -> None:
-    done = show(root, name)
-    assert done.returncode == EX_USAGE
-    assert "is not a stream name; allowed is" in done.stderr
+def test_what_is_no_name_is_refused(show: Show, name: str) -> None:
+    done = show(name)
+    assert done.status == EX_USAGE
+    assert "is not a stream name; allowed is" in done.err
 
 
 def test_a_state_is_short_in_a_list() -> None:
