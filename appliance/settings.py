@@ -142,6 +142,9 @@ class Settings:
     )
     ingest_url: str = _setting("rtmp://127.0.0.1:1935/live", _RTMP, "Where the streams are read from.")
     stat_url: str = _setting("http://127.0.0.1:8081/stat", _HTTP, "Statistics (XML) of the ingest nginx.")
+    delivery_port: int = _setting(
+        8080, _integer(1, LAST_PORT), "Port of HTTP delivery, for the addresses that commands print."
+    )
     valkey_socket: str = _setting("/run/valkey/valkey.sock", _PATH, "Unix socket of Valkey.")
     media_root: str = _setting("/srv/hls", _PATH, "Directory (tmpfs) of playlists and segments.")
     ladder: str = _setting("default", _LADDER, "Ladder of renditions: /etc/appliance/ladders/NAME.yml.")

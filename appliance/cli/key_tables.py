@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from appliance.cli.output import console
-from appliance.cli.streams import short_time
+from appliance.cli.output import console, short_time
 from appliance.media.stream_client import NoStreamError, StreamSilentError
 from appliance.secrets.content_keys import KeyId, UnknownKeyError
 

@@ -1,6 +1,8 @@
-"""Tables that lose nothing in a pipe."""
+"""Tables that lose nothing in a pipe, and times as people read them."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 from rich.console import Console
 
@@ -12,3 +14,26 @@ def console() -> Console:
     """Return standard output: as wide as the terminal, and without a limit anywhere else."""
     out = Console()
     return out if out.is_terminal else Console(width=PIPE_COLUMNS)
+
+
+def short_time(text: str) -> str:
+    """Return an ISO 8601 time as a terminal has room for it, in UTC; what is no time stays as it is.
+
+    Today's is given without the date, this year's without the year.
+    """
+    try:
+        time = datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        return text
+    now = datetime.now(UTC)
+    if time.date() == now.date():
+        return f"{time:%H:%M:%SZ}"
+    return f"{time:%m-%d %H:%MZ}" if time.year == now.year else f"{time:%Y-%m-%d}"
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in the unit that tells enough: `0.4 s`, `42 s`, `5 min`, `3 h`, `2 d`."""
+    for unit, length, least in (("d", 86_400, 2), ("h", 3600, 2), ("min", 60, 2)):
+        if seconds >= least * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"

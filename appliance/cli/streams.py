@@ -1,10 +1,10 @@
-"""`appliance streams`: what is live, as the control service tells it."""
+"""`appliance streams`: what is live, as the control service tells it; one stream, as its process tells it."""
 
 from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,11 +12,16 @@ import httpx
 import typer
 from rich.table import Table
 
-from appliance.cli.output import console
-from appliance.errors import EX_CONFIG, EX_UNAVAILABLE, OperatorError
+from appliance.cli.output import console, short_time
+from appliance.cli.stream_status import StreamView, short_state, unit_state
+from appliance.errors import EX_CONFIG, EX_UNAVAILABLE, EX_USAGE, OperatorError
+from appliance.media.status_reading import read_status, streams_on_disk
+from appliance.names import InvalidStreamNameError, is_stream_name, parse_stream_name
 from appliance.settings import SETTINGS_FILE, Settings
 
 IPV4_COLUMNS = len("255.255.255.255")
+STATE_COLUMNS = 90
+"""Width of a terminal that has room for the state too, beside an address and a name of 14 letters."""
 
 app = typer.Typer(no_args_is_help=True, help="What is live on this host.")
 
@@ -32,13 +37,8 @@ def list_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer.")] = False,
 ) -> None:
     """List the live streams and how often each was published and played."""
-    if settings == SETTINGS_FILE and not settings.exists():
-        raise OperatorError(
-            f"this machine is no streaming host, it has no {settings}; the list is asked for on a host",
-            exit_code=EX_CONFIG,
-            hint=f"run: {demo_prefix(Path(sys.prefix).parent / '.demo.json')} appliance streams list",
-        )
-    url = Settings.load(settings).control_url
+    known = _settings(settings, "list")
+    url = known.control_url
     active, stats = _get(f"{url}/streams/active"), _get(f"{url}/streams/stats")
     if as_json:
         typer.echo(json.dumps({**active, **stats}))
@@ -51,13 +51,17 @@ def list_command(
     long_address = any(len(stream.get("client_ip", "")) > IPV4_COLUMNS for stream in streams.values())
     table = Table()
     table.add_column("stream", overflow="fold")
+    if with_state := out.width >= STATE_COLUMNS:
+        table.add_column("state")
     for heading in ("live since", "from", "publishes", "plays", "last publish"):
         folds = heading == "from" and long_address
         table.add_column(heading.replace(" ", gap), overflow="fold", no_wrap=not folds)
     for name in sorted(streams.keys() | counts.keys()):
         stream, count = streams.get(name, {}), counts.get(name, {})
+        state = _state(Path(known.media_root), name).replace(", ", "\n" if out.is_terminal else ", ")
         table.add_row(
             name,
+            *([state] if with_state else []),
             when(stream.get("started_at") or "-"),
             stream.get("client_ip", "-"),
             str(count.get("total_publishes", 0)),
@@ -67,19 +71,43 @@ def list_command(
     out.print(table)
 
 
-def short_time(text: str) -> str:
-    """Return an ISO 8601 time as a terminal has room for it, in UTC; what is no time stays as it is.
+@app.command("show")
+def show_command(
+    stream: Annotated[str, typer.Argument(help="The stream's name, as it stands in its URL.")],
+    settings: Annotated[Path, typer.Option(help="Settings file.")] = SETTINGS_FILE,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the stream's status file, and what follows from it.")
+    ] = False,
+) -> None:
+    """Show how a stream of this host does: source, encoder, rungs, what is published, and what ails it.
 
-    Today's is given without the date, this year's without the year.
+    The stream's own process says so; the control service is not asked.
     """
     try:
-        time = datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
-        return text
-    now = datetime.now(UTC)
-    if time.date() == now.date():
-        return f"{time:%H:%M:%SZ}"
-    return f"{time:%m-%d %H:%MZ}" if time.year == now.year else f"{time:%Y-%m-%d}"
+        name = parse_stream_name(stream)
+    except InvalidStreamNameError as error:
+        raise OperatorError(str(error), exit_code=EX_USAGE) from None
+    known = _settings(settings, f"show {name}")
+    root = Path(known.media_root)
+    there = streams_on_disk(root)
+    if name not in there:
+        raise OperatorError(
+            f"{name}: there is no such stream on this host; there are: {', '.join(there) or 'none'}",
+            exit_code=EX_UNAVAILABLE,
+            hint="see what is live: appliance streams list",
+        )
+    status = read_status(root / name)
+    if status is None:
+        raise OperatorError(
+            f"{name}: {root / name} holds no status that can be read",
+            exit_code=EX_UNAVAILABLE,
+            hint=f"see why: systemctl status stream@{name}; journalctl -u stream@{name}",
+        )
+    view = StreamView(name, status, unit_state(name), known, time.time())
+    if as_json:
+        typer.echo(json.dumps(view.describe()))
+    else:
+        view.print()
 
 
 def demo_prefix(facts: Path) -> str:
@@ -88,6 +116,22 @@ def demo_prefix(facts: Path) -> str:
         return str(json.loads(facts.read_text())["ssh"])
     except (OSError, ValueError, KeyError, TypeError):
         return "ssh root@HOST"
+
+
+def _settings(file: Path, command: str) -> Settings:
+    if file == SETTINGS_FILE and not file.exists():
+        raise OperatorError(
+            f"this machine is no streaming host, it has no {file}; streams are asked for on a host",
+            exit_code=EX_CONFIG,
+            hint=f"run: {demo_prefix(Path(sys.prefix).parent / '.demo.json')} appliance streams {command}",
+        )
+    return Settings.load(file)
+
+
+def _state(root: Path, name: str) -> str:
+    """What the stream's process says, where it runs on this host and we may read it."""
+    status = read_status(root / name) if is_stream_name(name) else None
+    return "-" if status is None else short_state(status, time.time())
 
 
 def _get(url: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from appliance.control.access_log import AccessLog
 from appliance.control.done import Done
 from appliance.control.health import Health
 from appliance.control.keys import Keys
+from appliance.control.metrics import Metrics
 from appliance.control.play import Play
 from appliance.control.publish import Publish
 from appliance.control.reconcile import Reconciler
@@ -30,6 +31,7 @@ def create_app(control: Control) -> Starlette:
     """The application around `control`, which it closes at its end."""
     publish, play, done = Publish(control), Play(control), Done(control)
     streams, keys, health = Streams(control), Keys(control), Health(control)
+    metrics = Metrics(control)
     reconciler = Reconciler(control)
 
     @contextlib.asynccontextmanager
@@ -58,6 +60,7 @@ def create_app(control: Control) -> Starlette:
             Route("/streams/active", streams.active),
             Route("/streams/stats", streams.stats),
             Route("/stat", control.ingest.endpoint),
+            Route("/metrics", metrics.endpoint),
             # supervisors ask
             Route("/health", health.live),
             Route("/ready", health.ready),

@@ -12,7 +12,9 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
+from appliance.media.alerts import Alert
 from appliance.media.encode.pipeline import Pipeline, RunEnded
+from appliance.media.encode.planning import SLOWEST
 from appliance.media.encode.thumbnails import Thumbnails
 from appliance.media.package.storage import Storage, StorageError
 from appliance.media.rtmp.client import PublisherEvent, RtmpUrl
@@ -82,7 +84,8 @@ class StreamSession:
         self._settings = settings
         self._packager = packager
         self._directory = directory
-        self._storage = Storage(directory)
+        self._alerts = packager.alerts
+        self._storage = Storage(directory, self._alerts)
         self._url = RtmpUrl.parse(settings.ingest_url)
         self._play_name = play_name
         self._events: asyncio.Queue[_Event] = asyncio.Queue()
@@ -195,6 +198,7 @@ class StreamSession:
                 return True
             self._packager.finish()
             self._enter(State.ENDED, self.status.reason, self._settings.retain_seconds)
+        self._watch_encoding()
         self._write_status(now)
         return False
 
@@ -224,21 +228,27 @@ class StreamSession:
             self._ready_by = None
             notify("READY=1")
 
+    def _watch_encoding(self) -> None:
+        """Raises the alerts of encoding; they stay for as long as this sees why."""
+        pipeline, run = self._pipeline, self._pipeline.run
+        if run is not None and (speed := run.pace.speed) is not None and run.pace.slow(SLOWEST):
+            self._alerts.note(Alert.SLOW_ENCODING, f"it runs at {speed:.2f} of real time")
+        elif pipeline.dropped:
+            self._alerts.note(Alert.SLOW_ENCODING, f"given up: {', '.join(pipeline.dropped)}")
+        if run is not None and (count := run.take_left_out()):
+            self._alerts.note(Alert.PICTURES_LEFT_OUT, f"{count} pictures within {TICK_S:g} s")
+
     def _write_status(self, now: float) -> None:
         status, pipeline = self.status, self._pipeline
         status.bitrate_kbps = self._meter.kbps(now)
-        status.run = pipeline.runs
-        status.last_ending = pipeline.last_ending
         if pipeline.refused is not None:
             status.reason = f"the source is refused: {pipeline.refused}"
-        if pipeline.encoder is not None:
-            status.describe_encoder(pipeline.encoder)
-        status.describe_source(pipeline.source, pipeline.keyframe_seconds)
-        status.describe_run(pipeline.run)
-        status.dropped_rungs = list(pipeline.dropped)
+        status.describe_pipeline(pipeline)
+        status.media = self._packager.overview()
+        status.alerts = self._alerts.describe()
         if not self._directory.is_dir():  # as before the first segment
             return
         try:
             self._storage.write(STATUS_FILE, status.dumps())
         except StorageError as error:
-            log.warning("not written: %s", error)
+            self._alerts.note(Alert.WRITE_FAILED, f"not written: {error}")

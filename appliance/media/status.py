@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from appliance.media.encode.encoder import EncoderChoice
+    from appliance.media.encode.pipeline import Pipeline
     from appliance.media.encode.run import EncodingRun
     from appliance.media.encode.source import Source
 
@@ -51,25 +52,27 @@ class StreamStatus:
     reader: str = "connecting"
     encoder: dict[str, str] | None = None
     source: dict[str, Any] | None = None
+    encoded_because: str | None = None
     rungs: list[dict[str, Any]] = field(default_factory=list)
-    dropped_rungs: list[str] = field(default_factory=list)
+    dropped_rungs: list[dict[str, str]] = field(default_factory=list)
     run: int = 0
     ffmpeg_pid: int | None = None
     fps: float | None = None
     speed: float | None = None
     bitrate_kbps: int = 0
     last_ending: str | None = None
+    last_ended: str | None = None
+    media: dict[str, Any] | None = None
+    alerts: list[dict[str, Any]] = field(default_factory=list)
 
     def enter(self, state: str, reason: str) -> None:
         """Notes a change of state."""
         self.state, self.reason, self.since = state, reason, _now()
 
-    def describe_encoder(self, choice: EncoderChoice) -> None:
-        """Notes which encoder is used and why."""
+    def _describe_encoder(self, choice: EncoderChoice) -> None:
         self.encoder = {"family": choice.family, "codec": choice.codec, "reason": choice.reason}
 
-    def describe_source(self, source: Source | None, keyframe_seconds: float | None) -> None:
-        """Notes what the publisher sends."""
+    def _describe_source(self, source: Source | None, keyframe_seconds: float | None) -> None:
         if source is None:
             self.source = None
             return
@@ -89,8 +92,19 @@ class StreamStatus:
             "audio": audio and {"codec": "aac", "rate": audio.rate, "channels": audio.channels},
         }
 
-    def describe_run(self, run: EncodingRun | None) -> None:
-        """Notes what is being encoded, and how fast."""
+    def describe_pipeline(self, pipeline: Pipeline) -> None:
+        """Notes what becomes of the source, and why."""
+        self.run = pipeline.runs
+        self.last_ending = pipeline.last_ending
+        self.last_ended = _iso(pipeline.last_ended_at) if pipeline.last_ending else None
+        if pipeline.encoder is not None:
+            self._describe_encoder(pipeline.encoder)
+        self._describe_source(pipeline.source, pipeline.keyframe_seconds)
+        self.encoded_because = pipeline.encoded_because
+        self._describe_run(pipeline.run)
+        self.dropped_rungs = [{"name": name, "reason": reason} for name, reason in pipeline.dropped.items()]
+
+    def _describe_run(self, run: EncodingRun | None) -> None:
         if run is None:
             self.rungs, self.ffmpeg_pid, self.fps, self.speed = [], None, None, None
             return
@@ -114,4 +128,8 @@ class StreamStatus:
 
 
 def _now() -> str:
-    return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
+    return _iso(time.time())
+
+
+def _iso(unix: float) -> str:
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds")

@@ -82,6 +82,8 @@ class Pipeline:
         self._break_because: str | None = None
         self.refused: str | None = None
         self.last_ending: str | None = None
+        self.last_ended_at = 0.0
+        """Unix time of `last_ending`."""
 
     @property
     def source(self) -> Source | None:
@@ -99,9 +101,14 @@ class Pipeline:
         return self._planner.encoder
 
     @property
-    def dropped(self) -> tuple[str, ...]:
-        """Names of the rungs that were given up because encoding was too slow."""
+    def dropped(self) -> dict[str, str]:
+        """The rungs that were given up because encoding was too slow, and why in words."""
         return self._planner.dropped
+
+    @property
+    def encoded_because(self) -> str | None:
+        """Why the source is not copied; None while it is, or nothing was planned."""
+        return self._planner.encoded_because
 
     async def choose_encoder(self) -> None:
         """Finds out which encoder works. Raises OperatorError when none that is allowed does."""
@@ -176,11 +183,11 @@ class Pipeline:
         self._break_because = None
         if run is None:
             return
-        self.last_ending = reason
+        self._note_ending(reason)
         try:
             ending = await run.finish()
         except OSError as error:
-            self.last_ending = f"the last segments cannot be written: {error.strerror}"
+            self._note_ending(f"the last segments cannot be written: {error.strerror}")
             log.error("%s", self.last_ending)  # noqa: TRY400 - a reason, not a crash
         else:
             log.info("run %d ended: %s (FFmpeg: %s)", self.runs, reason, ending.reason)
@@ -205,7 +212,7 @@ class Pipeline:
                 plan, self._probe.headers, replay, self._packager, self._thumbnails, ffmpeg=self._ffmpeg
             )
         except (OSError, OperatorError) as error:
-            self.last_ending = str(error)
+            self._note_ending(str(error))
             self._respawn_at = time.monotonic() + _PAUSES_S[-1]
             log.error("a run cannot begin: %s", error)  # noqa: TRY400 - a reason, not a crash
             return
@@ -213,6 +220,9 @@ class Pipeline:
         self.runs += 1
         run.ffmpeg.ended.add_done_callback(lambda done: self._put(RunEnded(run, done.result())))
         log.info("run %d begins: %s → %s (%s)", self.runs, source, plan.text, plan.encoder.codec)
+
+    def _note_ending(self, reason: str) -> None:
+        self.last_ending, self.last_ended_at = reason, time.time()
 
     def _see_pace(self, run: EncodingRun) -> None:
         """Has a run that falls behind end at the next keyframe, where the next begins with a rung less."""

@@ -36,8 +36,10 @@ class RunPlanner:
 
     def __init__(self, settings: Settings, ladder: Ladder, *, ffmpeg: str = "ffmpeg") -> None:
         self.encoder: EncoderChoice | None = None
-        self.dropped: tuple[str, ...] = ()
-        """Names of the rungs that were given up, because this host is too slow."""
+        self.dropped: dict[str, str] = {}
+        """The rungs that were given up, because this host is too slow, and why in words."""
+        self.encoded_because: str | None = None
+        """Why the source is not copied; None while it is, or nothing was planned."""
         self._settings = settings
         self._ladder = ladder
         self._encoders = EncoderMemory.of_unit(settings.encoder, ffmpeg=ffmpeg)
@@ -47,7 +49,8 @@ class RunPlanner:
 
     def reset(self) -> None:
         """The publisher is gone, and with it what was learnt of it."""
-        self.dropped = ()
+        self.dropped = {}
+        self.encoded_because = None
         self._gpu_decodes = True
         self._nothing_to_drop = False
         self._copy = self._new_watch()
@@ -81,6 +84,7 @@ class RunPlanner:
             rungs, encoded = with_copy(rungs, source, self._copy.kbps() or declared_kbps)
         if encoded is not None and rungs:
             log.info("the source is not copied: %s", encoded)
+        self.encoded_because = encoded
         return RunPlan(
             source=source,
             rungs=tuple(rung for rung in rungs if rung.name not in self.dropped),
@@ -114,8 +118,9 @@ class RunPlanner:
                 log.warning("encoding runs at %.2f of real time, and no rung is given up", speed)
             self._nothing_to_drop = True
             return None
-        self.dropped = (*self.dropped, spare[0].name)
-        return f"encoding ran at {speed:.2f} of real time: the rung {spare[0].name} is given up"
+        reason = f"encoding ran at {speed:.2f} of real time"
+        self.dropped[spare[0].name] = reason
+        return f"{reason}: the rung {spare[0].name} is given up"
 
     def encoder_failed(self, plan: RunPlan, reason: str, *, soon: bool) -> None:
         """A run of `plan` has ended by itself, `soon` after its beginning or later.

@@ -8,7 +8,6 @@ EXT-X-DISCONTINUITY.
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from appliance.media.package.packager import Packager
     from appliance.media.rtmp.chunks import Message
     from appliance.media.rtmp.reader import Arrival
-
-log = logging.getLogger(__name__)
 
 MAX_BACKLOG: Final = 16 * 1024 * 1024
 """Bytes that FFmpeg may be behind (16 s at 8 Mb/s) before pictures are left out until the next keyframe."""
@@ -65,6 +62,7 @@ class EncodingRun:
         self._clock: RunClock
         self._tracks = {kind: _Track() for kind in self.headers}
         self._skipping = False
+        self._left_out_count = 0
         self._fed = self._answered = False
         self._silent_s = 0.0
         self._watched_at = self.begun_at
@@ -149,6 +147,11 @@ class EncodingRun:
         """Whether the run has lasted so long that the next should begin at the next keyframe."""
         return self._clock.milliseconds >= LONGEST_MS
 
+    def take_left_out(self) -> int:
+        """How many pictures were left out, because FFmpeg was too far behind, since this was asked last."""
+        count, self._left_out_count = self._left_out_count, 0
+        return count
+
     def _take_output(self, name: str, data: bytes) -> None:
         self._answered = True
         if name == THUMBNAIL:
@@ -171,9 +174,9 @@ class EncodingRun:
             return False
         if not self._skipping and self.ffmpeg.backlog > MAX_BACKLOG:
             self._skipping = True
-            log.error("FFmpeg is %d bytes behind: pictures are left out until the next keyframe", MAX_BACKLOG)
         elif self._skipping and self.ffmpeg.backlog < MAX_BACKLOG // 4:
             self._skipping = flv.parse_video(message.payload).kind is not flv.PacketKind.KEYFRAME
+        self._left_out_count += self._skipping
         return self._skipping
 
 

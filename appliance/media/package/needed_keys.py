@@ -8,13 +8,12 @@ as well.
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from typing import TYPE_CHECKING, Final
 
 from appliance.media.package.catalogue import STATE_FILE
 from appliance.media.package.listing import PLAYLIST_FILE, kept_segments
+from appliance.media.plain_file import read_plain
 from appliance.names import is_stream_name
 from appliance.secrets.content_keys import KEY_ID
 
@@ -27,15 +26,14 @@ SLACK_SECONDS: Final = 60.0
 """How long a key outlives what needed it: a viewer may hold a segment that is gone, and two clocks differ."""
 
 _KEY_ID: Final = re.compile(rf"(?<![0-9a-f]){KEY_ID}(?![0-9a-f])".encode())
-_LARGEST: Final = 32 * 1024 * 1024
 
 
 def named_keys(directory: Path) -> frozenset[str] | None:
     """The key ids that a stream's `directory` names; None when there is no state of a stream."""
-    state = _read(directory / STATE_FILE)
+    state = read_plain(directory / STATE_FILE)
     if state is None:
         return None
-    texts = [state, *(_read(path) or b"" for path in directory.glob(f"*/*/{PLAYLIST_FILE}"))]
+    texts = [state, *(read_plain(path) or b"" for path in directory.glob(f"*/*/{PLAYLIST_FILE}"))]
     return frozenset(found.decode() for text in texts for found in _KEY_ID.findall(text))
 
 
@@ -55,16 +53,3 @@ def longest_need(settings: Settings) -> float:
     segments = kept_segments(settings.window_segments)
     waits = (segments + 1) * settings.grace_seconds + segments * (settings.segment_seconds + 1)
     return settings.rotation_seconds + waits + settings.retain_seconds + SLACK_SECONDS
-
-
-def _read(path: Path) -> bytes | None:
-    """What a plain file of reasonable size holds; None when there is none.
-
-    The folder belongs to the stream's process, the reader may be root: no link and no device is followed.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(_LARGEST) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None

@@ -9,8 +9,9 @@ URL.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from appliance.media.alerts import Alerts
 from appliance.media.package.catalogue import (
     STATE_FILE,
     RenditionState,
@@ -21,6 +22,7 @@ from appliance.media.package.catalogue import (
 from appliance.media.package.edge import LiveEdge
 from appliance.media.package.key_schedule import KeySchedule
 from appliance.media.package.muxing import published
+from appliance.media.package.overview import overview
 from appliance.media.package.playlist_writer import PlaylistWriter
 from appliance.media.package.recovery import recover
 from appliance.media.package.run import PackagingRun
@@ -51,6 +53,8 @@ class Packager:
     edge
         Gets every playlist that is written; None where nobody waits for them.
 
+    `alerts` tells what ails its storage; the session adds what ails the encoding.
+
     Raises ValueError when the keyring is missing or an option makes no sense.
     """
 
@@ -68,12 +72,13 @@ class Packager:
             raise ValueError("segment_seconds and window_segments have to be above 0")
         self._options = options
         self._stream = stream
-        self._storage = Storage(root / stream)
+        self.alerts = Alerts()
+        self._storage = Storage(root / stream, self.alerts)
         self._keys = KeySchedule(
             stream, keyring if options.encryption == "aes-128" else None, options.rotation_seconds
         )
         self._playlists = PlaylistWriter(self._storage, stream, options, edge or LiveEdge())
-        self._writer = StreamWriter(self._storage, stream, self._playlists, self._keys)
+        self._writer = StreamWriter(self._storage, self._playlists, self._keys)
         self._run: PackagingRun | None = None
         self._old_epochs = True
         self._state = self._resume()
@@ -100,6 +105,11 @@ class Packager:
         None before the first segment, and without encryption.
         """
         return None if self._state.kid is None else (self._state.kid, self._state.kid_since)
+
+    def overview(self) -> dict[str, Any]:
+        """What has been published, in figures (`appliance.media.package.overview`)."""
+        writer = self._writer
+        return overview(self._state, segment_at=writer.newest_segment_at, part_at=writer.newest_part_at)
 
     def rotate_key(self) -> None:
         """Takes a new content key from the next segment on, in all renditions at the same one."""

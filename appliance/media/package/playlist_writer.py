@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
+from appliance.media.alerts import Alert
 from appliance.media.package.listing import (
     PLAYLIST_FILE,
     is_presentable,
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from appliance.media.package.catalogue import RenditionState, StreamState
     from appliance.media.package.edge import LiveEdge
     from appliance.media.package.options import PackagingOptions
-
-log = logging.getLogger(__name__)
 
 
 class PlaylistWriter:
@@ -94,6 +92,6 @@ class PlaylistWriter:
         try:
             self._storage.write(name, data)
         except StorageError as error:
-            log.warning("%s: not written: %s", self._stream, error)
+            self._storage.alerts.note(Alert.WRITE_FAILED, f"not written: {error}")
             return False
         return True

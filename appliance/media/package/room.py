@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final
 
+from appliance.media.alerts import Alert
 from appliance.media.package.listing import part_file, parts_behind, segment_file
 from appliance.media.package.storage import RESERVE_BYTES, Storage, StorageError
 
 if TYPE_CHECKING:
     from appliance.media.package.catalogue import Entry, RenditionState, StreamState
     from appliance.media.package.playlist_writer import PlaylistWriter
-
-log = logging.getLogger(__name__)
 
 # A playlist never becomes shorter than three target durations (RFC 8216, 6.2.2); one entry is not listed yet.
 _SHORTEST_WINDOW: Final = 4
@@ -24,9 +22,8 @@ _NEWEST_PARTS: Final = 2
 class MediaRoom:
     """Writes media of one stream, and makes room for it where there is none."""
 
-    def __init__(self, storage: Storage, stream: str, playlists: PlaylistWriter) -> None:
+    def __init__(self, storage: Storage, playlists: PlaylistWriter) -> None:
         self._storage = storage
-        self._stream = stream
         self._playlists = playlists
 
     def write(self, state: StreamState, name: str, data: bytes) -> None:
@@ -54,7 +51,7 @@ class MediaRoom:
                     self._storage.delete(f"{state.epoch}/{rendition.name}/{segment_file(state, entry.msn)}")
                     entry.gap = found = True
         if found:
-            log.warning("%s: the media root is nearly full; deleted what is no longer listed", self._stream)
+            self._storage.alerts.note(Alert.STORAGE_FULL, "deleted what is no longer listed")
         return found
 
     def _drop_parts(self, state: StreamState) -> bool:
@@ -67,6 +64,7 @@ class MediaRoom:
                     self._playlists.write(state, rendition)
                     for name in names:
                         self._storage.delete(name)
+                    self._storage.alerts.note(Alert.STORAGE_FULL, f"parts of segment {entry.msn} went early")
                     return True
         return False
 
@@ -82,7 +80,7 @@ class MediaRoom:
                 self._playlists.write(state, rendition)
                 self._storage.delete(f"{state.epoch}/{rendition.name}/{segment_file(state, gone.msn)}")
                 self._delete_parts(state, rendition, gone)
-        log.warning("%s: the media root is nearly full; segment %d was dropped early", self._stream, oldest)
+        self._storage.alerts.note(Alert.STORAGE_FULL, f"segment {oldest} was dropped early")
         return True
 
     def _delete_parts(self, state: StreamState, rendition: RenditionState, entry: Entry) -> bool:

@@ -12,7 +12,10 @@ import errno
 import logging
 import os
 import shutil
+import time
 from typing import TYPE_CHECKING, Final
+
+from appliance.media.alerts import Alert, Alerts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +25,10 @@ log = logging.getLogger(__name__)
 
 RESERVE_BYTES: Final = 1024 * 1024
 """Free space that media leaves to playlists and the state, so that a full disk can still be told of."""
+
+SLOW_WRITE_S: Final = 0.1
+"""A file takes a millisecond on a tmpfs. This is a good part of the 0.26 s that a part plays, and half of
+what the kernel holds up who writes faster than the disk takes it (`MAX_PAUSE`, mm/page-writeback.c)."""
 
 _TEMPORARY: Final = ".tmp-"
 # Readable by the group: the delivery nginx is a member of the media root's group (the directories are
@@ -39,10 +46,14 @@ class StorageError(OSError):
 
 
 class Storage:
-    """Reads and writes below `directory`; all names are relative to it, with ``/`` between the parts."""
+    """Reads and writes below `directory`; all names are relative to it, with ``/`` between the parts.
 
-    def __init__(self, directory: Path) -> None:
+    `alerts` hears of slow writes, and from those who write of what that meant for the stream.
+    """
+
+    def __init__(self, directory: Path, alerts: Alerts | None = None) -> None:
         self.directory = directory
+        self.alerts = Alerts() if alerts is None else alerts
 
     def write(self, name: str, data: bytes, *, reserve: int = 0) -> None:
         """Puts `data` at `name`, atomically; `reserve` bytes have to stay free.
@@ -53,6 +64,7 @@ class Storage:
             raise ValueError(f"{name}: an empty file is never published")
         path = self.directory / name
         temporary = path.with_name(_TEMPORARY + path.name)
+        begun = time.monotonic()
         try:
             path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
             self._require_space(name, len(data) + reserve)
@@ -65,6 +77,10 @@ class Storage:
                 raise
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise StorageError(f"{name}: {error.strerror}", full=full) from error
+        finally:
+            took = time.monotonic() - begun
+            if took >= SLOW_WRITE_S:
+                self.alerts.note(Alert.SLOW_WRITES, f"{took:.2f} s for {len(data)} bytes ({name})")
 
     def read(self, name: str) -> bytes | None:
         """The content of `name`; None when it is not there or cannot be read."""
@@ -128,8 +144,8 @@ class Storage:
         try:
             os.fchmod(descriptor, _FILE_MODE)  # whatever the process's umask is
             view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
+            while view and (count := os.write(descriptor, view)):
+                view = view[count:]
             written = os.fstat(descriptor).st_size
         finally:
             os.close(descriptor)

@@ -7,9 +7,10 @@ and no name ever stands for two contents.
 from __future__ import annotations
 
 import hashlib
-import logging
+import time
 from typing import TYPE_CHECKING
 
+from appliance.media.alerts import Alert
 from appliance.media.package.catalogue import STATE_FILE, Entry, Part, RenditionState, StreamState
 from appliance.media.package.encryption import encrypt, new_iv
 from appliance.media.package.listing import (
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from appliance.media.package.parts import CutPart
     from appliance.media.package.playlist_writer import PlaylistWriter
 
-log = logging.getLogger(__name__)
-
 
 class StreamWriter:
     """Writes one stream.
@@ -38,23 +37,23 @@ class StreamWriter:
     ----------
     storage
         Its directory.
-    stream
-        Its name, as in its directory and its keys.
     playlists
         Tells how many segments a playlist lists; `kept_segments` says how many stay on disk.
     keys
         Which content key each segment has.
     """
 
-    def __init__(self, storage: Storage, stream: str, playlists: PlaylistWriter, keys: KeySchedule) -> None:
+    def __init__(self, storage: Storage, playlists: PlaylistWriter, keys: KeySchedule) -> None:
         self._storage = storage
-        self._stream = stream
         self._playlists = playlists
         self._window = playlists.window
         self._keys = keys
-        self._room = MediaRoom(storage, stream, playlists)
+        self._room = MediaRoom(storage, playlists)
         # Names to delete once no playlist lists them, by rendition.
         self._doomed: dict[str, list[str]] = {}
+        # When this process published its newest, unix time.
+        self.newest_part_at: float | None = None
+        self.newest_segment_at: float | None = None
 
     def open(self, state: StreamState, rendition: RenditionState, entry: Entry, init: bytes | None) -> None:
         """Adds `entry`, which plays after `init` if it needs one, as the rendition's newest.
@@ -72,7 +71,7 @@ class StreamWriter:
     def publish_part(
         self, state: StreamState, rendition: RenditionState, entry: Entry, part: CutPart, init: bytes | None
     ) -> None:
-        """Adds `part` to the open `entry`. What cannot be written becomes a gap, and is logged."""
+        """Adds `part` to the open `entry`. What cannot be written becomes a gap and an alert."""
         data = part.data
         if data is not None:
             name = f"{state.epoch}/{rendition.name}/{part_file(entry.msn, len(entry.parts))}"
@@ -85,8 +84,10 @@ class StreamWriter:
                 self._room.write(state, name, encrypted)
                 entry.size += len(encrypted)
             except StorageError as error:
-                log.warning("%s: part lost: %s", self._stream, error)
+                self._storage.alerts.note(Alert.WRITE_FAILED, f"part lost: {error}")
                 data = None
+            else:
+                self.newest_part_at = time.time()
         entry.parts.append(Part(float(part.duration), part.independent, gap=data is None))
         self._playlists.touch(rendition)
 
@@ -95,7 +96,7 @@ class StreamWriter:
     ) -> None:
         """Publishes the open `entry` as a whole: `clear` are its bytes, its duration is set.
 
-        What cannot be written becomes a gap, and is logged: the stream goes on.
+        What cannot be written becomes a gap and an alert: the stream goes on.
         """
         data = self._encrypted(state, entry, clear)
         entry.size = len(data)
@@ -105,11 +106,12 @@ class StreamWriter:
             self._write_init(state, rendition, entry, init)
             self._room.write(state, f"{folder}/{segment_file(state, entry.msn)}", data)
         except StorageError as error:
-            log.warning("%s: segment lost: %s", self._stream, error)
+            self._storage.alerts.note(Alert.WRITE_FAILED, f"segment lost: {error}")
             entry.open, entry.gap, entry.size, entry.kid, entry.iv = False, True, 0, None, None
             self.try_save(state)
         else:
             entry.open = False
+            self.newest_segment_at = time.time()
             rendition.measure(entry.size, entry.duration, state.target_duration)
         self._retire(state, rendition)
         self._playlists.touch(rendition)
@@ -138,11 +140,11 @@ class StreamWriter:
         self._storage.write(STATE_FILE, dump_state(state))
 
     def try_save(self, state: StreamState) -> None:
-        """Writes the state; it is logged when that fails."""
+        """Writes the state; an alert tells when that fails."""
         try:
             self.save(state)
         except StorageError as error:
-            log.warning("%s: not written: %s", self._stream, error)
+            self._storage.alerts.note(Alert.WRITE_FAILED, f"not written: {error}")
 
     def _encrypted(self, state: StreamState, entry: Entry, clear: bytes) -> bytes:
         key = self._keys.key(state, entry.msn, entry.starts_at)

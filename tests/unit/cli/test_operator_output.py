@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from appliance.cli import main
-from appliance.cli.streams import demo_prefix, short_time
+from appliance.cli.output import short_time, span
+from appliance.cli.streams import demo_prefix
 from appliance.errors import EX_NOPERM
 from appliance.program import program
 from appliance.settings import describe
@@ -53,6 +54,11 @@ def test_times_are_as_short_as_their_age_allows() -> None:
     assert short_time(now.isoformat(timespec="milliseconds")) == f"{now:%H:%M:%SZ}"
     assert short_time("2001-02-03T23:30:00-01:00") == "2001-02-04"
     assert short_time("-") == "-"
+
+
+def test_a_length_of_time_is_told_in_one_unit() -> None:
+    shown = [span(seconds) for seconds in (0.44, 12.3, 119, 120, 7199, 7200, 172_800)]
+    assert shown == ["0.4 s", "12 s", "119 s", "2 min", "120 min", "2 h", "2 d"]
 
 
 def test_the_demos_host_is_named_where_one_is_written_down(tmp_path: Path) -> None:

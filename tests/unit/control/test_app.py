@@ -6,44 +6,20 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
-from appliance.control.app import create_app
-from appliance.control.context import Control
-from appliance.control.secrets import Secrets
 from appliance.journal import JsonFormatter
 from appliance.secrets.content_keys import KeyId
-from appliance.secrets.keyring import Keyring
-from appliance.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    import httpx
+
+    from appliance.control.context import Control
 
 KEY_ID = KeyId.new(1)
 NONCE = KEY_ID.nonce.hex()
-
-
-@pytest.fixture
-async def control(tmp_path: Path) -> AsyncIterator[Control]:
-    (tmp_path / "content-keyring").write_text(Keyring.create(bytes(16)).dumps())
-    settings = Settings(
-        media_root=str(tmp_path / "hls"),
-        allowed_stream_keys=("demo",),
-        valkey_socket=str(tmp_path / "nobody.sock"),
-        stat_url="http://127.0.0.1:9/stat",
-    )
-    built = Control.build(settings, Secrets("password", "secret", tmp_path / "content-keyring"))
-    yield built
-    await built.close()
-
-
-@pytest.fixture
-async def http(control: Control) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(control), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://control") as client:
-        yield client
 
 
 async def test_a_key_is_sixteen_bytes_that_nobody_stores(http: httpx.AsyncClient, control: Control) -> None:

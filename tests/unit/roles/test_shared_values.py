@@ -51,6 +51,7 @@ def test_the_program_gets_the_same_values() -> None:
     assert settings.ingest_url == "rtmp://127.0.0.1:21935/live"
     assert settings.stat_url == "http://127.0.0.1:28081/stat"
     assert settings.control_url == "http://127.0.0.1:28000"
+    assert settings.delivery_port == 28080
     assert settings.valkey_socket == "/run/valkey/other"
 
 

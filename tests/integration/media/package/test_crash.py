@@ -82,6 +82,7 @@ def test_a_full_media_root(
     # there twice, for as long as they are kept.
     share = 2 if part else 1
     renditions = [Rendition("720p", "video"), Rendition("audio", "audio")]
+    seen: dict[str, set[str]] = {}
     for run in range(3):
         packager.begin(renditions, started_at=STARTED + timedelta(seconds=100 * run))
         video, track = pictures(), sound()
@@ -94,13 +95,18 @@ def test_a_full_media_root(
             packager.feed("audio", track.fragment(12, payload=500))
             if packager.playable:
                 bench.check(packager.epoch)
+            for alert in packager.alerts.describe():
+                seen.setdefault(alert["name"], set()).add(alert["value"])
         packager.end_run()
         playlists = bench.check(packager.epoch)
         gaps = [item.gap for item in playlists["720p"].segments]
         assert any(gaps) is (run == 2), gaps
         assert len(gaps) >= 3
         assert container == "mpegts" or not any(item.gap for item in playlists["audio"].segments)
-    assert "deleted what is no longer listed" in caplog.text
-    assert "was dropped early" in caplog.text
-    assert "segment lost" in caplog.text
+        assert ("write_failed" in seen) is (run == 2)
+    assert "deleted what is no longer listed" in seen["storage_full"]
+    assert any("was dropped early" in value for value in seen["storage_full"])
+    assert any("segment lost" in value for value in seen["write_failed"])
+    told = [record.__dict__["fields"]["alert"] for record in caplog.records if hasattr(record, "fields")]
+    assert sorted(told) == sorted(seen), "a line for each alert, and no more"
     assert not list(bench.directory.glob("**/.tmp*"))

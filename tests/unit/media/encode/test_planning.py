@@ -74,7 +74,7 @@ async def test_rungs_are_given_up_from_the_largest_on_but_never_the_smallest() -
     assert plan.text == "720p 1280x720 copied, 360p 640x360"
     assert planner.drop_rung(plan, 0.9) is None
     planner.reset()
-    assert planner.dropped == ()
+    assert planner.dropped == {}
 
 
 async def test_without_a_copy_the_top_rung_is_given_up_first() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.media.package.storage import Storage, StorageError, is_temporary
+from appliance.media.alerts import Alert
+from appliance.media.package.storage import SLOW_WRITE_S, Storage, StorageError, is_temporary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +57,37 @@ def test_other_failures_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(StorageError) as caught:
         Storage(tmp_path).write("e/0.m4s", b"x")
     assert not caught.value.full
+
+
+def test_a_write_that_takes_nothing_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = Storage(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda _descriptor, _data: 0)
+        with pytest.raises(StorageError, match="0 of 1 bytes were written") as caught:
+            storage.write("0.m4s", b"x")
+    assert caught.value.full
+    assert list(storage.files()) == []
+
+
+def test_slow_writes_are_an_alert_that_tells_how_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writes that take their time as on a slow disk; a real one is in the integration tests."""
+    storage, write = Storage(tmp_path), os.write
+
+    def slow(descriptor: int, data: bytes) -> int:
+        time.sleep(SLOW_WRITE_S)
+        return write(descriptor, data)
+
+    storage.write("0.m4s", b"x")
+    monkeypatch.setattr(os, "write", slow)
+    for number in range(3):
+        assert storage.alerts.active() == frozenset()
+        storage.write(f"{number}.m4s", b"12345")
+    assert storage.alerts.active() == {Alert.SLOW_WRITES}
+    [shown] = storage.alerts.describe()
+    assert float(shown["value"].split()[0]) >= SLOW_WRITE_S
+    assert shown["value"].endswith("s for 5 bytes (2.m4s)")
 
 
 def test_temporary_names() -> None:

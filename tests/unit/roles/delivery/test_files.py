@@ -109,14 +109,15 @@ def test_only_named_origins_may_play(delivery: Delivery) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"delivery_operator_networks": ["192.0.2.0/24"]}])
-@pytest.mark.parametrize("path", ["/stat", "/streams/active", "/streams/stats"])
+@pytest.mark.parametrize("path", ["/metrics", "/stat", "/streams/active", "/streams/stats"])
 def test_others_than_operators_see_no_statistics(delivery: Delivery, path: str) -> None:
     assert delivery.ask(path)[0].status == 403
 
 
-def test_operators_see_statistics(delivery: Delivery) -> None:
-    answer, _ = delivery.ask("/streams/active")
-    assert (answer.status, answer.headers["X-Asked"]) == (200, "/streams/active")
+@pytest.mark.parametrize("path", ["/metrics", "/streams/active"])
+def test_operators_see_statistics(delivery: Delivery, path: str) -> None:
+    answer, _ = delivery.ask(path)
+    assert (answer.status, answer.headers["X-Asked"]) == (200, path)
 
 
 @pytest.mark.parametrize("settings", [{"delivery_access_log": "all"}])

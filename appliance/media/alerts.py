@@ -1,0 +1,170 @@
+"""What ails a stream: raised once, told once, over once, and still to be read for a while after.
+
+An alert has occurrences (a lost part, a slow write, a tick in which encoding was too slow). It is raised by
+the first, or the one that makes it more than a hiccup; it is over when none came for a minute. The journal
+gets a line for each of the two, whatever lies between: a full disk would fill the journal as well.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+QUIET_S: Final = 60.0
+"""An alert without an occurrence for so long is over. Shorter, and a disk that is full at each sixth segment
+would raise and end its alert for ever."""
+
+REMEMBERED_S: Final = 900.0
+"""How long an alert that is over can still be seen: somebody who was woken by it has come by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertKind:
+    """Parameters
+    ----------
+    name
+        For programs: in `status.json`, and a metric's label.
+    what, mends
+        What the matter is, and what an operator can do about it.
+    level
+        Of the journal's line: ERROR when viewers lose something, WARNING when they may.
+    least
+        Occurrences within QUIET_S of each other that it takes.
+    """
+
+    name: str
+    what: str
+    mends: str
+    level: int = logging.WARNING
+    least: int = 1
+
+
+class Alert(enum.Enum):
+    """All there are."""
+
+    STORAGE_FULL = AlertKind(
+        "storage_full",
+        "the media root is nearly full, and the oldest segments go early",
+        "raise origin_media_size, or lower window_segments or the ladder's bitrates",
+    )
+    WRITE_FAILED = AlertKind(
+        "write_failed",
+        "parts, segments or playlists could not be written: players skip or miss them",
+        "see what the media root lacks (df -h; df -i), then raise origin_media_size or origin_media_inodes",
+        level=logging.ERROR,
+    )
+    SLOW_WRITES = AlertKind(
+        "slow_writes",
+        "writing to the media root is slow",
+        "the media root has to be a tmpfs (findmnt -t tmpfs), and the host must not swap (vmstat 1)",
+        least=3,
+    )
+    SLOW_ENCODING = AlertKind(
+        "slow_encoding",
+        "encoding is slower than the source",
+        "see what else takes the host's time (top); give it more cores, or the stream a smaller ladder",
+    )
+    PICTURES_LEFT_OUT = AlertKind(
+        "pictures_left_out",
+        "the encoder was so far behind that pictures were left out",
+        "see what else takes the host's time (top); give it more cores, or the stream a smaller ladder",
+        level=logging.ERROR,
+    )
+
+
+@dataclass(slots=True)
+class _Case:
+    """One alert from its first occurrence on. `_at` are monotonic seconds, the others unix time."""
+
+    since: float
+    last: float
+    last_at: float
+    value: str
+    count: int = 0
+    raised: bool = False
+    over: bool = False
+
+
+class Alerts:
+    """The alerts of one stream.
+
+    Parameters
+    ----------
+    clock, wall
+        Monotonic seconds, and unix time.
+    """
+
+    def __init__(
+        self, *, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._clock = clock
+        self._wall = wall
+        self._cases: dict[Alert, _Case] = {}
+
+    def note(self, alert: Alert, value: str) -> None:
+        """The matter of `alert` occurs now; `value` is what was seen, in words."""
+        self._see_what_is_over()
+        kind, now, wall = alert.value, self._clock(), self._wall()
+        case = self._cases.get(alert)
+        if case is None or case.over:
+            case = self._cases[alert] = _Case(wall, wall, now, value)
+        case.count += 1
+        case.last, case.last_at, case.value = wall, now, value
+        if not case.raised and case.count >= kind.least:
+            case.raised = True
+            _tell(alert, "raised", kind.level, f"{kind.what}: {value}; {kind.mends}")
+
+    def active(self) -> frozenset[Alert]:
+        """Those that were raised and are not over."""
+        self._see_what_is_over()
+        return frozenset(alert for alert, case in self._cases.items() if case.raised and not case.over)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """For `status.json`: what is the matter, then what was; times are ISO 8601 in UTC.
+
+        `last` is the time of the last occurrence, `value` what was seen then; `over` tells that none came for
+        QUIET_S.
+        """
+        self._see_what_is_over()
+        raised = [(alert, case) for alert, case in self._cases.items() if case.raised]
+        return [
+            {
+                "name": alert.value.name,
+                "over": case.over,
+                "since": _iso(case.since),
+                "last": _iso(case.last),
+                "count": case.count,
+                "what": alert.value.what,
+                "value": case.value,
+                "mends": alert.value.mends,
+            }
+            for alert, case in sorted(raised, key=lambda item: (item[1].over, item[1].since))
+        ]
+
+    def _see_what_is_over(self) -> None:
+        now = self._clock()
+        for alert, case in list(self._cases.items()):
+            silence = now - case.last_at
+            if silence > QUIET_S + REMEMBERED_S or (silence > QUIET_S and not case.raised):
+                del self._cases[alert]
+            if silence > QUIET_S and case.raised and not case.over:
+                case.over = True
+                text = f"{case.count} times since {_iso(case.since)}, the last time at {_iso(case.last)}"
+                _tell(alert, "over", logging.WARNING, f"over: {alert.value.what}: {text}")
+
+
+def _tell(alert: Alert, step: str, level: int, text: str) -> None:
+    log.log(level, "%s", text, extra={"fields": {"alert": alert.value.name, "step": step}})
+
+
+def _iso(unix: float) -> str:
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds")

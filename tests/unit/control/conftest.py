@@ -1,0 +1,39 @@
+"""A control service without neighbours, and a client of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from appliance.control.app import create_app
+from appliance.control.context import Control
+from appliance.control.secrets import Secrets
+from appliance.secrets.keyring import Keyring
+from appliance.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest.fixture
+async def control(tmp_path: Path) -> AsyncIterator[Control]:
+    (tmp_path / "content-keyring").write_text(Keyring.create(bytes(16)).dumps())
+    settings = Settings(
+        media_root=str(tmp_path / "hls"),
+        allowed_stream_keys=("demo",),
+        valkey_socket=str(tmp_path / "nobody.sock"),
+        stat_url="http://127.0.0.1:9/stat",
+    )
+    built = Control.build(settings, Secrets("password", "secret", tmp_path / "content-keyring"))
+    yield built
+    await built.close()
+
+
+@pytest.fixture
+async def http(control: Control) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(control), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://control") as client:
+        yield client

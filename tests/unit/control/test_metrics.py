@@ -1,0 +1,143 @@
+"""`GET /metrics`: what a scrape says of streams that are well, gone, or have a broken status."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from appliance.control.metrics import STATES
+from appliance.media.alerts import Alert
+from appliance.media.session import State
+from tests.support import status_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import httpx
+
+Samples = dict[tuple[str, ...], float]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "hls"
+
+
+async def scrape(http: httpx.AsyncClient) -> Samples:
+    """The samples by name, stream, and values of the other labels by their names."""
+    answer = await http.get("/metrics")
+    assert answer.status_code == 200, answer.text
+    samples: Samples = {}
+    for family in text_string_to_metric_families(answer.text):
+        assert family.documentation
+        for sample in family.samples:
+            stream, others = sample.labels.pop("stream"), sorted(sample.labels.items())
+            key = (sample.name.removeprefix("appliance_"), stream, *(value for _, value in others))
+            assert key not in samples
+            samples[key] = sample.value
+    return samples
+
+
+async def test_a_live_stream_in_base_units(http: httpx.AsyncClient, root: Path) -> None:
+    now = time.time()
+    status_file.put(root, status_file.content(now))
+    seen = await scrape(http)
+    expected = {
+        ("stream_up", "demo"): 1,
+        ("stream_state", "demo", "live"): 1,
+        ("stream_state", "demo", "waiting"): 0,
+        ("stream_encoder_info", "demo", "libx264", "x264"): 1,
+        ("stream_encode_speed_ratio", "demo"): 0.998,
+        ("stream_source_bits_per_second", "demo"): 6_021_000,
+        ("stream_source_keyframe_interval_seconds", "demo"): 2,
+        ("stream_runs_total", "demo"): 3,
+        ("stream_segments_published_total", "demo"): 150,
+        ("stream_discontinuities_total", "demo"): 2,
+        ("stream_newest_segment_timestamp_seconds", "demo"): pytest.approx(now - 1.5, abs=0.01),
+        ("stream_content_key_timestamp_seconds", "demo"): pytest.approx(now - 180, abs=0.01),
+        ("stream_alert", "demo", "slow_encoding"): 1,
+        ("stream_alert", "demo", "storage_full"): 0,
+        ("rung_bits_per_second", "demo", "720p"): 2_750_000,
+        ("rung_bits_per_second", "demo", "audio"): 128_000,
+        ("rung_declared_bits_per_second", "demo", "720p"): 2_800_000,
+        ("rung_copied", "demo", "720p"): 0,
+        ("rung_dropped", "demo", "1080p"): 1,
+        ("rung_dropped", "demo", "480p"): 0,
+        ("rung_segments", "demo", "720p"): 21,
+        ("rung_gap_segments", "demo", "720p"): 1,
+    }
+    assert {key: seen.get(key) for key in expected} == expected
+    assert sum(key[0] == "stream_alert" for key in seen) == len(Alert)
+
+
+async def test_figures_of_a_process_that_is_gone_are_not_passed_off_as_present(
+    http: httpx.AsyncClient, root: Path
+) -> None:
+    then = time.time() - 60
+    status_file.put(root, status_file.content(then))
+    seen = await scrape(http)
+    assert {key[0] for key in seen} == {
+        "stream_up",
+        "stream_status_timestamp_seconds",
+        "stream_newest_segment_timestamp_seconds",
+    }
+    assert seen["stream_up", "demo"] == 0
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "",
+        "{",
+        "[1]",
+        "null",
+        {"updated": 5, "rungs": 7},
+        {"alerts": [None, {"name": []}], "rungs": [{"name": "../x"}, 1], "media": [], "encoder": "x"},
+        {"alerts": [{"name": "made_up"}], "encoder": {"family": "f" * 999, "codec": "c"}, "speed": "fast"},
+        {"rungs": [{"name": "a"}, {"name": "a"}], "dropped_rungs": [{"name": "a"}, {"name": "a"}]},
+    ],
+)
+async def test_a_broken_status_breaks_no_scrape(http: httpx.AsyncClient, root: Path, broken: Any) -> None:
+    status_file.put(root, status_file.content(time.time()))
+    if isinstance(broken, dict):
+        broken = {"updated": status_file.iso(time.time()), **broken}
+    status_file.put(root, broken, stream="broken")
+    seen = await scrape(http)
+    assert seen["stream_up", "demo"] == 1
+    assert ("stream_up", "broken") in seen
+    labels = {value for key in seen for value in key[1:]}
+    assert not labels & {"../x", "made_up", "f" * 999}
+
+
+async def test_the_format_is_the_one_asked_for(http: httpx.AsyncClient, root: Path) -> None:
+    status_file.put(root, status_file.content(time.time()))
+    answer = await http.get("/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-store"
+    newer = await http.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert newer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert newer.text.endswith("# EOF\n")
+    assert (await http.post("/metrics")).status_code == 405
+
+
+async def test_nothing_of_a_process_or_of_python_is_told(http: httpx.AsyncClient) -> None:
+    assert await scrape(http) == {}
+    assert "python_info" not in (await http.get("/metrics")).text
+
+
+async def test_a_media_root_that_cannot_be_read_is_said(
+    http: httpx.AsyncClient, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(root))
+
+    monkeypatch.setattr("appliance.control.metrics.streams_on_disk", refuse)
+    answer = await http.get("/metrics")
+    assert (answer.status_code, answer.json()) == (503, {"detail": "The media root cannot be read"})
+
+
+def test_every_state_of_a_stream_is_a_label() -> None:
+    assert {state.value for state in State} == set(STATES)
