@@ -10,6 +10,7 @@ import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.support import lip_sync, player
 from tests.support.browser import Seen, Viewer
@@ -89,14 +90,13 @@ class _Play:
         self.slow.begin()
         until("a rung is given up", lambda: bool(self._status()["dropped_rungs"]), _DROP_SECONDS)
         self.slow.end()
-        (name,) = self._status()["dropped_rungs"]
-        (self.given_up,) = [url for url in urls if url.endswith(f"/{name}/index.m3u8")]
+        (rung,) = self._status()["dropped_rungs"]
+        (self.given_up,) = [url for url in urls if url.endswith(f"/{rung['name']}/index.m3u8")]
         self._more(urls)
 
-    def _status(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = json.loads(
-            self.site.run("cat", f"/srv/hls/{STREAM}/status.json").stdout
-        )
+    def _status(self) -> dict[str, Any]:
+        shown = self.site.run("appliance", "streams", "show", STREAM, "--json", check=False)
+        found: dict[str, Any] = json.loads(shown.stdout)
         return found
 
     def _more(self, urls: list[str]) -> None:
