@@ -152,17 +152,20 @@ class StreamView:
     def _pace(self) -> str:
         run = f"run {_figure(self.status.number('run'))}"
         if self.status.number("ffmpeg_pid") is None:
-            return f"does not run; the last was {run}"
+            return f"does not run; the last was {run}" if self.status.number("run") else "has not run yet"
         fps, speed = self.status.number("fps"), self.status.number("speed")
-        return f"{run}: {_figure(fps)} fps, {'?' if speed is None else f'{speed:.2f}'} of real time"
+        behind = self.status.number("behind")
+        pace = "" if speed is None else f", takes {100 * speed:.0f} % of what it is given"
+        return f"{run}: {_figure(fps)} fps{pace}" + ("" if behind is None else f", {behind:.1f} s behind")
 
     def _published(self) -> str:
         status = self.status
         number, breaks = status.number("media", "next_msn"), status.number("media", "discontinuities")
         age = status.age(self.now, "media", "newest_segment")
+        newest = "has not come" if age is None else _ago(age)
         return (
-            f"epoch {status.text('media', 'epoch')}: {_figure(number)} segments, {_figure(breaks)} "
-            f"discontinuities; the newest {'has not come' if age is None else _ago(age)}"
+            f"epoch {status.text('media', 'epoch')}: up to number {_figure(number and number - 1)}, "
+            f"{_figure(breaks)} discontinuities; the newest {newest}"
         )
 
     def _print_rungs(self, out: Console) -> None:
@@ -170,7 +173,7 @@ class StreamView:
         published = {item.text("name"): item for item in self.status.items("media", "renditions")}
         if rungs or published:
             table = Table("rung", "size", "fps")
-            for heading in ("kbit/s declared", "kbit/s measured", "copied", "segments", "gaps"):
+            for heading in ("kbit/s declared", "kbit/s measured", "copied", "segments", "lost"):
                 table.add_column(heading.replace(" ", "\n" if out.is_terminal else " "), no_wrap=True)
             for name in dict.fromkeys([*rungs, *published]):
                 rung, made = rungs.get(name, _NOTHING), published.get(name, _NOTHING)
@@ -183,7 +186,7 @@ class StreamView:
                     _figure(made.number("kbps")),
                     ("yes" if rung.flag("copied") else "no") if name in rungs else "-",
                     _figure(made.number("segments")),
-                    _figure(made.number("gaps")),
+                    _figure(made.number("lost")),
                 )
             out.print(table)
         for item in self.status.items("dropped_rungs"):

@@ -14,9 +14,9 @@ from rich.table import Table
 
 from appliance.cli.output import console, short_time
 from appliance.cli.stream_status import StreamView, short_state, unit_state
-from appliance.errors import EX_CONFIG, EX_UNAVAILABLE, EX_USAGE, OperatorError
+from appliance.errors import EX_CONFIG, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, OperatorError
 from appliance.media.status_reading import read_status, streams_on_disk
-from appliance.names import InvalidStreamNameError, is_stream_name, parse_stream_name
+from appliance.names import InvalidStreamNameError, is_stream_name, parse_stream_name, stream_unit
 from appliance.settings import SETTINGS_FILE, Settings
 
 IPV4_COLUMNS = len("255.255.255.255")
@@ -89,7 +89,14 @@ def show_command(
         raise OperatorError(str(error), exit_code=EX_USAGE) from None
     known = _settings(settings, f"show {name}")
     root = Path(known.media_root)
-    there = streams_on_disk(root)
+    try:
+        there = streams_on_disk(root)
+    except PermissionError:
+        raise OperatorError(
+            f"{root}: what the streams write is for root and their own group",
+            exit_code=EX_NOPERM,
+            hint=f"run: sudo appliance streams show {name}",
+        ) from None
     if name not in there:
         raise OperatorError(
             f"{name}: there is no such stream on this host; there are: {', '.join(there) or 'none'}",
@@ -101,7 +108,7 @@ def show_command(
         raise OperatorError(
             f"{name}: {root / name} holds no status that can be read",
             exit_code=EX_UNAVAILABLE,
-            hint=f"see why: systemctl status stream@{name}; journalctl -u stream@{name}",
+            hint=f"see why: systemctl status {stream_unit(name)}; journalctl -u {stream_unit(name)}",
         )
     view = StreamView(name, status, unit_state(name), known, time.time())
     if as_json:

@@ -22,6 +22,7 @@ from appliance.control.responses import NO_STORE, detail
 from appliance.media.alerts import Alert
 from appliance.media.encode.encoder import CODECS
 from appliance.media.package.rendition import RENDITION_NAME
+from appliance.media.status import State
 from appliance.media.status_reading import read_status, streams_on_disk
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from appliance.media.status_reading import Reading
     from appliance.names import StreamName
 
-STATES: Final = ("waiting", "live", "ended")
 _BITS: Final = 1000
 """Of the status's kilobits."""
 
@@ -105,16 +105,16 @@ class _Families:
             "appliance_stream_encoder", "The encoder that was chosen.", labels=["stream"]
         )
         self._made.append(self._encoder)
-        self._speed = self._gauge("encode_speed_ratio", "Seconds of media encoded in a second; 1 keeps up.")
+        self._speed = self._gauge(
+            "encode_speed_ratio", "Share of what FFmpeg was given that it took, over ten seconds; 1 keeps up."
+        )
+        self._behind = self._gauge("encode_behind_seconds", "Media that FFmpeg has not taken yet.")
         self._source = self._gauge("source_bits_per_second", "What the publisher sends, over five seconds.")
         self._keyframes = self._gauge(
             "source_keyframe_interval_seconds", "Between the source's last two keyframes."
         )
         self._alert = self._gauge("alert", "1 while the alert is raised and not over.", "alert")
         self._runs = self._counter("runs", "Runs of FFmpeg since the stream's process began.")
-        self._published = self._counter(
-            "segments_published", "Segments of a rendition since the epoch began."
-        )
         self._breaks = self._counter("discontinuities", "Discontinuities since the epoch began.")
         self._key = self._gauge(
             "content_key_timestamp_seconds", "Since when the present content key is in use."
@@ -123,9 +123,12 @@ class _Families:
         self._declared = self._rung("declared_bits_per_second", "The rung's video bitrate in the ladder.")
         self._copied = self._rung("copied", "1 when the rung is the source itself, not encoded.")
         self._dropped = self._rung("dropped", "1 when the rung was given up because encoding was too slow.")
-        self._kept = self._rung("segments", "Whole segments on disk or listed, gaps included.")
-        self._gaps = self._rung(
-            "gap_segments", "Those of them that are gaps: lost, or gone early for want of room."
+        self._published = self._rung_counter("segments_published", "Whole segments since the epoch began.")
+        self._lost = self._rung_counter(
+            "segments_lost", "Those that could not be written, or were cut off with their process."
+        )
+        self._rung_newest = self._rung(
+            "newest_segment_timestamp_seconds", "When the rung's newest segment was published."
         )
 
     def all(self) -> list[GaugeMetricFamily | CounterMetricFamily | InfoMetricFamily]:
@@ -139,25 +142,26 @@ class _Families:
 
     def add_present(self, stream: StreamName, status: Reading) -> None:
         """What holds at the time of writing only."""
-        for state in STATES:
-            self._state.add_metric([stream, state], status.text("state") == state)
+        for state in State:
+            self._state.add_metric([stream, state.value], status.text("state") == state.value)
         family, codec = status.text("encoder", "family"), status.text("encoder", "codec")
         if (family, codec) in CODECS.items():
             self._encoder.add_metric([stream], {"family": str(family), "codec": str(codec)})
         _put(self._speed, [stream], status.number("speed"))
+        _put(self._behind, [stream], status.number("behind"))
         _put(self._source, [stream], status.number("bitrate_kbps"), _BITS)
         _put(self._keyframes, [stream], status.number("source", "video", "keyframe_seconds"))
         raised = {item.text("name") for item in status.items("alerts") if not item.flag("over")}
         for alert in Alert:
             self._alert.add_metric([stream, alert.value.name], alert.value.name in raised)
         _put(self._runs, [stream], status.number("run"))
-        _put(self._published, [stream], status.number("media", "next_msn"))
         _put(self._breaks, [stream], status.number("media", "discontinuities"))
         _put(self._key, [stream], status.time("media", "content_key", "since"))
         for name, item in _named(status.items("media", "renditions")):
             _put(self._rate, [stream, name], item.number("kbps"), _BITS)
-            _put(self._kept, [stream, name], item.number("segments"))
-            _put(self._gaps, [stream, name], item.number("gaps"))
+            _put(self._published, [stream, name], item.number("segments"))
+            _put(self._lost, [stream, name], item.number("lost"))
+            _put(self._rung_newest, [stream, name], item.time("newest_segment"))
         dropped = dict(_named(status.items("dropped_rungs")))
         for name in dropped:
             self._dropped.add_metric([stream, name], 1)
@@ -179,6 +183,11 @@ class _Families:
 
     def _rung(self, name: str, text: str) -> GaugeMetricFamily:
         family = GaugeMetricFamily(f"appliance_rung_{name}", text, labels=["stream", "rung"])
+        self._made.append(family)
+        return family
+
+    def _rung_counter(self, name: str, text: str) -> CounterMetricFamily:
+        family = CounterMetricFamily(f"appliance_rung_{name}", text, labels=["stream", "rung"])
         self._made.append(family)
         return family
 

@@ -65,7 +65,8 @@ class Alert(enum.Enum):
     SLOW_WRITES = AlertKind(
         "slow_writes",
         "writing to the media root is slow",
-        "the media root has to be a tmpfs (findmnt -t tmpfs), and the host must not swap (vmstat 1)",
+        "the media root has to be a tmpfs (findmnt -t tmpfs), and the host must neither swap (vmstat 1) "
+        "nor be out of CPU time (top)",
         least=3,
     )
     SLOW_ENCODING = AlertKind(
@@ -73,10 +74,28 @@ class Alert(enum.Enum):
         "encoding is slower than the source",
         "see what else takes the host's time (top); give it more cores, or the stream a smaller ladder",
     )
+    RUNG_GIVEN_UP = AlertKind(
+        "rung_given_up",
+        "a rung was given up because encoding was too slow, until another publisher comes",
+        "see what else takes the host's time (top); give it more cores, or the stream a smaller ladder",
+    )
     PICTURES_LEFT_OUT = AlertKind(
         "pictures_left_out",
         "the encoder was so far behind that pictures were left out",
         "see what else takes the host's time (top); give it more cores, or the stream a smaller ladder",
+        level=logging.ERROR,
+    )
+    RUNS_FAIL = AlertKind(
+        "runs_fail",
+        "FFmpeg cannot be started, or ends soon after, again and again",
+        "see what FFmpeg said: journalctl -u 'stream@NAME'; what it is sent: appliance streams show NAME",
+        level=logging.ERROR,
+        least=3,
+    )
+    SOURCE_REFUSED = AlertKind(
+        "source_refused",
+        "what the publisher sends cannot be streamed",
+        "set the encoder to H.264 and AAC",
         level=logging.ERROR,
     )
 
@@ -123,6 +142,14 @@ class Alerts:
             case.raised = True
             _tell(alert, "raised", kind.level, f"{kind.what}: {value}; {kind.mends}")
 
+    def hold(self, alert: Alert, value: str) -> None:
+        """The matter of `alert` lasts: one occurrence, however often this is called while it does."""
+        case = self._cases.get(alert)
+        if case is None or self._silence(case) > QUIET_S:
+            self.note(alert, value)
+        else:
+            case.last, case.last_at, case.value = self._wall(), self._clock(), value
+
     def active(self) -> frozenset[Alert]:
         """Those that were raised and are not over."""
         self._see_what_is_over()
@@ -150,10 +177,12 @@ class Alerts:
             for alert, case in sorted(raised, key=lambda item: (item[1].over, item[1].since))
         ]
 
+    def _silence(self, case: _Case) -> float:
+        return self._clock() - case.last_at
+
     def _see_what_is_over(self) -> None:
-        now = self._clock()
         for alert, case in list(self._cases.items()):
-            silence = now - case.last_at
+            silence = self._silence(case)
             if silence > QUIET_S + REMEMBERED_S or (silence > QUIET_S and not case.raised):
                 del self._cases[alert]
             if silence > QUIET_S and case.raised and not case.over:

@@ -13,7 +13,7 @@ _LARGEST: Final = 32 * 1024 * 1024
 
 
 def read_plain(path: Path) -> bytes | None:
-    """What a plain file of reasonable size holds; None when there is none that can be read.
+    """What a plain file of at most 32 MiB holds; None when there is none that can be read.
 
     The folder belongs to the stream's process: no link and no device is followed.
     """
@@ -22,4 +22,5 @@ def read_plain(path: Path) -> bytes | None:
     except OSError:
         return None
     with os.fdopen(descriptor, "rb") as file:
-        return file.read(_LARGEST) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        found = os.fstat(descriptor)
+        return file.read() if stat.S_ISREG(found.st_mode) and found.st_size <= _LARGEST else None

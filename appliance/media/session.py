@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from appliance.media.alerts import Alert
 from appliance.media.encode.pipeline import Pipeline, RunEnded
-from appliance.media.encode.planning import SLOWEST
 from appliance.media.encode.thumbnails import Thumbnails
 from appliance.media.package.storage import Storage, StorageError
 from appliance.media.rtmp.client import PublisherEvent, RtmpUrl
 from appliance.media.rtmp.reader import Arrival, Joined, Lost, ReaderEvent, read_stream
-from appliance.media.status import STATUS_FILE, Meter, StreamStatus
+from appliance.media.status import STATUS_FILE, Meter, State, StreamStatus
 from appliance.sdnotify import notify
 
 if TYPE_CHECKING:
@@ -37,14 +36,6 @@ _PRESENT_S: Final = 2.0
 
 _READY_S: Final = 5.0
 """systemd hears by then that the unit is ready, joined or not: restarting it would mend no ingest."""
-
-
-class State(enum.Enum):
-    """Where a stream is in its life."""
-
-    WAITING = "waiting"
-    LIVE = "live"
-    ENDED = "ended"
 
 
 class _Signal(enum.Enum):
@@ -162,6 +153,7 @@ class StreamSession:
                     self._last_media = time.monotonic()
                     self._meter.add(len(event.message.payload), self._last_media)
                     await self._pipeline.take(event)
+                    self._see_refusal()
                 case RunEnded():
                     await self._pipeline.take_ending(event)
                 case Joined():
@@ -198,7 +190,6 @@ class StreamSession:
                 return True
             self._packager.finish()
             self._enter(State.ENDED, self.status.reason, self._settings.retain_seconds)
-        self._watch_encoding()
         self._write_status(now)
         return False
 
@@ -211,15 +202,28 @@ class StreamSession:
             self._enter(State.LIVE, "publishing", 0)
 
     async def _publisher_left(self, reason: str) -> None:
+        refused = self._pipeline.refused is not None
         await self._pipeline.leave(reason)
         self._last_media = 0.0
+        if refused or self._state is State.LIVE:
+            self._stop_being_live(reason)
+
+    def _see_refusal(self) -> None:
+        reason = f"the source is refused: {self._pipeline.refused}"
+        if self._pipeline.refused is not None and self.status.reason != reason:
+            self._stop_being_live(reason)
+
+    def _stop_being_live(self, reason: str) -> None:
+        """Waits for a publisher from now on; one that waited already waits no longer than before."""
         if self._state is State.LIVE:
             self._enter(State.WAITING, reason, self._settings.grace_seconds)
+        else:
+            self._enter(self._state, reason, self._deadline - time.monotonic())
 
     def _enter(self, state: State, reason: str, seconds: float) -> None:
         self._state = state
         self._deadline = time.monotonic() + seconds
-        self.status.enter(state.value, reason)
+        self.status.enter(state, reason)
         log.info("%s: %s", state.value, reason)
         notify(f"STATUS={state.value}: {reason}")
 
@@ -228,25 +232,13 @@ class StreamSession:
             self._ready_by = None
             notify("READY=1")
 
-    def _watch_encoding(self) -> None:
-        """Raises the alerts of encoding; they stay for as long as this sees why."""
-        pipeline, run = self._pipeline, self._pipeline.run
-        if run is not None and (speed := run.pace.speed) is not None and run.pace.slow(SLOWEST):
-            self._alerts.note(Alert.SLOW_ENCODING, f"it runs at {speed:.2f} of real time")
-        elif pipeline.dropped:
-            self._alerts.note(Alert.SLOW_ENCODING, f"given up: {', '.join(pipeline.dropped)}")
-        if run is not None and (count := run.take_left_out()):
-            self._alerts.note(Alert.PICTURES_LEFT_OUT, f"{count} pictures within {TICK_S:g} s")
-
     def _write_status(self, now: float) -> None:
         status, pipeline = self.status, self._pipeline
         status.bitrate_kbps = self._meter.kbps(now)
-        if pipeline.refused is not None:
-            status.reason = f"the source is refused: {pipeline.refused}"
         status.describe_pipeline(pipeline)
         status.media = self._packager.overview()
         status.alerts = self._alerts.describe()
-        if not self._directory.is_dir():  # as before the first segment
+        if not self._directory.is_dir():  # which its unit makes, and nobody else does
             return
         try:
             self._storage.write(STATUS_FILE, status.dumps())

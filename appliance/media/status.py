@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import time
 from collections import deque
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 
 STATUS_FILE: Final = "status.json"
 _BITRATE_WINDOW_S: Final = 5.0
+
+
+class State(enum.Enum):
+    """Where a stream is in its life."""
+
+    WAITING = "waiting"
+    LIVE = "live"
+    ENDED = "ended"
 
 
 class Meter:
@@ -43,10 +52,14 @@ class Meter:
 
 @dataclass(slots=True)
 class StreamStatus:
-    """The fields of `status.json`; times are ISO 8601 in UTC."""
+    """The fields of `status.json`; times are ISO 8601 in UTC.
+
+    `speed` is the share that FFmpeg took of the media time that it was given in the last ten seconds,
+    `behind` the media time (s) that it has not taken yet.
+    """
 
     stream: str
-    state: str = "waiting"
+    state: str = State.WAITING.value
     reason: str = "no publisher yet"
     since: str = ""
     reader: str = "connecting"
@@ -59,15 +72,16 @@ class StreamStatus:
     ffmpeg_pid: int | None = None
     fps: float | None = None
     speed: float | None = None
+    behind: float | None = None
     bitrate_kbps: int = 0
     last_ending: str | None = None
     last_ended: str | None = None
     media: dict[str, Any] | None = None
     alerts: list[dict[str, Any]] = field(default_factory=list)
 
-    def enter(self, state: str, reason: str) -> None:
-        """Notes a change of state."""
-        self.state, self.reason, self.since = state, reason, _now()
+    def enter(self, state: State, reason: str) -> None:
+        """Notes a change of state, or of its reason."""
+        self.state, self.reason, self.since = state.value, reason, _now()
 
     def _describe_encoder(self, choice: EncoderChoice) -> None:
         self.encoder = {"family": choice.family, "codec": choice.codec, "reason": choice.reason}
@@ -106,10 +120,12 @@ class StreamStatus:
 
     def _describe_run(self, run: EncodingRun | None) -> None:
         if run is None:
-            self.rungs, self.ffmpeg_pid, self.fps, self.speed = [], None, None, None
+            self.rungs, self.ffmpeg_pid, self.fps, self.speed, self.behind = [], None, None, None, None
             return
         self.ffmpeg_pid = run.ffmpeg.pid
-        self.fps, self.speed = run.ffmpeg.progress.fps, run.pace.speed and round(run.pace.speed, 3)
+        self.fps = run.ffmpeg.fps and round(run.ffmpeg.fps, 1)
+        self.speed = run.pace.speed and round(run.pace.speed, 3)
+        self.behind = round(run.pace.behind_s, 3)
         self.rungs = [
             {
                 "name": rung.name,

@@ -80,7 +80,9 @@ class Costs(Poller):
         """Return resident memory, MB, by what holds it."""
         names = sorted({name for _, sample in self.samples for name in sample.rss_kb})
         return {
-            name: [(at, sample.rss_kb[name] / 1000) for at, sample in self.samples if name in sample.rss_kb]
+            name: [
+                (at, sample.rss_kb[name] * 1.024e-3) for at, sample in self.samples if name in sample.rss_kb
+            ]
             for name in names
         }
 

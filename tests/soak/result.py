@@ -18,7 +18,12 @@ SKEW_MINUTES = 30.0
 
 
 def growth(line: Line) -> float:
-    """Return how much a straight line through the last two thirds of `line` rises over them."""
+    """Return how much a straight line through the last two thirds of `line` rises over them.
+
+    0 for what was seen in three samples or fewer: no line goes through those.
+    """
+    if len(line) < 4:
+        return 0.0
     rest = line[len(line) // 3 :]
     times, values = zip(*rest, strict=True)
     slope, _ = statistics.linear_regression(times, values)
@@ -123,6 +128,6 @@ class Soak:
         print(f"{'':<34} {'first':>8} {'most':>8} {'last':>8} {'rise':>8}")
         for name, line in {**self.costs.memory(), "files": self.files, "media MB": self.megabytes}.items():
             values = [value for _, value in line]
-            rise = f"{100 * growth(line) / statistics.mean(values):+.1f} %" if len(line) > 3 else ""
+            rise = f"{100 * growth(line) / statistics.mean(values):+.1f} %"
             print(f"{name:<34} {values[0]:>8.1f} {max(values):>8.1f} {values[-1]:>8.1f} {rise:>8}")
         print(f"drawn in {DRAWING}")

@@ -19,6 +19,7 @@ from tests.soak.host import places_of
 from tests.soak.recording import (
     AWAY_SECONDS,
     CONNECTED_SECONDS,
+    ROTATION_SECONDS,
     SAMPLE_SECONDS,
     SENT,
     STREAM,
@@ -138,6 +139,8 @@ def test_somebody_saw_all_of_it(soak: Soak) -> None:
 
 def test_no_iv_comes_twice(soak: Soak) -> None:
     assert soak.ivs.repeated == []
+    assert soak.ivs.unanswered < 0.05 * len(soak.ivs.urls) * 60 * MINUTES
+    assert soak.rotations >= 0.8 * 60 * MINUTES / ROTATION_SECONDS
     assert len(soak.ivs.keys) >= 0.8 * soak.rotations
 
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from appliance.media.alerts import Alert, Alerts
+from appliance.media.package.catalogue import Entry, RenditionState, StreamState
+from appliance.media.package.overview import overview
 from appliance.media.status import STATUS_FILE, StreamStatus
 
 if TYPE_CHECKING:
@@ -18,6 +20,37 @@ KID = "1-" + "0f" * 16
 def iso(unix: float) -> str:
     """Return unix time as the file has it."""
     return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds")
+
+
+def published(now: float) -> StreamState:
+    """Return what a packager knows of that stream: 150 segments, the last of them 1.5 s old."""
+    renditions = []
+    for name, kind, kbps, lost in (
+        ("720p", "video", 2750, 1),
+        ("480p", "video", 1390, 0),
+        ("audio", "audio", 128, 0),
+    ):
+        size = kbps * 1000 * 2 // 8
+        renditions.append(
+            RenditionState(
+                name,
+                "audio" if kind == "audio" else "video",
+                total_segments=150 - lost,
+                lost_segments=lost,
+                newest_at=now - 1.5,
+                entries=[Entry(msn, now - 2 * (150 - msn), 2.0, size, 0) for msn in range(130, 150)],
+            )
+        )
+    return StreamState(
+        "abc12345",
+        2,
+        renditions=renditions,
+        next_msn=150,
+        breaks=[140],
+        earlier_breaks=1,
+        kid=KID,
+        kid_since=now - 180,
+    )
 
 
 def content(now: float, *, stream: str = "demo") -> dict[str, Any]:
@@ -46,22 +79,8 @@ def content(now: float, *, stream: str = "demo") -> dict[str, Any]:
         bitrate_kbps=6021,
         last_ending="the source has changed",
         last_ended=iso(now - 200),
-        media={
-            "epoch": "abc12345",
-            "next_msn": 150,
-            "discontinuities": 2,
-            "content_key": {"kid": KID, "since": iso(now - 180)},
-            "newest_segment": iso(now - 1.5),
-            "newest_part": iso(now - 0.1),
-            "renditions": [
-                {"name": name, "kind": kind, "codecs": "", "kbps": kbps, "segments": 21, "gaps": gaps}
-                for name, kind, kbps, gaps in (
-                    ("720p", "video", 2750, 1),
-                    ("480p", "video", 1390, 0),
-                    ("audio", "audio", 128, 0),
-                )
-            ],
-        },
+        behind=0.2,
+        media=overview(published(now)),
         alerts=[raised, {**raised, "name": "storage_full", "over": True}],
     )
     return {**json.loads(status.dumps()), "updated": iso(now - 0.4)}

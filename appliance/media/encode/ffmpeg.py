@@ -9,6 +9,8 @@ import logging
 import os
 import re
 import signal
+import time
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -20,19 +22,13 @@ log = logging.getLogger(__name__)
 _PIPE_BYTES: Final = 1024 * 1024
 """The largest pipe an unprivileged process may ask for (pipe(7)): FFmpeg waits for no fragment."""
 
+_FPS_WINDOW_S: Final = 10.0
 _STOP_S: Final = 5.0
 _LAST_LINES: Final = 5
 _QUIET_LINES: Final = 200
 """Lines of one run that reach the journal; a broken source makes FFmpeg print one for each frame."""
 
 _LEVEL: Final = re.compile(r"(?:\[[^\]]* @ 0x[0-9a-f]+\] )?\[(fatal|error|warning|panic)\] ?")
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What `-progress` last said: frames per second; None at first."""
-
-    fps: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,8 @@ class FFmpeg:
         self._lines: list[str] = []
         self._fault: BaseException | None = None
         self._watcher: asyncio.Task[None] | None = None
-        self.progress = Progress()
+        self.fps: float | None = None
+        """Frames per second of the last ten seconds; FFmpeg's own figure is an average since its start."""
         self.ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
     @classmethod
@@ -148,12 +145,17 @@ class FFmpeg:
             self._process.kill()
 
     async def _watch_progress(self, stream: asyncio.StreamReader) -> None:
-        values: dict[str, str] = {}
+        frames: deque[tuple[float, int]] = deque()
         while line := await _line(stream):
-            name, _, value = line.decode(errors="replace").partition("=")
-            values[name] = value.strip()
-            if name == "progress":
-                self.progress = Progress(_decimal(values.get("fps")))
+            name, _, value = line.decode(errors="replace").strip().partition("=")
+            if name != "frame" or not value.strip().isdecimal():
+                continue
+            now, frame = time.monotonic(), int(value)
+            frames.append((now, frame))
+            while now - frames[0][0] > _FPS_WINDOW_S:
+                frames.popleft()
+            begun, first = frames[0]
+            self.fps = (frame - first) / (now - begun) if now > begun else None
 
     async def _watch_messages(self) -> None:
         stderr = self._process.stderr
@@ -251,10 +253,3 @@ async def _line(stream: asyncio.StreamReader) -> bytes:
         return error.partial
     except asyncio.LimitOverrunError as error:
         return await stream.read(error.consumed)
-
-
-def _decimal(text: str | None) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import OperatorError
+from appliance.media.alerts import Alert
 from appliance.media.encode.clock import JumpDetector, milliseconds_since
 from appliance.media.encode.ffmpeg import Ending
 from appliance.media.encode.gop import GopBuffer
@@ -68,6 +69,7 @@ class Pipeline:
     ) -> None:
         self._planner = RunPlanner(settings, ladder, ffmpeg=ffmpeg)
         self._packager = packager
+        self._alerts = packager.alerts
         self._thumbnails = thumbnails
         self._jumps = JumpDetector(1000 * min(max(settings.segment_seconds, _JUMP_S[0]), _JUMP_S[1]))
         self._before_run = before_run
@@ -155,6 +157,8 @@ class Pipeline:
         log.error("FFmpeg (pid %d): %s", event.run.ffmpeg.pid, event.ending.reason)
         soon = time.monotonic() - event.run.begun_at < _HEALTHY_RUN_S
         self._planner.encoder_failed(event.run.plan, event.ending.reason, soon=soon)
+        if soon:
+            self._alerts.note(Alert.RUNS_FAIL, event.ending.reason)
         await self._break(event.ending.reason)
         await self._begin(time.monotonic())
 
@@ -163,8 +167,13 @@ class Pipeline:
         if self.run is not None:
             self.run.watch(time.monotonic())
             self._see_pace(self.run)
+            self._see_left_out(self.run)
         elif self.refused is None:
             await self._begin(time.monotonic())
+        if self.refused is not None:
+            self._alerts.hold(Alert.SOURCE_REFUSED, self.refused)
+        if self.dropped:
+            self._alerts.hold(Alert.RUNG_GIVEN_UP, ", ".join(self.dropped))
 
     async def leave(self, reason: str) -> None:
         """The publisher is gone: its run ends, and all that was known of it is forgotten."""
@@ -183,6 +192,7 @@ class Pipeline:
         self._break_because = None
         if run is None:
             return
+        self._see_left_out(run)
         self._note_ending(reason)
         try:
             ending = await run.finish()
@@ -213,6 +223,7 @@ class Pipeline:
             )
         except (OSError, OperatorError) as error:
             self._note_ending(str(error))
+            self._alerts.note(Alert.RUNS_FAIL, str(error))
             self._respawn_at = time.monotonic() + _PAUSES_S[-1]
             log.error("a run cannot begin: %s", error)  # noqa: TRY400 - a reason, not a crash
             return
@@ -227,11 +238,18 @@ class Pipeline:
     def _see_pace(self, run: EncodingRun) -> None:
         """Has a run that falls behind end at the next keyframe, where the next begins with a rung less."""
         speed = run.pace.speed
-        if speed is None or self._break_because is not None or not run.pace.slow(SLOWEST):
+        if speed is None or not run.pace.slow(SLOWEST):
+            return
+        self._alerts.hold(Alert.SLOW_ENCODING, f"it runs at {speed:.2f} of real time")
+        if self._break_because is not None:
             return
         self._break_because = self._planner.drop_rung(run.plan, speed)
         if self._break_because is not None:
             log.warning("%s", self._break_because)
+
+    def _see_left_out(self, run: EncodingRun) -> None:
+        if count := run.take_left_out():
+            self._alerts.note(Alert.PICTURES_LEFT_OUT, f"{count} pictures")
 
     async def _break(self, reason: str) -> None:
         """Ends the run; the next one waits the longer, the more runs in a row were short."""

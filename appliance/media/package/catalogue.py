@@ -42,8 +42,8 @@ class Entry:
     """One segment of one rendition. Times are unix seconds, durations seconds, `size` bytes on disk.
 
     `init` is the number of its init section; below 0 it has none. `open` holds while only parts of it can be
-    had, whose bytes `size` counts; `full` tells that its last part has probably come. `parts` and `full` stay
-    in memory: they do not outlive the process.
+    had, whose bytes `size` counts; `full` tells that its last part has probably come, `known` that the state
+    on disk has it. `parts`, `full` and `known` stay in memory: they do not outlive the process.
     """
 
     msn: int
@@ -58,6 +58,11 @@ class Entry:
     open: bool = False
     parts: list[Part] = field(default_factory=list)
     full: bool = False
+    known: bool = False
+
+    def lose(self) -> None:
+        """Its file is not there, or is not any more: it goes on as a gap, and needs no key."""
+        self.open, self.gap, self.size, self.kid, self.iv = False, True, 0, None, None
 
 
 @dataclass(slots=True)
@@ -68,8 +73,12 @@ class RenditionState:
         SHA-256 (hex) of each init section; its place is its number in ``init-<n>.mp4``.
     peak
         Highest rate of one segment, bits a second.
-    total_bytes, total_seconds
+    total_bytes, total_seconds, total_segments
         Of everything published in this epoch.
+    lost_segments
+        Those of this epoch that could not be written, or were cut off with the process.
+    newest_at
+        When its newest segment was published, unix time; 0 before the first.
     entries
         Oldest first, without holes in their numbers: the live window and what stays behind it for slow
         players.
@@ -87,6 +96,9 @@ class RenditionState:
     peak: float = 0.0
     total_bytes: int = 0
     total_seconds: float = 0.0
+    total_segments: int = 0
+    lost_segments: int = 0
+    newest_at: float = 0.0
     inits: list[str] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     active: bool = True
@@ -119,10 +131,12 @@ class RenditionState:
         """Of the segment that is open."""
         return sum(part.duration for entry in self.entries[-1:] if entry.open for part in entry.parts)
 
-    def measure(self, size: int, duration: float, target: int) -> None:
-        """Counts a published segment of `size` bytes and `duration` seconds."""
+    def measure(self, size: int, duration: float, target: int, *, at: float) -> None:
+        """Counts a segment of `size` bytes and `duration` seconds, published `at` (unix time)."""
         self.total_bytes += size
         self.total_seconds += duration
+        self.total_segments += 1
+        self.newest_at = at
         # BANDWIDTH is the peak over spans of half to one and a half target durations (RFC 8216bis, 4.4.6.2).
         if duration >= target / 2 or not self.peak:
             self.peak = max(self.peak, size * 8 / duration)

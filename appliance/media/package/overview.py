@@ -13,40 +13,33 @@ _MEASURED_SEGMENTS: Final = 10
 """So many of the newest give a rendition's bitrate: 20 s with segments of 2 s."""
 
 
-def overview(
-    state: StreamState, *, segment_at: float | None = None, part_at: float | None = None
-) -> dict[str, Any]:
-    """The figures of `state`; times are ISO 8601 in UTC, and None where they are not known.
-
-    `segment_at` and `part_at` (unix time) tell when the newest segment and part were published. Without the
-    first, as after a restart, the end of the newest segment's media stands for it.
-    """
-    newest = [entry for item in state.renditions for entry in item.entries[-1:]]
-    end = max((entry.starts_at + entry.duration for entry in newest), default=None)
+def overview(state: StreamState) -> dict[str, Any]:
+    """The figures of `state`; times are ISO 8601 in UTC, and None where they are not known."""
+    active = [item for item in state.renditions if item.active]
     return {
         "epoch": state.epoch,
         "next_msn": state.next_msn,
         "discontinuities": state.earlier_breaks + len(state.breaks),
         "content_key": None if state.kid is None else {"kid": state.kid, "since": _iso(state.kid_since)},
-        "newest_segment": _iso(segment_at or end),
-        "newest_part": _iso(part_at),
-        "renditions": [_rendition(item) for item in state.renditions if item.active],
+        "newest_segment": _iso(max((item.newest_at for item in active), default=0.0)),
+        "renditions": [_rendition(item) for item in active],
     }
 
 
 def _rendition(item: RenditionState) -> dict[str, Any]:
-    whole = [entry for entry in item.entries if not entry.open]
-    measured = [entry for entry in whole if not entry.gap and entry.duration][-_MEASURED_SEGMENTS:]
+    whole = [entry for entry in item.entries if not (entry.open or entry.gap) and entry.duration]
+    measured = whole[-_MEASURED_SEGMENTS:]
     seconds = sum(entry.duration for entry in measured)
     return {
         "name": item.name,
         "kind": item.kind,
         "codecs": item.codecs,
         "kbps": round(sum(entry.size for entry in measured) * 8 / 1000 / seconds) if seconds else None,
-        "segments": len(whole),
-        "gaps": sum(entry.gap for entry in whole),
+        "segments": item.total_segments,
+        "lost": item.lost_segments,
+        "newest_segment": _iso(item.newest_at),
     }
 
 
-def _iso(unix: float | None) -> str | None:
-    return None if unix is None else moment(unix).isoformat(timespec="milliseconds")
+def _iso(unix: float) -> str | None:
+    return moment(unix).isoformat(timespec="milliseconds") if unix else None

@@ -108,8 +108,7 @@ class Packager:
 
     def overview(self) -> dict[str, Any]:
         """What has been published, in figures (`appliance.media.package.overview`)."""
-        writer = self._writer
-        return overview(self._state, segment_at=writer.newest_segment_at, part_at=writer.newest_part_at)
+        return overview(self._state)
 
     def rotate_key(self) -> None:
         """Takes a new content key from the next segment on, in all renditions at the same one."""

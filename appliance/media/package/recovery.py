@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING
 
 from appliance.media.package.catalogue import (
@@ -12,7 +13,7 @@ from appliance.media.package.catalogue import (
     RenditionState,
     StreamState,
 )
-from appliance.media.package.listing import PLAYLIST_FILE, init_file, part_file, segment_file
+from appliance.media.package.listing import PLAYLIST_FILE, init_file, segment_file
 from appliance.media.package.state_file import StateError, load_state
 from appliance.media.package.storage import Storage, is_temporary
 
@@ -112,14 +113,15 @@ def _check_files(storage: Storage, state: StreamState, rendition: RenditionState
             # How long it became, nobody knows any more.
             entry.duration = min(parts * state.part_target, state.target_duration)
             state.next_base += state.target_duration + 1
-        entry.gap, entry.size, entry.kid, entry.iv = True, 0, None, None
+        entry.lose()
+        rendition.lost_segments += 1
 
 
 def _parts_on_disk(storage: Storage, folder: str, entry: Entry) -> int:
-    number = 0
-    while storage.size(f"{folder}/{part_file(entry.msn, number)}"):
-        number += 1
-    return number
+    """How many parts there were, up to the last that has a file: those before it may have been lost."""
+    name = re.compile(re.escape(f"{folder}/{entry.msn}.") + r"([0-9]+)\.m4s")
+    found = [int(match[1]) for file in storage.files(folder) if (match := name.fullmatch(file))]
+    return max(found, default=-1) + 1
 
 
 def _sweep(storage: Storage, state: StreamState) -> None:

@@ -49,7 +49,8 @@ class MediaRoom:
                 found = self._delete_parts(state, rendition, entry) or found
                 if not entry.gap:
                     self._storage.delete(f"{state.epoch}/{rendition.name}/{segment_file(state, entry.msn)}")
-                    entry.gap = found = True
+                    entry.lose()
+                    found = True
         if found:
             self._storage.alerts.note(Alert.STORAGE_FULL, "deleted what is no longer listed")
         return found

@@ -27,7 +27,7 @@ _LARGEST: Final = 2**53
 _LATEST: Final = 253_402_300_799
 """The last second of the year 9999, which is as far as a playlist's dates go."""
 
-_FORGOTTEN: Final = frozenset(("parts", "full"))
+_FORGOTTEN: Final = frozenset(("parts", "full", "known"))
 """What of an entry stays in memory."""
 
 
@@ -162,6 +162,9 @@ _RENDITION: Final[dict[str, Callable[[Any], bool]]] = {
     "peak": _amount,
     "total_bytes": _count,
     "total_seconds": _amount,
+    "total_segments": _count,
+    "lost_segments": _count,
+    "newest_at": _time,
     "inits": _all(_matches("[0-9a-f]{64}")),
     "active": _flag,
 }

@@ -27,7 +27,7 @@ RESERVE_BYTES: Final = 1024 * 1024
 """Free space that media leaves to playlists and the state, so that a full disk can still be told of."""
 
 SLOW_WRITE_S: Final = 0.1
-"""A file takes a millisecond on a tmpfs. This is a good part of the 0.26 s that a part plays, and half of
+"""A file takes a millisecond on a tmpfs. This is a good part of the 0.21 s that a part plays, and half of
 what the kernel holds up who writes faster than the disk takes it (`MAX_PAUSE`, mm/page-writeback.c)."""
 
 _TEMPORARY: Final = ".tmp-"

@@ -51,9 +51,6 @@ class StreamWriter:
         self._room = MediaRoom(storage, playlists)
         # Names to delete once no playlist lists them, by rendition.
         self._doomed: dict[str, list[str]] = {}
-        # When this process published its newest, unix time.
-        self.newest_part_at: float | None = None
-        self.newest_segment_at: float | None = None
 
     def open(self, state: StreamState, rendition: RenditionState, entry: Entry, init: bytes | None) -> None:
         """Adds `entry`, which plays after `init` if it needs one, as the rendition's newest.
@@ -76,9 +73,10 @@ class StreamWriter:
         if data is not None:
             name = f"{state.epoch}/{rendition.name}/{part_file(entry.msn, len(entry.parts))}"
             try:
-                if not entry.parts:
+                if not entry.known:
                     # From now on the number is taken, also for the next process.
                     self.save(state)
+                    entry.known = True
                 self._write_init(state, rendition, entry, init)
                 encrypted = self._encrypted(state, entry, data)
                 self._room.write(state, name, encrypted)
@@ -86,8 +84,6 @@ class StreamWriter:
             except StorageError as error:
                 self._storage.alerts.note(Alert.WRITE_FAILED, f"part lost: {error}")
                 data = None
-            else:
-                self.newest_part_at = time.time()
         entry.parts.append(Part(float(part.duration), part.independent, gap=data is None))
         self._playlists.touch(rendition)
 
@@ -107,12 +103,12 @@ class StreamWriter:
             self._room.write(state, f"{folder}/{segment_file(state, entry.msn)}", data)
         except StorageError as error:
             self._storage.alerts.note(Alert.WRITE_FAILED, f"segment lost: {error}")
-            entry.open, entry.gap, entry.size, entry.kid, entry.iv = False, True, 0, None, None
+            entry.lose()
+            rendition.lost_segments += 1
             self.try_save(state)
         else:
             entry.open = False
-            self.newest_segment_at = time.time()
-            rendition.measure(entry.size, entry.duration, state.target_duration)
+            rendition.measure(entry.size, entry.duration, state.target_duration, at=time.time())
         self._retire(state, rendition)
         self._playlists.touch(rendition)
 

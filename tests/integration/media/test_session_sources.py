@@ -205,8 +205,14 @@ async def test_surround_sound_and_high_frame_rates(stage: Stage, clip: Encode) -
 async def test_a_codec_that_is_not_taken_is_refused_with_its_name(stage: Stage, clip: Encode) -> None:
     source = await clip(seconds=12)
     async with stage.session(grace_seconds=4.0):
-        await stage.ingest.publish("demo", "-re", "-i", str(source), "-c:v", "flv1", "-c:a", "copy")
+        publisher = await stage.ingest.publish(
+            "demo", "-re", "-i", str(source), "-c:v", "flv1", "-c:a", "copy"
+        )
         (stage.root / "demo").mkdir(exist_ok=True)
         await stage.until(lambda: "refused" in stage.status.get("reason", ""))
+        assert stage.status["state"] == "waiting"
         assert "video is H.263, allowed is H.264" in stage.status["reason"]
+        assert [alert["name"] for alert in stage.status["alerts"]] == ["source_refused"]
+        publisher.terminate()
+        await stage.until(lambda: stage.status["reason"] == "the publisher has left")
         assert not stage.published.multivariant

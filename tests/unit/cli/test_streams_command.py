@@ -72,15 +72,15 @@ def test_all_that_an_operator_asks_of_a_stream_stands_in_a_pipe(root: Path, show
     assert facts["source"] == "H.264 High 1920x1080 30 fps; a keyframe every 2 s; 6021 kbit/s"
     assert facts["encoder"] == "x264 (libx264): NVENC does not work here: [no device]"
     assert facts["copy"] == "the source is not copied: a keyframe every 9 s"
-    assert facts["FFmpeg"] == "run 3: 29.9 fps, 1.00 of real time"
+    assert facts["FFmpeg"] == "run 3: 29.9 fps, takes 100 % of what it is given, 0.2 s behind"
     assert facts["playlist"] == "http://origin.example:8181/hls/demo.m3u8"
-    assert facts["published"].startswith("epoch abc12345: 150 segments, 2 discontinuities; the newest ")
+    assert facts["published"].startswith("epoch abc12345: up to number 149, 2 discontinuities; the newest ")
     assert facts["content key"].startswith(f"{status_file.KID} since ")
     assert facts["last ending"].endswith("(3 min ago): the source has changed")
     rows = {cells[0]: cells[1:] for line in done.out.splitlines() if (cells := line.split("│")[1:-1])}
     table = {name.strip(): [cell.strip() for cell in cells] for name, cells in rows.items()}
-    assert table["720p"] == ["1280x720", "30", "2800", "2750", "no", "21", "1"]
-    assert table["audio"] == ["-", "-", "-", "128", "-", "21", "0"]
+    assert table["720p"] == ["1280x720", "30", "2800", "2750", "no", "149", "1"]
+    assert table["audio"] == ["-", "-", "-", "128", "-", "150", "0"]
     assert "dropped: 1080p: encoding ran at 0.80 of real time" in done.out
     alert, over = (done.out.index(f"{word}: ") for word in ("ALERT: slow_encoding", "over: storage_full"))
     assert alert < over

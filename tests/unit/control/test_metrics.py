@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from appliance.control.metrics import STATES
 from appliance.media.alerts import Alert
-from appliance.media.session import State
+from appliance.media.status import State
 from tests.support import status_file
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ async def test_a_live_stream_in_base_units(http: httpx.AsyncClient, root: Path) 
         ("stream_source_bits_per_second", "demo"): 6_021_000,
         ("stream_source_keyframe_interval_seconds", "demo"): 2,
         ("stream_runs_total", "demo"): 3,
-        ("stream_segments_published_total", "demo"): 150,
+        ("stream_encode_behind_seconds", "demo"): 0.2,
         ("stream_discontinuities_total", "demo"): 2,
         ("stream_newest_segment_timestamp_seconds", "demo"): pytest.approx(now - 1.5, abs=0.01),
         ("stream_content_key_timestamp_seconds", "demo"): pytest.approx(now - 180, abs=0.01),
@@ -66,11 +65,21 @@ async def test_a_live_stream_in_base_units(http: httpx.AsyncClient, root: Path) 
         ("rung_copied", "demo", "720p"): 0,
         ("rung_dropped", "demo", "1080p"): 1,
         ("rung_dropped", "demo", "480p"): 0,
-        ("rung_segments", "demo", "720p"): 21,
-        ("rung_gap_segments", "demo", "720p"): 1,
+        ("rung_segments_published_total", "demo", "720p"): 149,
+        ("rung_segments_lost_total", "demo", "720p"): 1,
+        ("rung_newest_segment_timestamp_seconds", "demo", "480p"): pytest.approx(now - 1.5, abs=0.01),
     }
     assert {key: seen.get(key) for key in expected} == expected
     assert sum(key[0] == "stream_alert" for key in seen) == len(Alert)
+    assert sum(key[0] == "stream_state" for key in seen) == len(State)
+
+
+async def test_a_live_stream_leaves_no_metric_empty(http: httpx.AsyncClient, root: Path) -> None:
+    """All that a scrape may hold is read from fields that the stream's process really writes."""
+    status_file.put(root, status_file.content(time.time()))
+    text = (await http.get("/metrics")).text
+    empty = [family.name for family in text_string_to_metric_families(text) if not family.samples]
+    assert empty == []
 
 
 async def test_figures_of_a_process_that_is_gone_are_not_passed_off_as_present(
@@ -137,7 +146,3 @@ async def test_a_media_root_that_cannot_be_read_is_said(
     monkeypatch.setattr("appliance.control.metrics.streams_on_disk", refuse)
     answer = await http.get("/metrics")
     assert (answer.status_code, answer.json()) == (503, {"detail": "The media root cannot be read"})
-
-
-def test_every_state_of_a_stream_is_a_label() -> None:
-    assert {state.value for state in State} == set(STATES)

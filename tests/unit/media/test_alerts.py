@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +70,21 @@ def test_what_comes_back_after_its_end_is_a_new_alert(
     assert [record.getMessage().startswith("over: ") for record in caplog.records] == [False, True, False]
 
 
+def test_a_matter_that_lasts_is_one_occurrence(
+    alerts: Alerts, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(500):
+        alerts.hold(Alert.RUNG_GIVEN_UP, f"720p, look {number}")
+        clock.now += 0.5
+    [shown] = alerts.describe()
+    assert (shown["over"], shown["count"], shown["value"]) == (False, 1, "720p, look 499")
+    clock.now += QUIET_S + 1
+    assert alerts.active() == frozenset()
+    alerts.hold(Alert.RUNG_GIVEN_UP, "480p")
+    assert [(item["over"], item["count"]) for item in alerts.describe()] == [(False, 1)]
+    assert len(caplog.records) == 3
+
+
 def test_hiccups_are_no_alert(alerts: Alerts, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(10):
         alerts.note(Alert.SLOW_WRITES, "0.2 s")
@@ -87,3 +103,8 @@ def test_each_kind_has_a_name_of_its_own_and_says_what_mends_it() -> None:
         assert alert.value.name.isidentifier()
         assert alert.value.what
         assert alert.value.mends
+
+
+def test_the_troubleshooting_table_has_every_alert() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    assert [alert.value.name for alert in Alert if f"`ALERT: {alert.value.name}`" not in readme] == []

@@ -7,8 +7,10 @@ from datetime import timedelta
 
 import pytest
 
+from appliance.media.package.catalogue import STATE_FILE
 from appliance.media.package.edge import LiveEdge
 from appliance.media.package.packager import Packager
+from appliance.media.package.storage import Storage, StorageError
 from tests.unit.media.package.handmade import AUDIO, HIGH, LOW, STARTED, pictures, run, sound
 from tests.unit.media.package.published import Workbench, decrypt, options
 
@@ -96,6 +98,30 @@ def test_the_gap_before_the_first_segment_leaves_with_the_window(bench: Workbenc
     run(packager, 4, at=18)
     first = bench.check(packager.epoch)["720p"].segments[0]
     assert (first.msn, first.gap) == (2, False)
+
+
+def test_no_part_is_there_before_the_state_knows_its_segment(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a process after this one would give the name of a part that was delivered to other bytes."""
+    written: list[str] = []
+    write = Storage.write
+
+    def fail_once(self: Storage, name: str, data: bytes, *, reserve: int = 0) -> None:
+        if name == STATE_FILE and STATE_FILE not in written:
+            written.append(name)
+            raise StorageError("no space", full=True)
+        write(self, name, data, reserve=reserve)
+        written.append(name)
+
+    monkeypatch.setattr(Storage, "write", fail_once)
+    first = bench.packager()
+    first.begin([HIGH], started_at=STARTED)
+    video = pictures()
+    first.feed("720p", video.init() + video.seconds(0.75))
+    media = [name.rpartition("/")[2] for name in written if name.endswith((STATE_FILE, ".m4s"))]
+    assert media == [STATE_FILE, STATE_FILE, "1.1.m4s", "1.2.m4s"]
+    assert bench.packager().next_msn == 2
 
 
 def test_a_process_killed_before_its_first_part_leaves_nothing(bench: Workbench) -> None:
