@@ -30,7 +30,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     steps=STEPS,
     kind=st.sampled_from([("fmp4", 0), ("fmp4", 0.2), ("fmp4", 0.26), ("fmp4", 0.5), ("mpegts", 0)]),

@@ -130,7 +130,7 @@ def test_a_process_killed_before_its_first_part_leaves_nothing(bench: Workbench)
     video = pictures()
     blocked = bench.directory / first.epoch / "720p" / "1.0.m4s"
     blocked.mkdir(parents=True)
-    first.feed("720p", video.init() + video.seconds(0.5))
+    first.feed("720p", video.init() + video.seconds(0.25))
     blocked.rmdir()
     second = bench.packager()
     assert second.next_msn == 0

@@ -110,7 +110,7 @@ def test_sizes_that_do_not_add_up_are_refused() -> None:
 SAMPLES = st.lists(st.integers(1, 12), min_size=1, max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(counts=SAMPLES, ticks=st.sampled_from([512, 614, 1300, 3000, 9000]), offsets=st.booleans())
 def test_whatever_comes_nothing_is_lost_and_nothing_too_long(
     counts: list[int], ticks: int, offsets: bool

@@ -99,7 +99,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (bench.directory / "state.json").read_bytes()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_whatever_stands_there_it_is_a_state_or_refused(state: bytes, data: st.DataObject) -> None:
     inner: Any = json.loads(state)
