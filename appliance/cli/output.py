@@ -11,9 +11,12 @@ PIPE_COLUMNS = 10_000
 
 
 def console() -> Console:
-    """Return standard output: as wide as the terminal, and without a limit anywhere else."""
-    out = Console()
-    return out if out.is_terminal else Console(width=PIPE_COLUMNS)
+    """Return standard output: as wide as the terminal, and without a limit anywhere else.
+
+    What is printed stands there as it is: `:100:` in an IPv6 address is no emoji, `[x]` no markup.
+    """
+    out = Console(markup=False, emoji=False, highlight=False)
+    return out if out.is_terminal else Console(width=PIPE_COLUMNS, markup=False, emoji=False, highlight=False)
 
 
 def short_time(text: str) -> str:
@@ -23,7 +26,7 @@ def short_time(text: str) -> str:
     """
     try:
         time = datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         return text
     now = datetime.now(UTC)
     if time.date() == now.date():

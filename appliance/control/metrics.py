@@ -51,7 +51,10 @@ class Metrics:
 
         Not a coroutine: Starlette gives it a thread, as it reads files.
         """
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        try:
+            encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        except (TypeError, ValueError):  # it trips over a version that is no number
+            encode, content_type = choose_encoder("")
         try:
             body = encode(self._registry)
         except OSError:

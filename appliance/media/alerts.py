@@ -110,7 +110,6 @@ class _Case:
     value: str
     count: int = 0
     raised: bool = False
-    over: bool = False
 
 
 class Alerts:
@@ -128,24 +127,25 @@ class Alerts:
         self._clock = clock
         self._wall = wall
         self._cases: dict[Alert, _Case] = {}
+        self._over: dict[Alert, _Case] = {}
 
     def note(self, alert: Alert, value: str) -> None:
         """The matter of `alert` occurs now; `value` is what was seen, in words."""
         self._see_what_is_over()
         kind, now, wall = alert.value, self._clock(), self._wall()
-        case = self._cases.get(alert)
-        if case is None or case.over:
-            case = self._cases[alert] = _Case(wall, wall, now, value)
+        case = self._cases.setdefault(alert, _Case(wall, wall, now, value))
         case.count += 1
         case.last, case.last_at, case.value = wall, now, value
         if not case.raised and case.count >= kind.least:
             case.raised = True
+            self._over.pop(alert, None)
             _tell(alert, "raised", kind.level, f"{kind.what}: {value}; {kind.mends}")
 
     def hold(self, alert: Alert, value: str) -> None:
         """The matter of `alert` lasts: one occurrence, however often this is called while it does."""
+        self._see_what_is_over()
         case = self._cases.get(alert)
-        if case is None or self._silence(case) > QUIET_S:
+        if case is None:
             self.note(alert, value)
         else:
             case.last, case.last_at, case.value = self._wall(), self._clock(), value
@@ -153,7 +153,7 @@ class Alerts:
     def active(self) -> frozenset[Alert]:
         """Those that were raised and are not over."""
         self._see_what_is_over()
-        return frozenset(alert for alert, case in self._cases.items() if case.raised and not case.over)
+        return frozenset(alert for alert, case in self._cases.items() if case.raised)
 
     def describe(self) -> list[dict[str, Any]]:
         """For `status.json`: what is the matter, then what was; times are ISO 8601 in UTC.
@@ -161,12 +161,13 @@ class Alerts:
         `last` is the time of the last occurrence, `value` what was seen then; `over` tells that none came for
         QUIET_S.
         """
-        self._see_what_is_over()
-        raised = [(alert, case) for alert, case in self._cases.items() if case.raised]
+        active = self.active()
+        present = [(alert, case, False) for alert, case in self._cases.items() if alert in active]
+        past = [(alert, case, True) for alert, case in self._over.items()]
         return [
             {
                 "name": alert.value.name,
-                "over": case.over,
+                "over": over,
                 "since": _iso(case.since),
                 "last": _iso(case.last),
                 "count": case.count,
@@ -174,21 +175,23 @@ class Alerts:
                 "value": case.value,
                 "mends": alert.value.mends,
             }
-            for alert, case in sorted(raised, key=lambda item: (item[1].over, item[1].since))
+            for cases in (present, past)
+            for alert, case, over in sorted(cases, key=lambda item: item[1].since)
         ]
 
-    def _silence(self, case: _Case) -> float:
-        return self._clock() - case.last_at
-
     def _see_what_is_over(self) -> None:
+        now = self._clock()
         for alert, case in list(self._cases.items()):
-            silence = self._silence(case)
-            if silence > QUIET_S + REMEMBERED_S or (silence > QUIET_S and not case.raised):
-                del self._cases[alert]
-            if silence > QUIET_S and case.raised and not case.over:
-                case.over = True
+            if now - case.last_at <= QUIET_S:
+                continue
+            del self._cases[alert]
+            if case.raised:
+                self._over[alert] = case
                 text = f"{case.count} times since {_iso(case.since)}, the last time at {_iso(case.last)}"
                 _tell(alert, "over", logging.WARNING, f"over: {alert.value.what}: {text}")
+        for alert, case in list(self._over.items()):
+            if now - case.last_at > QUIET_S + REMEMBERED_S:
+                del self._over[alert]
 
 
 def _tell(alert: Alert, step: str, level: int, text: str) -> None:

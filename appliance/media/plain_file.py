@@ -9,18 +9,26 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-_LARGEST: Final = 32 * 1024 * 1024
+LARGEST: Final = 32 * 1024 * 1024
+"""Bytes; more than any file of ours has."""
 
 
-def read_plain(path: Path) -> bytes | None:
-    """What a plain file of at most 32 MiB holds; None when there is none that can be read.
+def read_plain(path: Path, *, largest: int = LARGEST) -> bytes | None:
+    """What a plain file of at most `largest` bytes holds; None when there is none that can be read.
 
-    The folder belongs to the stream's process: no link and no device is followed.
+    The folder belongs to the stream's process: no link, no device and no directory is taken for a file.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
-        return file.read() if stat.S_ISREG(found.st_mode) and found.st_size <= _LARGEST else None
+        if not stat.S_ISREG(found.st_mode) or found.st_size > largest:
+            return None
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(largest)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)

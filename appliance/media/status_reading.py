@@ -19,6 +19,9 @@ FRESH_S: Final = 5.0
 """A stream's process writes its status twice a second. One that is older was left by a process that is gone
 or hangs; a busy machine is late by less."""
 
+_LARGEST: Final = 256 * 1024
+"""Bytes: a hundred times as many as a status has, and few enough to be read with every scrape."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -69,8 +72,9 @@ class Reading:
 
     def fresh(self, now: float) -> bool:
         """Whether the stream's process lived a moment before `now` (unix seconds)."""
-        age = self.age(now, "updated")
-        return age is not None and age <= FRESH_S
+        written = self.time("updated")
+        # One from the future is left over too, by a process that was gone before the clock was set back.
+        return written is not None and abs(now - written) <= FRESH_S
 
     def _find(self, keys: tuple[str, ...]) -> Any:
         found: Any = self.content
@@ -82,7 +86,9 @@ class Reading:
 def read_status(directory: Path) -> Reading | None:
     """What the process of the stream with that directory wrote last; None where there is nothing of it."""
     try:
-        content = json.loads(read_plain(directory / STATUS_FILE) or b"null")
+        data = read_plain(directory / STATUS_FILE, largest=_LARGEST) or b"null"
+        # NaN and Infinity are no JSON (RFC 8259, section 6).
+        content = json.loads(data, parse_constant=lambda _: None)
     except (ValueError, RecursionError):
         return None
     return Reading(content) if isinstance(content, dict) else None

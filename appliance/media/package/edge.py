@@ -50,8 +50,6 @@ class Snapshot:
         """
         if self.playlist.ended:
             return Outlook.READY
-        if msn > self.last_msn + 2 or (part is not None and self._too_far(msn, part)):
-            return Outlook.NEVER
         if part is None:
             there = msn <= self.last_msn
         elif msn < self.last_msn:
@@ -60,7 +58,10 @@ class Snapshot:
             # Behind a whole segment's last part comes the first of the next (6.2.5.2).
             behind = msn == self.last_msn and self._parts(msn + 1) > 0
             there = behind or part < self._parts(msn)
-        return Outlook.READY if there else Outlook.WAIT
+        if there:
+            return Outlook.READY
+        too_far = msn > self.last_msn + 2 or (part is not None and self._too_far(msn, part))
+        return Outlook.NEVER if too_far else Outlook.WAIT
 
     def part(self, msn: int, part: int) -> Outlook:
         """What becomes of a request for a part that is not on disk; there may be one by now."""
@@ -87,7 +88,7 @@ class Snapshot:
     def _too_far(self, msn: int, part: int) -> bool:
         """Beyond the Advance Part Limit (6.2.5.2)."""
         live = self.playlist.low_latency
-        if live is None or msn <= self.last_msn:
+        if live is None:
             return False
         limit = math.ceil(3 / live.part_target) if live.part_target < 1 else 3
         return part >= self._parts(msn) + limit

@@ -19,7 +19,7 @@ from appliance.media.package.playlist import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from appliance.media.package.catalogue import Entry, RenditionState, StreamState
 
@@ -31,6 +31,7 @@ _PATIENCE_SEGMENTS: Final = 3
 # Parts are listed for this many target durations at most (RFC 8216bis, 6.2.2), and of so many whole segments
 # at most: hls-parser takes more for parts that were forgotten, and players do not begin so far back.
 _PARTS_TARGETS: Final = 3
+_SHORTEST_TARGETS: Final = 3
 _PARTS_SEGMENTS: Final = 2
 
 
@@ -49,6 +50,11 @@ def part_file(msn: int, number: int) -> str:
     return f"{msn}.{number}.m4s"
 
 
+def lasts(state: StreamState, entries: Sequence[Entry]) -> bool:
+    """Whether they may be all that a live playlist lists: three target durations (RFC 8216, 6.2.2)."""
+    return sum(entry.duration for entry in entries) >= _SHORTEST_TARGETS * state.target_duration
+
+
 def kept_segments(window: int) -> int:
     """How many segments stay on disk of a stream whose playlists list `window` of them.
 
@@ -58,10 +64,22 @@ def kept_segments(window: int) -> int:
     return 2 * window + 1
 
 
-def listed(rendition: RenditionState, window: int) -> list[Entry]:
-    """What the rendition's playlist lists: `window` whole entries, and the open one if it has parts."""
+def listed_whole(state: StreamState, rendition: RenditionState, window: int) -> list[Entry]:
+    """The whole entries that the rendition's playlist lists: `window`, or more where those are too short.
+
+    They are where the publisher comes and goes.
+    """
     whole = [entry for entry in rendition.entries if not entry.open]
-    return whole[-window:] + [entry for entry in rendition.entries[-1:] if entry.open and entry.parts]
+    first = max(0, len(whole) - window)
+    while first and not lasts(state, whole[first:]):
+        first -= 1
+    return whole[first:]
+
+
+def listed(state: StreamState, rendition: RenditionState, window: int) -> list[Entry]:
+    """What the rendition's playlist lists: whole entries, and the open one if it has parts."""
+    newest = [entry for entry in rendition.entries[-1:] if entry.open and entry.parts]
+    return listed_whole(state, rendition, window) + newest
 
 
 def parts_behind(state: StreamState, rendition: RenditionState, *, kept: bool = True) -> list[Entry]:

@@ -56,7 +56,7 @@ class PlaylistWriter:
 
     def write(self, state: StreamState, rendition: RenditionState) -> None:
         """Writes the rendition's playlist, unless it never had media."""
-        entries = listed(rendition, self.window)
+        entries = listed(state, rendition, self.window)
         name = f"{state.epoch}/{rendition.name}/{PLAYLIST_FILE}"
         # One that is there lists the parts of a process that was killed before its first whole segment.
         if not entries or not (rendition.has_media or self._storage.size(name)):

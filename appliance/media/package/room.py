@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from appliance.media.alerts import Alert
-from appliance.media.package.listing import part_file, parts_behind, segment_file
+from appliance.media.package.listing import lasts, listed_whole, part_file, parts_behind, segment_file
 from appliance.media.package.storage import RESERVE_BYTES, Storage, StorageError
 
 if TYPE_CHECKING:
     from appliance.media.package.catalogue import Entry, RenditionState, StreamState
     from appliance.media.package.playlist_writer import PlaylistWriter
-
-# A playlist never becomes shorter than three target durations (RFC 8216, 6.2.2); one entry is not listed yet.
-_SHORTEST_WINDOW: Final = 4
 
 # Parts of the newest whole segment and of the one that is open: what a player at the live edge asks for.
 _NEWEST_PARTS: Final = 2
@@ -44,8 +41,9 @@ class MediaRoom:
         for rendition in state.renditions:
             for entry in parts_behind(state, rendition, kept=False):
                 found = self._delete_parts(state, rendition, entry) or found
-            # One more than the window: the newest entry is not listed yet.
-            for entry in rendition.entries[: -self._playlists.window - 1]:
+            # One more than is listed: the newest entry is not yet.
+            count = len(listed_whole(state, rendition, self._playlists.window))
+            for entry in rendition.entries[: -count - 1]:
                 found = self._delete_parts(state, rendition, entry) or found
                 if not entry.gap:
                     self._storage.delete(f"{state.epoch}/{rendition.name}/{segment_file(state, entry.msn)}")
@@ -71,7 +69,7 @@ class MediaRoom:
 
     def _shorten(self, state: StreamState) -> bool:
         """Takes the oldest segment out of all playlists and deletes it; whether one could be spared."""
-        spare = [item for item in state.renditions if len(item.entries) > _SHORTEST_WINDOW]
+        spare = [item for item in state.renditions if lasts(state, item.entries[1:-1])]
         oldest = min((item.entries[0].msn for item in spare), default=None)
         if oldest is None:
             return False

@@ -16,6 +16,7 @@ from appliance.media.package.encryption import encrypt, new_iv
 from appliance.media.package.listing import (
     init_file,
     kept_segments,
+    listed_whole,
     part_file,
     parts_behind,
     segment_file,
@@ -157,7 +158,7 @@ class StreamWriter:
 
     def _retire(self, state: StreamState, rendition: RenditionState) -> None:
         """Notes the names of what has left the playlist for long enough."""
-        keep = kept_segments(self._window)
+        keep = kept_segments(len(listed_whole(state, rendition, self._window)))
         retired, rendition.entries = rendition.entries[:-keep], rendition.entries[-keep:]
         doomed = self._doomed.setdefault(rendition.name, [])
         folder = f"{state.epoch}/{rendition.name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +14,6 @@ from appliance.media.status import State
 from tests.support import status_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import httpx
 
 Samples = dict[tuple[str, ...], float]
@@ -121,6 +120,24 @@ async def test_a_broken_status_breaks_no_scrape(http: httpx.AsyncClient, root: P
     assert not labels & {"../x", "made_up", "f" * 999}
 
 
+async def test_a_folder_in_the_place_of_a_status_is_that_streams_matter_alone(
+    http: httpx.AsyncClient, root: Path
+) -> None:
+    status_file.put(root, status_file.content(time.time()))
+    (root / "bad" / "status.json").mkdir(parents=True)
+    descriptors = Path("/proc/self/fd")
+    open_before = len(list(descriptors.iterdir()))
+    for _ in range(5):
+        seen = await scrape(http)
+        assert (seen["stream_up", "demo"], seen["stream_up", "bad"]) == (1, 0)
+    assert len(list(descriptors.iterdir())) <= open_before + 1
+
+
+async def test_a_status_from_the_future_is_none_of_the_present(http: httpx.AsyncClient, root: Path) -> None:
+    status_file.put(root, status_file.content(time.time() + 3600))
+    assert (await scrape(http))["stream_up", "demo"] == 0
+
+
 async def test_the_format_is_the_one_asked_for(http: httpx.AsyncClient, root: Path) -> None:
     status_file.put(root, status_file.content(time.time()))
     answer = await http.get("/metrics")
@@ -129,6 +146,8 @@ async def test_the_format_is_the_one_asked_for(http: httpx.AsyncClient, root: Pa
     newer = await http.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert newer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert newer.text.endswith("# EOF\n")
+    strange = await http.get("/metrics", headers={"Accept": "application/openmetrics-text; version=abc"})
+    assert strange.status_code == 200
     assert (await http.post("/metrics")).status_code == 405
 
 

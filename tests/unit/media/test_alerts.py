@@ -85,6 +85,17 @@ def test_a_matter_that_lasts_is_one_occurrence(
     assert len(caplog.records) == 3
 
 
+def test_a_hiccup_does_not_take_away_what_was_raised_before(alerts: Alerts, clock: Clock) -> None:
+    for _ in range(3):
+        alerts.note(Alert.SLOW_WRITES, "0.2 s")
+    clock.now += QUIET_S + 40
+    alerts.note(Alert.SLOW_WRITES, "0.3 s")
+    assert [(item["over"], item["count"]) for item in alerts.describe()] == [(True, 3)]
+    for _ in range(2):
+        alerts.note(Alert.SLOW_WRITES, "0.3 s")
+    assert [(item["over"], item["count"]) for item in alerts.describe()] == [(False, 3)]
+
+
 def test_hiccups_are_no_alert(alerts: Alerts, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(10):
         alerts.note(Alert.SLOW_WRITES, "0.2 s")

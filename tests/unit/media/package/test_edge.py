@@ -42,6 +42,7 @@ def snapshot(*parts: int, open_parts: int = 0, first: int = 5, ended: bool = Fal
         (7, 7, READY),
         (7, 8, READY),
         (7, 99, READY),
+        (7, 1_000_000, READY),
         (8, 0, READY),
         (8, 2, READY),
         (8, 3, WAIT),
@@ -58,7 +59,8 @@ def test_reload(msn: int, part: int | None, outlook: Outlook) -> None:
 
 
 @pytest.mark.parametrize(
-    ("msn", "part", "outlook"), [(7, 7, READY), (7, 8, WAIT), (8, 0, WAIT), (8, 1, WAIT), (8, None, WAIT)]
+    ("msn", "part", "outlook"),
+    [(7, 7, READY), (7, 8, WAIT), (7, 19, WAIT), (7, 20, NEVER), (8, 0, WAIT), (8, 1, WAIT), (8, None, WAIT)],
 )
 def test_reload_between_two_segments(msn: int, part: int | None, outlook: Outlook) -> None:
     assert snapshot(8, 8, 8).reload(msn, part) is outlook

@@ -26,6 +26,23 @@ def test_a_new_epoch_shares_no_name(bench: Workbench) -> None:
     assert not (bench.directory / first).exists()
 
 
+@pytest.mark.parametrize("part", [0.0, 0.26])
+def test_a_publisher_that_comes_and_goes_shortens_no_playlist_below_its_least(
+    bench: Workbench, part: float
+) -> None:
+    bench.options = options(part=part, window=6)
+    packager = bench.packager()
+    run(packager, 20)
+    for number in range(24):
+        run(packager, 0.5, at=30 + number)
+        for playlist in bench.check(packager.epoch).values():
+            assert sum(item.duration for item in playlist.segments) >= 3 * playlist.target
+    there = {path.name for path in (bench.directory / packager.epoch / "720p").glob("*.m4s")}
+    newest, listed = packager.next_msn - 1, len(bench.check(packager.epoch)["720p"].segments)
+    assert listed == 12
+    assert {f"{number}.m4s" for number in range(newest - 2 * listed, newest)} <= there
+
+
 def test_remove(bench: Workbench) -> None:
     packager = bench.packager()
     run(packager, 4)
