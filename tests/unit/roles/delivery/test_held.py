@@ -35,7 +35,7 @@ def test_a_player_that_waits_is_answered_by_the_packager(packager: Packager, del
         ("_HLS_msn=18", "_HLS_msn=18"),
         ("_HLS_part=3&_HLS_msn=18", "_HLS_msn=18&_HLS_part=3"),
         ("_HLS_skip=YES&_HLS_msn=18", "_HLS_msn=18&_HLS_skip=YES"),
-        ("token=SECRET&_HLS_msn=018&_HLS_part=0&_HLS_skip=v2&x", "_HLS_msn=18&_HLS_part=0&_HLS_skip=v2"),
+        ("token=SECRET&_HLS_msn=018&_HLS_part=0&_HLS_skip=v2&x", "_HLS_msn=18&_HLS_part=0&_HLS_skip=YES"),
         ("_HLS_msn=0", "_HLS_msn=0"),
     ],
 )
