@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rich.table import Table
 
 from appliance.cli import main
-from appliance.cli.output import short_time, span
+from appliance.cli.output import console, short_time, span
 from appliance.cli.streams import demo_prefix
 from appliance.errors import EX_NOPERM
 from appliance.program import program
@@ -28,6 +29,16 @@ def test_a_table_in_a_pipe_is_never_cut() -> None:
     row = next(line for line in done.splitlines() if "720p" in line)
     assert all(value in row for value in ("1280x720", "2800", "3080", "128", "h264_nvenc", "p4"))
     assert "…" not in done
+
+
+@pytest.mark.parametrize(
+    "text", ["2001:db8:100:a::1", "fe80:ab:cd::5", "[/x]", "[link=https://x.example]y[/link]"]
+)
+def test_what_is_printed_stands_there_as_it_is(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    table = Table("from")
+    table.add_row(text)
+    console().print(table)
+    assert text in capsys.readouterr().out
 
 
 def test_every_setting_is_explained_in_a_pipe(tmp_path: Path) -> None:
@@ -54,6 +65,7 @@ def test_times_are_as_short_as_their_age_allows() -> None:
     assert short_time(now.isoformat(timespec="milliseconds")) == f"{now:%H:%M:%SZ}"
     assert short_time("2001-02-03T23:30:00-01:00") == "2001-02-04"
     assert short_time("-") == "-"
+    assert short_time("0001-01-01T00:00:00+23:59") == "0001-01-01T00:00:00+23:59"
 
 
 def test_a_length_of_time_is_told_in_one_unit() -> None:
