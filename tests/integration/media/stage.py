@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ class Stage:
     keyring: Keyring
     source: Path | None = None
     """What was published last: its own sound may be apart from its picture."""
+    _measured: dict[Path, Offsets] = field(default_factory=dict)
 
     @property
     def published(self) -> Published:
@@ -98,18 +99,26 @@ class Stage:
 
         await self.until(reached)
 
+    async def _own_offsets(self) -> Offsets:
+        """Of the source, which is measured once."""
+        assert self.source is not None
+        if self.source not in self._measured:
+            source = self.source.read_bytes()
+            self._measured[self.source] = await picture_against_sound(source, source)
+        return self._measured[self.source]
+
     async def skew(self, run: int = -1, rung: str = "360p") -> float:
         """How far sound and picture are apart, ms, beyond how far they are in the source.
 
         Picture is measured to the frame, which is where it was in the source; sound to the sample at which
         FFmpeg hears silence end.
         """
-        assert self.source is not None
-        source = self.source.read_bytes()
-        own = await picture_against_sound(source, source)
         published = self.published
         sound = "audio" if "audio" in published.renditions else rung
-        offsets = await picture_against_sound(published.media(rung, run), published.media(sound, run))
+        # Read at once: the stream may be over before all is measured.
+        media = published.media(rung, run), published.media(sound, run)
+        offsets = await picture_against_sound(*media)
+        own = await self._own_offsets()
         beyond = Offsets([offset - own.median for offset in offsets.milliseconds])
         print(
             f"picture after sound, run {run}: {beyond.worst:+.1f} ms of {len(beyond.milliseconds)} beyond "

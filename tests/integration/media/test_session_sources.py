@@ -29,7 +29,8 @@ async def test_a_copied_source_and_the_rungs_beside_it_are_one(
     stage: Stage, clip: Encode, rung: str, source: dict[str, Any]
 ) -> None:
     path = await clip(seconds=20, **source)
-    async with stage.session(copy_source="auto"):
+    # Measuring takes longer than the clip plays.
+    async with stage.session(copy_source="auto", grace_seconds=60.0):
         await stage.publish(path)
         await stage.until_run(0, segments=4)
         await stage.until(lambda: stage.published.count(rung) >= 4)
