@@ -11,8 +11,9 @@ import enum
 import logging
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
+
+from appliance.media.iso_time import iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,8 +169,8 @@ class Alerts:
             {
                 "name": alert.value.name,
                 "over": over,
-                "since": _iso(case.since),
-                "last": _iso(case.last),
+                "since": iso(case.since),
+                "last": iso(case.last),
                 "count": case.count,
                 "what": alert.value.what,
                 "value": case.value,
@@ -187,7 +188,7 @@ class Alerts:
             del self._cases[alert]
             if case.raised:
                 self._over[alert] = case
-                text = f"{case.count} times since {_iso(case.since)}, the last time at {_iso(case.last)}"
+                text = f"{case.count} times since {iso(case.since)}, the last time at {iso(case.last)}"
                 _tell(alert, "over", logging.WARNING, f"over: {alert.value.what}: {text}")
         for alert, case in list(self._over.items()):
             if now - case.last_at > QUIET_S + REMEMBERED_S:
@@ -196,7 +197,3 @@ class Alerts:
 
 def _tell(alert: Alert, step: str, level: int, text: str) -> None:
     log.log(level, "%s", text, extra={"fields": {"alert": alert.value.name, "step": step}})
-
-
-def _iso(unix: float) -> str:
-    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds")

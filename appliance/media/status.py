@@ -7,8 +7,9 @@ import json
 import time
 from collections import deque
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
+
+from appliance.media.iso_time import iso
 
 if TYPE_CHECKING:
     from appliance.media.encode.encoder import EncoderChoice
@@ -110,7 +111,7 @@ class StreamStatus:
         """Notes what becomes of the source, and why."""
         self.run = pipeline.runs
         self.last_ending = pipeline.last_ending
-        self.last_ended = _iso(pipeline.last_ended_at) if pipeline.last_ending else None
+        self.last_ended = iso(pipeline.last_ended_at) if pipeline.last_ending else None
         if pipeline.encoder is not None:
             self._describe_encoder(pipeline.encoder)
         self._describe_source(pipeline.source, pipeline.keyframe_seconds)
@@ -144,8 +145,4 @@ class StreamStatus:
 
 
 def _now() -> str:
-    return _iso(time.time())
-
-
-def _iso(unix: float) -> str:
-    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds")
+    return iso(time.time())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from appliance.media.package.catalogue import moment
+from appliance.media.iso_time import iso
 
 if TYPE_CHECKING:
     from appliance.media.package.catalogue import RenditionState, StreamState
@@ -20,8 +20,8 @@ def overview(state: StreamState) -> dict[str, Any]:
         "epoch": state.epoch,
         "next_msn": state.next_msn,
         "discontinuities": state.earlier_breaks + len(state.breaks),
-        "content_key": None if state.kid is None else {"kid": state.kid, "since": _iso(state.kid_since)},
-        "newest_segment": _iso(max((item.newest_at for item in active), default=0.0)),
+        "content_key": None if state.kid is None else {"kid": state.kid, "since": iso(state.kid_since)},
+        "newest_segment": _iso_or_none(max((item.newest_at for item in active), default=0.0)),
         "renditions": [_rendition(item) for item in active],
     }
 
@@ -37,9 +37,9 @@ def _rendition(item: RenditionState) -> dict[str, Any]:
         "kbps": round(sum(entry.size for entry in measured) * 8 / 1000 / seconds) if seconds else None,
         "segments": item.total_segments,
         "lost": item.lost_segments,
-        "newest_segment": _iso(item.newest_at),
+        "newest_segment": _iso_or_none(item.newest_at),
     }
 
 
-def _iso(unix: float) -> str | None:
-    return moment(unix).isoformat(timespec="milliseconds") if unix else None
+def _iso_or_none(unix: float) -> str | None:
+    return iso(unix) if unix else None

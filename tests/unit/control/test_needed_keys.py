@@ -15,22 +15,13 @@ from appliance.media.package.needed_keys import SLACK_SECONDS, longest_need
 from appliance.names import StreamName
 from appliance.secrets.content_keys import KeyId
 from appliance.settings import Settings
+from tests.support.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEMO = StreamName("demo")
 SETTINGS = Settings()
-
-
-class Clock:
-    """Monotonic seconds that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
