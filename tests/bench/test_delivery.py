@@ -10,21 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import socket
 import subprocess
 import threading
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.bench.conftest import Comparison
+from tests.support.listening import free_port, running
 from tests.support.site import TOP, provisioned
 from tests.unit.roles.conftest import render  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.unit.roles.conftest import Render
@@ -145,26 +144,6 @@ def packager(path: Path) -> Iterator[None]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
-
-
-@contextlib.contextmanager
-def running(command: Sequence[str | Path], port: int) -> Iterator[None]:
-    """Run an nginx that listens on `port`."""
-    with subprocess.Popen([*command, "-g", "daemon off;"]) as server:
-        try:
-            while server.poll() is None:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                    break
-                time.sleep(0.01)
-            yield
-        finally:
-            server.terminate()
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @pytest.fixture

@@ -22,10 +22,10 @@ import psutil
 import pytest
 
 from tests.bench.conftest import Table
-from tests.bench.test_delivery import free_port, running
 from tests.support import player
 from tests.support.coalescing import Viewer
 from tests.support.encoder import Clip, Publisher
+from tests.support.listening import free_port, running
 from tests.support.playlists import parse_media
 from tests.support.site import STREAMS, Site
 from tests.support.waiting import until
@@ -42,9 +42,10 @@ CLIP_SECONDS = 60
 
 # Runs on the host: CPU seconds by unit and program, and memory of the streams' units, in bytes.
 _LOOK = """
-import collections, glob, json, os
+import collections, contextlib, glob, json, os
 tick = os.sysconf("SC_CLK_TCK")
 cpu = collections.Counter()
+memory = collections.Counter()
 for path in glob.glob("/proc/[0-9]*"):
     try:
         unit = open(path + "/cgroup").read().strip().rpartition("/")[2]
@@ -53,16 +54,21 @@ for path in glob.glob("/proc/[0-9]*"):
         continue
     fields = rest.split()
     cpu[unit.partition("@")[0].partition(".")[0] + " " + name] += (int(fields[11]) + int(fields[12])) / tick
-memory = collections.Counter()
-for path in glob.glob("/sys/fs/cgroup/**/stream@*.service/memory.stat", recursive=True):
-    stat = dict(line.split() for line in open(path))
-    memory["processes"] += int(stat["anon"]) + int(stat.get("kernel", 0))
-    memory["media"] += int(stat["shmem"])
+    # PSS shares out what several processes have mapped (proc_pid_smaps(5)): one program runs for each stream.
+    if unit.startswith("stream@"):
+        with open(path + "/smaps_rollup") as rollup:
+            pss = next(line for line in rollup if line.startswith("Pss:"))
+        memory["processes"] += 1024 * int(pss.split()[1])
+for folder, _, names in os.walk("/srv/hls"):
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            memory["media"] += os.stat(os.path.join(folder, name)).st_size
 print(json.dumps({"cpu": cpu, "memory": memory}))
 """
 
 _ALTERNATIVES = """
 load_module {module};
+user root;
 worker_processes 1;
 pid {folder}/pid; error_log stderr error;
 events {{ worker_connections 256; }}

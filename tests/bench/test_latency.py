@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from contextlib import ExitStack
 from typing import Any
 
 from tests.bench.conftest import Table
@@ -43,9 +44,10 @@ def test_latency_in_the_browser(host: Site, tables: list[Table]) -> None:
         "came later, no parts": {"lowLatencyMode": False},
     }
     url = host.hls(STREAMS[0])
-    publisher = ClockedPublisher(host.rtmp(STREAMS[0]), SENT)
-    with Viewer(url, CATCHING_UP) as early, publisher:
-        table.rows.append(row("open before the stream began", early.watch(SECONDS), publisher.made_at))
+    with ExitStack() as sending:
+        with Viewer(url, CATCHING_UP) as early:
+            publisher = sending.enter_context(ClockedPublisher(host.rtmp(STREAMS[0]), SENT))
+            table.rows.append(row("open before the stream began", early.watch(SECONDS), publisher.made_at))
         for name, options in later.items():
             with Viewer(url, options) as viewer:
                 table.rows.append(row(name, viewer.watch(SECONDS), publisher.made_at))

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -35,13 +36,13 @@ class Signal:
         """Pictures per second."""
         return Fraction(self.rate)
 
-    def arguments(self, video: list[str] | None = None) -> list[str]:
-        """Return FFmpeg's inputs, `video` for the pictures when given, and its encoder options."""
+    def arguments(self, *, filters: Sequence[str] = ()) -> list[str]:
+        """Return FFmpeg's inputs, `filters` over them, and its encoder options."""
         inputs: list[str] = []
         options: list[str] = []
         if self.video:
             picture = video_source(self.width, self.height, self.rate)
-            inputs += video or ["-re", "-f", "lavfi", "-i", picture]
+            inputs += ["-re", "-f", "lavfi", "-i", picture]
             options += [
                 "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-crf", "20",
                 "-maxrate", "1500k", "-bufsize", "1500k",
@@ -51,7 +52,7 @@ class Signal:
         if self.channels:
             inputs += ["-re", "-f", "lavfi", "-i", audio_source(self.channels)]
             options += ["-c:a", "aac", "-b:a", f"{64 * self.channels}k"]
-        return [*inputs, *options, "-f", "flv"]
+        return [*inputs, *filters, *options, "-f", "flv"]
 
 
 @dataclass(frozen=True)
@@ -124,15 +125,15 @@ class ClockedPublisher(Publisher):
         super().__init__(url, sent)
         self._signal = sent
         self.made_at: dict[int, float] = {}
-        """Unix time, s, of each picture by its number, as it left the source."""
+        """Unix time, s, of each picture by its number, as it reached the encoder."""
         self._reading: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        sent = self._signal
-        # A copy of each picture goes nowhere but past a filter that prints the time of day.
-        clock = "split[out0][c];[c]settb=1/1000000,setpts=RTCTIME,showinfo=checksum=0,nullsink"
-        picture = f"{video_source(sent.width, sent.height, sent.rate)},realtime,{clock}"
-        arguments = sent.arguments(video=["-f", "lavfi", "-i", picture])
+        # A copy of each picture goes nowhere but past a filter that prints the time of day. It stands behind
+        # the inputs, which one clock paces: sound that were late would hold the pictures up on their way out.
+        clock = "[0:v]split[out][copy];[copy]settb=1/1000000,setpts=RTCTIME,showinfo=checksum=0,nullsink"
+        sound = ["-map", "1:a"] if self._signal.channels else []
+        arguments = self._signal.arguments(filters=["-filter_complex", clock, "-map", "[out]", *sound])
         process = self._start("info", arguments)
         self._reading = threading.Thread(target=self._read, args=(process,), daemon=True)
         self._reading.start()

@@ -52,8 +52,8 @@ class RunPlan:
 
     `begin_s` is where output begins, after the first frame that comes in: what lies before is only decoded.
     `thumbnail_seconds` is the distance of the thumbnails; 0 makes none. `gpu_decodes` keeps pictures on the
-    GPU from NVDEC over scaling to NVENC (written from FFmpeg's documentation, and never run: no GPU with an
-    encoder was at hand). `container` is what the segments become that are cut from the output.
+    GPU from NVDEC over scaling to NVENC. Decoding and scaling ran on an H200, which has no NVENC: the last
+    step has never run. `container` is what the segments become that are cut from the output.
     """
 
     source: Source

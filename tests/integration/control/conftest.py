@@ -18,9 +18,10 @@ import yaml
 from appliance.secrets.credentials import make_missing
 from appliance.state.lease import Leases
 from appliance.state.valkey import State
-from tests.integration.control.processes import Bus, Nginx, Server, Valkey, free_port, valkey_command
+from tests.integration.control.processes import Bus, Nginx, Server, Valkey, valkey_command
 from tests.integration.control.publisher import Publisher
 from tests.integration.control.systemd import Systemd, read_stream
+from tests.support.listening import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

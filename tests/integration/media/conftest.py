@@ -17,6 +17,7 @@ import yaml
 
 from appliance.secrets.keyring import Keyring
 from tests.integration.media.stage import Stage
+from tests.support.listening import free_port
 
 _TEMPLATE = Path(__file__).parents[3] / "roles" / "ingest" / "templates" / "ingest.conf.j2"
 _MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
@@ -96,21 +97,13 @@ def _ingest_conf(rtmp_port: int, stat_port: int, control_port: int) -> str:
     return text
 
 
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-
-
 @pytest.fixture
 async def ingest(tmp_path: Path) -> AsyncIterator[Ingest]:
     assert not _MISSING, f"{_MISSING} not found: apt-get install nginx libnginx-mod-rtmp ffmpeg"
     directory = tmp_path / "nginx"
     (directory / "logs").mkdir(parents=True)
     control = await asyncio.start_server(_control, "127.0.0.1")
-    rtmp_port, stat_port = _free_ports(2)
+    rtmp_port, stat_port = free_port(), free_port()
     config = _ingest_conf(rtmp_port, stat_port, control.sockets[0].getsockname()[1])
     (directory / "nginx.conf").write_text(config, encoding="utf-8")
     server = Ingest(rtmp_port, directory)
