@@ -83,25 +83,34 @@ def check_steps() -> list[Step]:
     ]
 
 
+def integration_steps() -> list[Step]:
+    """Streams play in real time and wait most of it: two halves of about the same length."""
+    sessions = tracked("tests/integration/media/test_session*.py")
+    others = ["tests/integration", *(f"--ignore={path}" for path in sessions)]
+    return [tests("streams", *sessions), tests("others", *others)]
+
+
 def suite_steps(suite: str, suites: list[str]) -> list[Step]:
     """Return the steps of a suite that runs together with others."""
-    if suite == "check":
-        return check_steps()
-    if suite == "molecule":
-        return [tool("molecule", "test", "-s", "default")]
-    if suite == "vm":
-        return [tool("molecule", "test", "-s", "vm")]
-    if suite == "soak":
-        return [tests(suite, "-s", "tests/soak")]
-    if suite == "e2e" and "chaos" in suites:
-        return [tests(suite, "tests/e2e", APPLIANCE_TEST_KEEP="1")]  # chaos goes on with its host
-    return [tests(suite, f"tests/{suite}")]
+    match suite:
+        case "check":
+            return check_steps()
+        case "integration":
+            return integration_steps()
+        case "molecule" | "vm":
+            return [tool("molecule", "test", "-s", "vm" if suite == "vm" else "default")]
+        case "soak":
+            return [tests(suite, "-s", "tests/soak")]
+        case "e2e" if "chaos" in suites:
+            return [tests(suite, "tests/e2e", APPLIANCE_TEST_KEEP="1")]  # chaos goes on with its host
+        case _:
+            return [tests(suite, f"tests/{suite}")]
 
 
 # What each suite does, and whether its steps may run at the same time.
 SUITES = {
     "check": ("lint, types and unit tests", True),
-    "integration": ("parts against real nginx, FFmpeg and Valkey", False),
+    "integration": ("parts against real nginx, FFmpeg and Valkey", True),
     "molecule": ("the site on a bare host: check mode, converge, idempotence, host tests", False),
     "e2e": ("published pictures and sound come out as they went in", False),
     "chaos": ("parts are killed and the stream plays on", False),
@@ -179,6 +188,11 @@ def main(suites: list[str]) -> int:
     outcomes: list[Outcome] = []
     for suite in suites:
         steps, together = suite_steps(suite, suites), SUITES[suite][1]
+        if together:
+            print(
+                f"\n── {suite}: {len(steps)} steps beside each other, each is told of when it ends",
+                flush=True,
+            )
         with ThreadPoolExecutor(os.cpu_count() if together else 1) as pool:
             outcomes += pool.map(partial(run, suite, live=not together), steps)
     print(f"\n{table(outcomes)}\n")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tests.bench.conftest import Table
 from tests.support import low_latency, player
-from tests.support.browser import Viewer
+from tests.support.browser import LOW_LATENCY, Viewer
 from tests.support.encoder import ClockedPublisher, Signal
 from tests.support.playlists import parse_multivariant
 from tests.support.site import STREAMS, Site
@@ -16,7 +16,6 @@ from tests.support.waiting import until
 
 SENT = Signal(width=1280, height=720, rate="30")
 ROUNDS = 10
-CATCHING_UP = {"maxLiveSyncPlaybackRate": 1.5}
 WAIT_SECONDS = 30.0
 POLL_SECONDS = 0.02
 
@@ -51,7 +50,7 @@ def begin(host: Site, stream: str) -> tuple[float, float]:
     """Publish once; return the seconds to the first part and to the first picture."""
     url = host.hls(stream)
     publisher = ClockedPublisher(host.rtmp(stream), SENT)
-    with Viewer(url, CATCHING_UP) as page, publisher:
+    with Viewer(url, LOW_LATENCY) as page, publisher:
         had = first_part(url)
         seen = page.until("a picture", lambda seen: bool(seen.shown), WAIT_SECONDS)
         until("the encoder's clock", lambda: 0 in publisher.made_at, 5)

@@ -8,13 +8,12 @@ from typing import Any
 
 from tests.bench.conftest import Table
 from tests.support import player
-from tests.support.browser import Seen, Viewer
+from tests.support.browser import LOW_LATENCY, Seen, Viewer
 from tests.support.encoder import ClockedPublisher, Publisher, Signal
 from tests.support.site import STREAMS, Site
 
 SENT = Signal(width=1280, height=720, rate="30")
 SECONDS = 30.0
-CATCHING_UP = {"maxLiveSyncPlaybackRate": 1.5}
 _SETTLED = 60
 """Pictures after which a player has found its place."""
 
@@ -40,12 +39,12 @@ def test_latency_in_the_browser(host: Site, tables: list[Table]) -> None:
         ["viewer", "p50 s", "p95 s", "first picture s", "on the way"],
     )
     later: dict[str, dict[str, Any]] = {
-        "came later": CATCHING_UP,
+        "came later": LOW_LATENCY,
         "came later, no parts": {"lowLatencyMode": False},
     }
     url = host.hls(STREAMS[0])
     with ExitStack() as sending:
-        with Viewer(url, CATCHING_UP) as early:
+        with Viewer(url, LOW_LATENCY) as early:
             publisher = sending.enter_context(ClockedPublisher(host.rtmp(STREAMS[0]), SENT))
             table.rows.append(row("open before the stream began", early.watch(SECONDS), publisher.made_at))
         for name, options in later.items():
@@ -53,7 +52,7 @@ def test_latency_in_the_browser(host: Site, tables: list[Table]) -> None:
                 table.rows.append(row(name, viewer.watch(SECONDS), publisher.made_at))
             table.rows[-1][3] = ""  # the stream was there before
     url = host.hls(STREAMS[1])
-    with Viewer(url, CATCHING_UP) as viewer:
+    with Viewer(url, LOW_LATENCY) as viewer:
         with Publisher(host.rtmp(STREAMS[1]), SENT):
             player.wait_for(url, segments=4)
         with ClockedPublisher(host.rtmp(STREAMS[1]), SENT) as again:

@@ -30,13 +30,12 @@ from tests.soak.recording import (
 )
 from tests.soak.result import Soak, growth
 from tests.support import lip_sync, pictures, player
-from tests.support.browser import Viewer
+from tests.support.browser import LOW_LATENCY, Viewer
 from tests.support.playlists import Multivariant
 from tests.support.site import STREAMS, Site, provisioned
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "60"))
 OTHER_STREAM = STREAMS[1]
-CATCHING_UP = {"maxLiveSyncPlaybackRate": 1.5}
 MOST_GROWTH = 0.10
 """What the line through the last two thirds of the samples may rise by, against their mean."""
 MOST_GROWTH_MB = 2.0
@@ -91,7 +90,7 @@ def soak(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Soak:
     """Do it all, print what came of it and draw it."""
     folder = tmp_path_factory.mktemp("soak")
     encoder = Encoder(site.rtmp(STREAM))
-    with Viewer(site.hls(STREAM), CATCHING_UP, sound=True) as viewer, encoder.running():
+    with Viewer(site.hls(STREAM), LOW_LATENCY, sound=True) as viewer, encoder.running():
         listed = player.wait_for(site.hls(STREAM), segments=6)
         first = decrypted_skew(folder / "first", listed)
         ivs = Ivs(listed)

@@ -21,6 +21,10 @@ from tests.support.pictures import BITS
 LOOK_SECONDS = 0.25
 """Between two looks at what a page has seen: each takes the page some of its time."""
 
+LOW_LATENCY = {"maxLiveSyncPlaybackRate": 1.5, "liveSyncOnStallIncrease": 0.2}
+"""Options of hls.js for a player that is to be close to the live edge. It catches up; and a stall, which each
+reconnect of an encoder is, makes it stay behind by that many seconds more, not by the default's second."""
+
 FOLDER = Path(__file__).resolve().parents[1] / "e2e" / "browser"
 
 

@@ -50,7 +50,7 @@ globalThis.watch = async (url, options, sound) => {
       if (data.details === "manifestLoadError" && !playing) {
         seen.retries += 1;
         hls.destroy();
-        setTimeout(begin, 250);
+        setTimeout(begin, 100);
         return;
       }
       const said = [data.type, data.details, data.response?.code, data.frag?.sn, data.reason];
