@@ -135,13 +135,26 @@ class Settings:
     """Everything an operator can set on a streaming host. Times are seconds."""
 
     allowed_stream_keys: tuple[str, ...] = _setting(
-        (), _NAMES, "Stream names that may be published (simple mode). Empty: nobody may publish."
+        (),
+        _NAMES,
+        "Stream names that may be published without a key, while nobody registers them (simple mode).",
+    )
+    publish_failures: int = _setting(
+        30,
+        _integer(0, 10_000),
+        "Refused publishes within a minute after which an address is banned; 0: never.",
+    )
+    ban_seconds: float = _setting(
+        300.0, _number(1, 86_400, "seconds"), "How long an address stays banned after that."
     )
     control_url: str = _setting(
         "http://127.0.0.1:8000", _HTTP, "Where this host's own programs reach the control service."
     )
     ingest_url: str = _setting("rtmp://127.0.0.1:1935/live", _RTMP, "Where the streams are read from.")
     stat_url: str = _setting("http://127.0.0.1:8081/stat", _HTTP, "Statistics (XML) of the ingest nginx.")
+    ingest_control_socket: str = _setting(
+        "/run/appliance-ingest/control.sock", _PATH, "Unix socket on which the ingest nginx drops publishers."
+    )
     delivery_port: int = _setting(
         8080, _integer(1, LAST_PORT), "Port of HTTP delivery, for the addresses that commands print."
     )

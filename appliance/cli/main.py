@@ -28,7 +28,9 @@ AREAS = {
     "stream": "One live stream: what stream@ID.service runs.",
     "ladder": "The encoding ladders and their rungs.",
     "control": "The service that decides who may publish and watch.",
-    "streams": "What is live.",
+    "streams": "What is live, and who may publish.",
+    "bans": "Who may not publish after failing too often.",
+    "api-tokens": "Bearer tokens of the API for the platform's own programs.",
     "keys": "The keys of what is streamed: see, change, forget.",
     "credentials": "The secrets a host keeps in /etc/appliance/credentials.",
 }
@@ -47,7 +49,7 @@ def load_area(name: str) -> typer.Typer:
         The area needs a package that this machine does not have.
     """
     try:
-        module = importlib.import_module(f"appliance.cli.{name}")
+        module = importlib.import_module(f"appliance.cli.{name.replace('-', '_')}")
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.partition(".")[0] == "appliance":
             raise

@@ -12,6 +12,7 @@ import httpx
 import typer
 from rich.table import Table
 
+from appliance.cli import stream_registry
 from appliance.cli.output import console, short_time
 from appliance.cli.stream_status import StreamView, short_state, unit_state
 from appliance.errors import EX_CONFIG, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, OperatorError
@@ -23,12 +24,17 @@ IPV4_COLUMNS = len("255.255.255.255")
 STATE_COLUMNS = 90
 """Width of a terminal that has room for the state too, beside an address and a name of 14 letters."""
 
-app = typer.Typer(no_args_is_help=True, help="What is live on this host.")
+app = typer.Typer(no_args_is_help=True, help="What is live on this host, and who may publish.")
+app.command("registered")(stream_registry.registered)
+app.command("register")(stream_registry.register)
+app.command("remove")(stream_registry.remove)
+app.command("drop")(stream_registry.drop)
+app.add_typer(stream_registry.keys, name="keys")
 
 
 @app.callback()
 def _group() -> None:
-    """What is live on this host."""
+    """What is live on this host, and who may publish."""
 
 
 @app.command("list")

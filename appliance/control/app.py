@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from appliance.control import errors
 from appliance.control.access_log import AccessLog
+from appliance.control.api.routes import api_routes
 from appliance.control.done import Done
 from appliance.control.health import Health
 from appliance.control.keys import Keys
@@ -38,13 +39,16 @@ def create_app(control: Control) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         # Before the first request: what runs already must be known, or a reconnect would wait for its reader.
         await reconciler.attempt()
-        loop = asyncio.create_task(reconciler.run(), name="reconciler")
+        tasks = [
+            asyncio.create_task(reconciler.run(), name="reconciler"),
+            asyncio.create_task(control.dropper.listen(control.leases, control.host), name="dropper"),
+        ]
         try:
             yield
         finally:
-            loop.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await loop
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await control.close()
 
     return Starlette(
@@ -61,6 +65,8 @@ def create_app(control: Control) -> Starlette:
             Route("/streams/stats", streams.stats),
             Route("/stat", control.ingest.endpoint),
             Route("/metrics", metrics.endpoint),
+            # operators and the customer's backend administer
+            *api_routes(control),
             # supervisors ask
             Route("/health", health.live),
             Route("/ready", health.ready),

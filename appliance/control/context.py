@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
+from appliance.control.drop import Dropper
 from appliance.control.needed_keys import NeededKeys
 from appliance.control.readers import Readers
 from appliance.control.stat import IngestStat
 from appliance.control.units import StreamUnits
 from appliance.secrets.keyring import Keyring
+from appliance.state.api_tokens import ApiTokens
+from appliance.state.bans import Bans
 from appliance.state.counters import Counters
 from appliance.state.lease import Leases
+from appliance.state.registry import Registry
 from appliance.state.valkey import State
 
 if TYPE_CHECKING:
     from appliance.control.secrets import Secrets
     from appliance.settings import Settings
+
+FAILURE_WINDOW_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +33,18 @@ class Control:
 
     settings: Settings
     host: str
-    reader_secret: str
+    reader_secret: str = field(repr=False)
     keyring: Keyring
     needed_keys: NeededKeys
     state: State
     leases: Leases
     counters: Counters
+    registry: Registry
+    bans: Bans
+    api_tokens: ApiTokens
+    stream_key_pepper: bytes = field(repr=False)
+    admin_token: str = field(repr=False)
+    dropper: Dropper
     ingest: IngestStat
     units: StreamUnits
     readers: Readers
@@ -53,6 +65,17 @@ class Control:
             state=state,
             leases=Leases(state, settings.lease_seconds),
             counters=Counters(state),
+            registry=Registry(state),
+            bans=Bans(
+                state,
+                failures=settings.publish_failures,
+                window_seconds=FAILURE_WINDOW_SECONDS,
+                ban_seconds=settings.ban_seconds,
+            ),
+            api_tokens=ApiTokens(state),
+            stream_key_pepper=secrets.stream_key_pepper.encode(),
+            admin_token=secrets.admin_token,
+            dropper=Dropper(state, Path(settings.ingest_control_socket)),
             ingest=IngestStat(settings.stat_url),
             units=StreamUnits(),
             readers=Readers(),
@@ -60,6 +83,7 @@ class Control:
 
     async def close(self) -> None:
         """Closes every connection."""
+        await self.dropper.close()
         await self.state.close()
         await self.ingest.close()
         await self.units.close()

@@ -1,6 +1,6 @@
 """`POST /auth/publish`: may this connection publish this stream?
 
-name and application → allowed streams → lease (one publisher on all hosts) → the stream's unit → its reader.
+key and networks (`gate`) → lease (one publisher on all hosts) → the stream's unit → its reader.
 nginx-rtmp reads the answer's first digit only: 2 lets the encoder in, anything else refuses it.
 """
 
@@ -14,11 +14,12 @@ from starlette.responses import Response
 
 from appliance.control.audit import record, untrusted
 from appliance.control.callback import Callback, read_or_refuse
+from appliance.control.gate import Gate
 from appliance.control.lost import DECISION_SECONDS, is_lost
+from appliance.control.refusal import RefusedError
 from appliance.control.responses import detail, ok
 from appliance.control.stat import StatUnavailableError
 from appliance.control.units import UnitsUnavailableError
-from appliance.names import APPLICATION, InvalidStreamNameError, StreamName, parse_stream_name
 from appliance.state.lease import Lease
 from appliance.state.valkey import StateUnavailableError
 
@@ -26,16 +27,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from appliance.control.context import Control
-
-
-class RefusedError(Exception):
-    """The verdict no: an HTTP status, the text the caller is told, and the reason only the log names."""
-
-    def __init__(self, status: int, text: str, reason: str) -> None:
-        super().__init__(f"{status} {text}: {reason}")
-        self.status = status
-        self.text = text
-        self.reason = reason
+    from appliance.names import StreamName
 
 
 class Publish:
@@ -43,6 +35,7 @@ class Publish:
 
     def __init__(self, control: Control) -> None:
         self._control = control
+        self._gate = Gate(control)
 
     async def endpoint(self, request: Request) -> Response:
         """200 allowed; 400 not a callback; 403 invalid key; 409 already active; 503 cannot decide now."""
@@ -65,9 +58,9 @@ class Publish:
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + DECISION_SECONDS
-        stream = self._allowed(callback)
         try:
-            lease = await self._take_lease(stream, callback)
+            stream, key_id = await self._gate.pass_through(callback)
+            lease = await self._take_lease(stream, callback, key_id)
         except StateUnavailableError as error:
             raise RefusedError(503, "Publishing is not possible at the moment", str(error)) from None
         try:
@@ -85,25 +78,14 @@ class Publish:
             record("count", level=logging.WARNING, stream=stream, reason=str(error))
         return stream
 
-    def _allowed(self, callback: Callback) -> StreamName:
-        # One answer for every wrong name: it must not tell which streams exist.
-        if callback.app != APPLICATION:
-            raise RefusedError(403, "Invalid stream key", f"application {untrusted(callback.app)}")
-        try:
-            stream = parse_stream_name(callback.name)
-        except InvalidStreamNameError as error:
-            raise RefusedError(403, "Invalid stream key", str(error)) from None
-        if stream not in self._control.settings.allowed_stream_keys:
-            raise RefusedError(403, "Invalid stream key", "not in allowed_stream_keys")
-        return stream
-
-    async def _take_lease(self, stream: StreamName, callback: Callback) -> Lease:
+    async def _take_lease(self, stream: StreamName, callback: Callback, key_id: str) -> Lease:
         lease = Lease.new(
             stream,
             host=self._control.host,
             client=callback.client,
             app=callback.app,
             client_ip=callback.addr,
+            key_id=key_id,
         )
         holder = await self._control.leases.acquire(lease)
         if holder is not None and await self._is_lost(holder):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from appliance.control.audit import record, untrusted
 from appliance.control.lost import is_lost
 from appliance.control.stat import StatUnavailableError
+from appliance.control.supervise import Supervisor
 from appliance.control.units import UnitsUnavailableError
 from appliance.names import APPLICATION
 from appliance.state.lease import Lease
@@ -30,6 +31,7 @@ class Reconciler:
 
     def __init__(self, control: Control) -> None:
         self._control = control
+        self._supervisor = Supervisor(control)
         self._troubles: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -70,6 +72,7 @@ class Reconciler:
             for lease in leases.values():
                 if self._is_lost(lease, status) and await self._control.leases.release(lease):
                     record("reconcile", action="release", stream=lease.stream, since=lease.started_at)
+            await self._supervisor.round(leases.values())
         except StateUnavailableError as error:
             self._trouble("state", str(error))
         else:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from appliance.secrets.credentials import (
+    ADMIN_TOKEN,
     CONTENT_KEYRING,
+    STREAM_KEY_PEPPER,
     VALKEY_PASSWORD,
     handed_over,
     read_credential,
@@ -24,6 +26,8 @@ class Secrets:
     valkey_password: str = field(repr=False)
     reader_secret: str = field(repr=False)
     content_keyring: Path
+    stream_key_pepper: str = field(repr=False)
+    admin_token: str = field(repr=False)
 
     @classmethod
     def load(cls, directory: Path | None = None) -> Secrets:
@@ -36,4 +40,6 @@ class Secrets:
             valkey_password=read_credential(directory / VALKEY_PASSWORD),
             reader_secret=read_reader_secret(directory),
             content_keyring=directory / CONTENT_KEYRING,
+            stream_key_pepper=read_credential(directory / STREAM_KEY_PEPPER),
+            admin_token=read_credential(directory / ADMIN_TOKEN),
         )

@@ -24,6 +24,8 @@ CREDENTIALS_DIRECTORY: Final = Path("/etc/appliance/credentials")
 VALKEY_PASSWORD: Final = "valkey-password"  # noqa: S105 - the name of a credential, not its value
 READER_SECRET: Final = "rtmp-reader-secret"  # noqa: S105 - the name of a credential, not its value
 CONTENT_KEYRING: Final = "content-keyring"
+STREAM_KEY_PEPPER: Final = "stream-key-pepper"
+ADMIN_TOKEN: Final = "admin-token"  # noqa: S105 - the name of a credential, not its value
 
 _RANDOM_BYTES: Final = 32
 
@@ -91,6 +93,8 @@ def make_missing(directory: Path, master: bytes | None, *, check: bool = False) 
         CONTENT_KEYRING: lambda path: _keyring(path, master),
         VALKEY_PASSWORD: _random,
         READER_SECRET: _random,
+        STREAM_KEY_PEPPER: _random,
+        ADMIN_TOKEN: _random,
     }
     outcome = Outcome([], [], [])
     try:

@@ -34,8 +34,9 @@ class Lease:
     """Who publishes a stream.
 
     host: name of the ingest host; client: nginx's number of the connection (`clientid`), unique until that
-    nginx restarts; session: random, unique for ever; started_at: ISO 8601, UTC; seen: whether the publisher
-    has stood in that host's /stat; idle_seconds: time since the lease was taken or renewed.
+    nginx restarts; session: random, unique for ever; started_at: ISO 8601, UTC; key_id: of the stream key
+    that let the publisher in, empty where none was needed; seen: whether the publisher has stood in that
+    host's /stat; idle_seconds: time since the lease was taken or renewed.
     """
 
     stream: StreamName
@@ -45,11 +46,14 @@ class Lease:
     client_ip: str
     session: str
     started_at: str
+    key_id: str = ""
     seen: bool = False
     idle_seconds: float = 0.0
 
     @classmethod
-    def new(cls, stream: StreamName, *, host: str, client: str, app: str, client_ip: str) -> Lease:
+    def new(
+        cls, stream: StreamName, *, host: str, client: str, app: str, client_ip: str, key_id: str = ""
+    ) -> Lease:
         """A lease that nobody holds yet, starting now."""
         return cls(
             stream=stream,
@@ -59,6 +63,7 @@ class Lease:
             client_ip=client_ip,
             session=secrets.token_hex(16),
             started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            key_id=key_id,
         )
 
 
@@ -97,6 +102,7 @@ class Leases:
             "client_ip": lease.client_ip,
             "session": lease.session,
             "started_at": lease.started_at,
+            "key_id": lease.key_id,
             "seen": "1" if lease.seen else "0",
             "life_ms": str(self._life_ms),
         }
@@ -179,6 +185,7 @@ class Leases:
             client_ip=fields.get("client_ip", ""),
             session=fields.get("session", ""),
             started_at=fields.get("started_at", ""),
+            key_id=fields.get("key_id", ""),
             seen=fields.get("seen") == "1",
             idle_seconds=max(0.0, (int(life) - remaining_ms) / 1000),
         )

@@ -73,6 +73,7 @@ class Site:
     control: Service
     secret: str
     password: str
+    admin_token: str
     http: httpx.AsyncClient
     publishers: list[Publisher] = field(default_factory=list)
 
@@ -86,6 +87,13 @@ class Site:
         """Posts a callback as nginx would."""
         form = {"app": "live", "addr": "127.0.0.1", "clientid": client, "call": path, "name": name, **fields}
         return await self.http.post(f"/auth/{path}", data=form)
+
+    async def api(
+        self, method: str, path: str, body: object = None, *, token: str | None = None, **headers: str
+    ) -> httpx.Response:
+        """Asks the API, as the host's own commands do unless `token` is given."""
+        bearer = {"Authorization": f"Bearer {self.admin_token if token is None else token}"}
+        return await self.http.request(method, f"/api/v1/{path}", json=body, headers={**bearer, **headers})
 
     async def get(self, path: str) -> Any:
         """The JSON at `path`."""
@@ -155,11 +163,18 @@ async def site(tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[Site]:
     make_missing(credentials, None)
     password = (credentials / "valkey-password").read_text().strip()
     secret = (credentials / "rtmp-reader-secret").read_text().strip()
+    admin_token = (credentials / "admin-token").read_text().strip()
     valkey, bus, port = Valkey(tmp_path / "valkey", password), Bus(tmp_path / "bus"), free_port()
     nginx = Nginx(tmp_path / "nginx", port)
     systemd = Systemd(lambda stream: read_stream(nginx.url, stream, secret))
     file = tmp_path / "appliance.yml"
-    values = {"stat_url": nginx.stat_url, "valkey_socket": str(valkey.socket), "ingest_url": nginx.url}
+    values = {
+        "stat_url": nginx.stat_url,
+        "ingest_control_socket": str(nginx.control_socket),
+        "valkey_socket": str(valkey.socket),
+        "ingest_url": nginx.url,
+        "media_root": str(tmp_path / "hls"),
+    }
     file.write_text(yaml.safe_dump({**values, "control_url": f"http://127.0.0.1:{port}", **settings}))
     command = [str(Path(sys.executable).with_name("appliance")), "control", "serve"]
     control = Service(
@@ -169,7 +184,7 @@ async def site(tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[Site]:
         port=port,
     )
     client = httpx.AsyncClient(base_url=control.url, timeout=10, trust_env=False)
-    site = Site(valkey, nginx, bus, systemd, control, secret, password, client)
+    site = Site(valkey, nginx, bus, systemd, control, secret, password, admin_token, client)
     try:
         await asyncio.gather(valkey.up(), nginx.up(), bus.up())
         await systemd.connect(bus.address)

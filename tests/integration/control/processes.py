@@ -148,6 +148,7 @@ class Nginx(Server):
     def __init__(self, directory: Path, control_port: int) -> None:
         assert RTMP_MODULE.exists(), "apt-get install nginx libnginx-mod-rtmp"
         self.rtmp_port, self.stat_port = free_port(), free_port()
+        self.control_socket = directory / "control.sock"
         directory.mkdir(parents=True)
         text = (
             _templates("ingest")
@@ -155,6 +156,7 @@ class Nginx(Server):
             .render(
                 ingest_rtmp_port=self.rtmp_port,
                 ingest_stat_port=self.stat_port,
+                _ingest_control_socket=str(self.control_socket),
                 _ingest_control_url=f"http://127.0.0.1:{control_port}",
                 ingest_worker_connections=512,
                 ingest_drop_idle_publisher_seconds=10,

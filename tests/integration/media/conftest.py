@@ -79,7 +79,7 @@ async def _control(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         await writer.drain()
 
 
-def _ingest_conf(rtmp_port: int, stat_port: int, control_port: int) -> str:
+def _ingest_conf(directory: Path, rtmp_port: int, stat_port: int, control_port: int) -> str:
     """The role's own configuration, but that pings follow each other sooner."""
     defaults = yaml.safe_load((_TEMPLATE.parents[1] / "defaults" / "main.yml").read_text(encoding="utf-8"))
     values = {
@@ -87,6 +87,7 @@ def _ingest_conf(rtmp_port: int, stat_port: int, control_port: int) -> str:
         "ingest_rtmp_port": rtmp_port,
         "ingest_stat_port": stat_port,
         "ingest_ipv6": False,
+        "_ingest_control_socket": str(directory / "control.sock"),
         "_ingest_control_url": f"http://127.0.0.1:{control_port}",
     }
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - no HTML
@@ -104,7 +105,7 @@ async def ingest(tmp_path: Path) -> AsyncIterator[Ingest]:
     (directory / "logs").mkdir(parents=True)
     control = await asyncio.start_server(_control, "127.0.0.1")
     rtmp_port, stat_port = free_port(), free_port()
-    config = _ingest_conf(rtmp_port, stat_port, control.sockets[0].getsockname()[1])
+    config = _ingest_conf(directory, rtmp_port, stat_port, control.sockets[0].getsockname()[1])
     (directory / "nginx.conf").write_text(config, encoding="utf-8")
     server = Ingest(rtmp_port, directory)
     await server.start()

@@ -20,7 +20,7 @@ def test_nginx_accepts_the_configuration(
     configuration = tmp_path / "ingest.conf"
     configuration.write_text(rtmp_preamble + render("ingest", "ingest.conf.j2", ingest_ipv6=ipv6))
     command = [nginx, "-t", "-p", str(tmp_path), "-c", str(configuration)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

@@ -1,0 +1,85 @@
+"""The API as a host's own commands ask it: with the credential `admin-token`, which only root can read."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+
+from appliance.errors import EX_CONFIG, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, OperatorError
+from appliance.secrets.credentials import ADMIN_TOKEN, CREDENTIALS_DIRECTORY, read_credential
+from appliance.settings import SETTINGS_FILE, Settings
+
+_SECONDS: Final = 10.0
+_REFUSED: Final = frozenset({400, 404, 409, 413, 415, 422})
+"""What is wrong with what was asked for; any other failure is the service's."""
+
+
+class ApiClient:
+    """Asks the control service of this host.
+
+    Raises OperatorError when this machine is no streaming host, or its secrets are not for this user.
+    """
+
+    def __init__(self, settings: Path = SETTINGS_FILE) -> None:
+        if not settings.exists():
+            raise OperatorError(
+                f"this machine is no streaming host, it has no {settings}",
+                exit_code=EX_CONFIG,
+                hint="run it on a host: ssh root@HOST appliance …",
+            )
+        self._url = Settings.load(settings).control_url
+        try:
+            readable = (CREDENTIALS_DIRECTORY / ADMIN_TOKEN).exists()
+        except PermissionError:
+            readable = False
+        if not readable:
+            raise OperatorError(
+                f"{CREDENTIALS_DIRECTORY / ADMIN_TOKEN} cannot be read",
+                exit_code=EX_NOPERM,
+                hint=f"run it as root: sudo appliance {' '.join(sys.argv[1:])}",
+            )
+        self._token = read_credential(CREDENTIALS_DIRECTORY / ADMIN_TOKEN)
+
+    def ask(self, method: str, *path: str, body: object = None, **query: str) -> Any:
+        """Returns what `/api/v1/PATH…` answers, None when that is nothing.
+
+        Raises OperatorError with the service's own words: EX_USAGE for what it refuses, else EX_UNAVAILABLE.
+        """
+        url = "/".join([f"{self._url}/api/v1", *(quote(step, safe="") for step in path)])
+        try:
+            answer = httpx.request(
+                method,
+                url,
+                json=body,
+                params=query or None,
+                headers={"Authorization": f"Bearer {self._token}"},
+                timeout=_SECONDS,
+                trust_env=False,
+            )
+        except httpx.HTTPError as error:
+            raise OperatorError(
+                f"control service at {self._url}: {error}", exit_code=EX_UNAVAILABLE, hint=_WHY
+            ) from error
+        if answer.is_success:
+            return answer.json() if answer.content else None
+        raise OperatorError(
+            _words(answer),
+            exit_code=EX_USAGE if answer.status_code in _REFUSED else EX_UNAVAILABLE,
+            hint=None if answer.status_code in _REFUSED else _WHY,
+        )
+
+
+_WHY: Final = "see why: systemctl status appliance-control.service; journalctl -u appliance-control"
+
+
+def _words(answer: httpx.Response) -> str:
+    try:
+        problem = answer.json()
+        errors = [f"{each['pointer']}: {each['detail']}" for each in problem.get("errors", ())]
+        return "; ".join([str(problem["detail"]), *errors])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"the control service answered with status {answer.status_code}"

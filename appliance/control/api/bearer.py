@@ -1,0 +1,46 @@
+"""Who asks: bearer tokens (RFC 6750) with scopes."""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING, Final
+
+from appliance.control.api.problem import ProblemError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from appliance.control.context import Control
+    from appliance.state.api_tokens import Scope
+
+ADMIN: Final = "admin"
+"""Who shows the host's own credential `admin-token`, as its commands do: everything is allowed."""
+
+_MOST_LETTERS: Final = 256
+
+
+async def authorise(request: Request, control: Control, scope: Scope) -> str:
+    """Returns the id of the token that allows `scope`, which the log may name.
+
+    Raises ProblemError 401 without a valid token and 403 without the scope; StateUnavailableError.
+    """
+    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+    shown = shown.strip()
+    if scheme.lower() != "bearer" or not shown or len(shown) > _MOST_LETTERS:
+        raise _challenge("no bearer token was shown")
+    if hmac.compare_digest(shown.encode(), control.admin_token.encode()):
+        return ADMIN
+    token = await control.api_tokens.find(shown)
+    if token is None:
+        raise _challenge("the bearer token is unknown or has expired")
+    if scope not in token.scopes:
+        raise ProblemError(
+            403,
+            f"the token {token.id} lacks the scope {scope}; it has: {', '.join(token.scopes)}",
+            headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
+        )
+    return token.id
+
+
+def _challenge(text: str) -> ProblemError:
+    return ProblemError(401, text, headers={"WWW-Authenticate": 'Bearer realm="appliance"'})

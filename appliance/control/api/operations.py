@@ -1,0 +1,131 @@
+"""What an operation of the API is, and how each is answered: who asks, what was sent, what went wrong."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from appliance.control.api.bearer import authorise
+from appliance.control.api.problem import ProblemError
+from appliance.control.audit import record
+from appliance.control.responses import NO_STORE
+from appliance.state.valkey import StateUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from starlette.requests import Request
+
+    from appliance.control.context import Control
+    from appliance.state.api_tokens import Scope
+
+PREFIX: Final = "/api/v1"
+_MAX_BODY: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A query parameter or header: its name, its JSON schema, and what it is for."""
+
+    name: str
+    schema: Mapping[str, object]
+    text: str
+    where: str = "query"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path.
+
+    scope: what a token must have; handler: takes the request and its body, read, and returns what is
+    answered, or raises ProblemError; body, answer: their types, None for none; status: of success; problems:
+    what else it answers, by status, beside 401, 403 and 503, which all do.
+    """
+
+    id: str
+    method: str
+    path: str
+    scope: Scope
+    summary: str
+    handler: Callable[[Request, Any], Awaitable[Any]]
+    body: Any = None
+    answer: Any = None
+    status: int = 200
+    problems: Mapping[int, str] = field(default_factory=dict)
+    parameters: Sequence[Parameter] = ()
+
+
+def route(operation: Operation, control: Control) -> Route:
+    """Returns where Starlette finds `operation`."""
+    body = None if operation.body is None else TypeAdapter(operation.body)
+    answer = None if operation.answer is None else TypeAdapter(operation.answer)
+
+    async def endpoint(request: Request) -> Response:
+        asked_by = "-"
+        try:
+            asked_by = await authorise(request, control, operation.scope)
+            given = None if body is None else _parsed(await _read(request), body)
+            result = await operation.handler(request, given)
+        except ProblemError as problem:
+            _record(operation, request, asked_by, problem.status, problem.detail)
+            return problem.response()
+        except StateUnavailableError as error:
+            _record(operation, request, asked_by, 503, str(error))
+            return ProblemError(503, "The shared state is not available at the moment").response()
+        status = operation.status
+        if isinstance(result, Created):
+            status, result = (201 if result.new else 200), result.content
+        if operation.method != "GET":
+            _record(operation, request, asked_by, status, None)
+        if answer is None:
+            return Response(status_code=status, headers=NO_STORE)
+        return JSONResponse(answer.dump_python(result, mode="json"), status_code=status, headers=NO_STORE)
+
+    return Route(PREFIX + operation.path, endpoint, methods=[operation.method], name=operation.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """An answer to PUT: 201 when it made something new, else 200."""
+
+    new: bool
+    content: object
+
+
+async def _read(request: Request) -> bytes:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise ProblemError(415, f"the body is {media_type or 'of no type'}; allowed is application/json")
+    data = bytearray()
+    try:
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > _MAX_BODY:
+                raise ProblemError(413, f"the body is longer than {_MAX_BODY} bytes")
+    except ClientDisconnect:
+        raise ProblemError(400, "the caller hung up before its body was complete") from None
+    return bytes(data)
+
+
+def _parsed(data: bytes, adapter: TypeAdapter[Any]) -> Any:
+    try:
+        return adapter.validate_json(data)
+    except ValidationError as error:
+        errors = [
+            {"pointer": "#/" + "/".join(str(step) for step in each["loc"]), "detail": each["msg"]}
+            for each in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        raise ProblemError(422, "the body is not what this operation takes", errors=errors) from None
+
+
+def _record(operation: Operation, request: Request, asked_by: str, status: int, reason: str | None) -> None:
+    fields = {"operation": operation.id, "asked_by": asked_by, "status": status, **request.path_params}
+    if reason is not None:
+        fields["reason"] = reason
+    record("api", level=logging.INFO if status < 500 else logging.WARNING, **fields)

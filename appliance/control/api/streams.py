@@ -1,0 +1,151 @@
+"""Operations on registered streams, and on who publishes them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from appliance.control.api.models import Publisher, Stream, StreamPage, StreamSpec
+from appliance.control.api.operations import Created, Operation, Parameter
+from appliance.control.api.problem import ProblemError
+from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name
+from appliance.state.registry import RegisteredStream
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from appliance.control.context import Control
+    from appliance.state.lease import Lease
+
+_PAGE: Final = 100
+_MOST: Final = 1000
+_DROP_SECONDS: Final = 2.0
+"""The time in which a publisher that was asked to go is gone."""
+_LOOK_SECONDS: Final = 0.05
+
+
+def stream_of(request: Request) -> StreamName:
+    """Returns the stream that the path names. Raises ProblemError 404 when it is no name of one."""
+    try:
+        return parse_stream_name(request.path_params["stream"])
+    except InvalidStreamNameError as error:
+        raise ProblemError(404, str(error)) from None
+
+
+async def registered(control: Control, request: Request) -> RegisteredStream:
+    """Returns the stream that the path names. Raises ProblemError 404 when it is not registered."""
+    name = stream_of(request)
+    stream = await control.registry.get(name)
+    if stream is None:
+        raise ProblemError(404, f"the stream {name} is not registered")
+    return stream
+
+
+class StreamOperations:
+    """The operations, and what they do."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def operations(self) -> list[Operation]:
+        """All of them, as the API lists them."""
+        missing = {404: "The stream is not registered."}
+        return [
+            Operation(
+                id="listStreams", method="GET", path="/streams", scope="streams:read",
+                summary="The registered streams", handler=self.page, answer=StreamPage,
+                problems={400: "A query parameter is out of bounds."},
+                parameters=[
+                    Parameter(name="after", schema={"type": "string"}, text="Begin behind this name."),
+                    Parameter(
+                        name="limit", text="Streams on a page.",
+                        schema={"type": "integer", "minimum": 1, "maximum": _MOST, "default": _PAGE},
+                    ),
+                ],
+            ),
+            Operation(
+                id="getStream", method="GET", path="/streams/{stream}", scope="streams:read",
+                summary="A stream, and who publishes it", handler=self.get, answer=Stream, problems=missing,
+            ),
+            Operation(
+                id="putStream", method="PUT", path="/streams/{stream}", scope="streams:write",
+                summary="Register a stream, or replace what is said of it; its keys stay",
+                handler=self.put, body=StreamSpec, answer=Stream,
+                problems={404: "It is no name of a stream."},
+            ),
+            Operation(
+                id="deleteStream", method="DELETE", path="/streams/{stream}", scope="streams:write",
+                summary="Forget a stream and its keys, and drop its publisher", handler=self.delete,
+                status=204, problems=missing,
+            ),
+            Operation(
+                id="dropPublisher", method="DELETE", path="/streams/{stream}/publisher",
+                scope="publishers:drop", summary="End the connection that publishes a stream",
+                handler=self.drop, status=204,
+                problems={404: "Nobody publishes it.", 504: "It was asked for, and is still connected."},
+            ),
+        ]  # fmt: skip
+
+    async def page(self, request: Request, _: Any) -> StreamPage:
+        """`limit` streams behind `after`."""
+        given = request.query_params.get("limit", str(_PAGE))
+        if not (given.isascii() and given.isdigit() and 1 <= int(given) <= _MOST):
+            raise ProblemError(400, f"limit is {given!r}; allowed is a whole number from 1 to {_MOST}")
+        limit = int(given)
+        found = await self._control.registry.page(after=request.query_params.get("after", ""), limit=limit)
+        leases = {lease.stream: lease for lease in await self._control.leases.all()}
+        items = [_shown(stream, leases.get(stream.name)) for stream in found]
+        return StreamPage(items=items, next=found[-1].name if len(found) == limit else None)
+
+    async def get(self, request: Request, _: Any) -> Stream:
+        """One stream."""
+        stream = await registered(self._control, request)
+        return _shown(stream, await self._control.leases.get(stream.name))
+
+    async def put(self, request: Request, body: StreamSpec) -> Created:
+        """Registers it, or replaces what stands for it."""
+        name = stream_of(request)
+        known = await self._control.registry.get(name)
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        stream = RegisteredStream(
+            name=name,
+            created_at=known.created_at if known else now,
+            allow=body.allow,
+            deny=body.deny,
+            limits=body.limits,
+        )
+        new = await self._control.registry.put(stream)
+        return Created(new, _shown(stream, await self._control.leases.get(name)))
+
+    async def delete(self, request: Request, _: Any) -> None:
+        """Forgets it."""
+        stream = await registered(self._control, request)
+        await self._control.registry.remove(stream.name)
+        lease = await self._control.leases.get(stream.name)
+        if lease is not None:
+            await self._control.dropper.ask(stream.name, lease.session, "the stream was removed")
+
+    async def drop(self, request: Request, __: Any) -> None:
+        """Drops the publisher, and waits until it is gone."""
+        name = stream_of(request)
+        lease = await self._control.leases.get(name)
+        if lease is None:
+            raise ProblemError(404, f"nobody publishes the stream {name}")
+        await self._control.dropper.ask(name, lease.session, "an operator asked for it")
+        for _ in range(round(_DROP_SECONDS / _LOOK_SECONDS)):
+            now = await self._control.leases.get(name)
+            if now is None or now.session != lease.session:
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+        raise ProblemError(504, f"{lease.host} was asked to drop it, and has not within {_DROP_SECONDS:g} s")
+
+
+def _shown(stream: RegisteredStream, lease: Lease | None) -> Stream:
+    publisher = None
+    if lease is not None:
+        publisher = Publisher(
+            started_at=lease.started_at, client_ip=lease.client_ip, host=lease.host, key_id=lease.key_id
+        )
+    return Stream(**asdict(stream), publisher=publisher)

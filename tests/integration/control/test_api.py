@@ -1,0 +1,120 @@
+"""The API: who may use it, what it takes, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.integration.control.conftest import Site
+
+
+async def test_without_a_valid_token_nothing_is_told(site: Site) -> None:
+    for headers in ({}, {"Authorization": "Basic YTpi"}, {"Authorization": "Bearer "}):
+        answer = await site.http.get("/api/v1/streams", headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert answer.headers["content-type"] == "application/problem+json"
+    for token in ("wrong", "at_000000000000_" + "a" * 43, "x" * 5000):
+        assert (await site.api("GET", "streams", token=token)).status_code == 401
+    assert (await site.api("GET", "streams")).json() == {"items": [], "next": None}
+
+
+async def test_a_token_allows_its_scopes_until_it_is_deleted(site: Site) -> None:
+    made = (await site.api("POST", "api-tokens", {"scopes": ["streams:read"]})).json()
+    assert (await site.api("GET", "streams", token=made["token"])).status_code == 200
+    refused = await site.api("PUT", "streams/concert", {}, token=made["token"])
+    assert refused.status_code == 403
+    assert refused.json()["detail"] == (
+        f"the token {made['id']} lacks the scope streams:write; it has: streams:read"
+    )
+    assert "token" not in (await site.api("GET", "api-tokens")).json()["items"][0]
+    assert (await site.api("DELETE", f"api-tokens/{made['id']}")).status_code == 204
+    assert (await site.api("GET", "streams", token=made["token"])).status_code == 401
+    assert made["token"] not in site.control.log.read_text()
+
+
+async def test_a_body_that_is_refused_is_told_where(site: Site) -> None:
+    cases = [
+        ({"allow": ["nowhere"]}, "#/allow/0"),
+        ({"limits": {"kbps": 0}}, "#/limits/kbps"),
+        ({"limits": {"kbit": 1}}, "#/limits/kbit"),
+        ({"policy": "open"}, "#/policy"),
+        ([], "#/"),
+    ]
+    for body, pointer in cases:
+        answer = await site.api("PUT", "streams/concert", body)
+        assert answer.status_code == 422, body
+        assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+    token = {"Authorization": f"Bearer {site.admin_token}"}
+    form = await site.http.put("/api/v1/streams/concert", data={"a": "b"}, headers=token)
+    assert form.status_code == 415
+    long = await site.api("PUT", "streams/concert", {"allow": ["192.0.2.0/24"] * 10_000})
+    assert long.status_code == 413
+    assert (await site.api("PUT", "streams/a.b", {})).status_code == 404
+    assert (await site.api("GET", "streams/concert")).status_code == 404
+
+
+async def test_put_registers_and_replaces(site: Site) -> None:
+    first = await site.api("PUT", "streams/concert", {"limits": {"kbps": 6000}})
+    again = await site.api("PUT", "streams/concert", {"deny": ["192.0.2.0/24"]})
+    assert (first.status_code, again.status_code) == (201, 200)
+    stream = (await site.api("GET", "streams/concert")).json()
+    assert stream["created_at"] == first.json()["created_at"]
+    assert (stream["deny"], stream["limits"]["kbps"]) == (["192.0.2.0/24"], None)
+
+
+async def test_pages_follow_each_other(site: Site) -> None:
+    names = [f"s{number:02}" for number in range(25)]
+    await asyncio.gather(*(site.api("PUT", f"streams/{name}", {}) for name in names))
+    seen, after = [], ""
+    while True:
+        page = (await site.api("GET", f"streams?limit=10&after={after}")).json()
+        seen += [item["name"] for item in page["items"]]
+        if page["next"] is None:
+            break
+        after = page["next"]
+    assert seen == names
+    for limit in ("0", "1001", "-1", "ten", "\u0661"):
+        assert (await site.api("GET", f"streams?limit={limit}")).status_code == 400
+
+
+async def test_a_repeated_request_makes_one_key(site: Site) -> None:
+    await site.api("PUT", "streams/concert", {})
+    header = {"Idempotency-Key": "7d9f"}
+    answers = await asyncio.gather(
+        *(site.api("POST", "streams/concert/keys", {}, **header) for _ in range(5)), return_exceptions=False
+    )
+    good = [answer for answer in answers if answer.is_success]
+    assert len({answer.json()["key"] for answer in good}) == 1
+    assert {answer.status_code for answer in answers} <= {200, 201, 409}
+    assert (await site.api("POST", "streams/concert/keys", {}, **header)).status_code == 200
+    [only] = (await site.api("GET", "streams/concert/keys")).json()["items"]
+    await site.api("DELETE", f"streams/concert/keys/{only['id']}")
+    assert (await site.api("POST", "streams/concert/keys", {}, **header)).status_code == 409
+
+
+async def test_a_stream_has_so_many_keys(site: Site) -> None:
+    await site.api("PUT", "streams/concert", {})
+    for _ in range(50):
+        assert (await site.api("POST", "streams/concert/keys", {})).status_code == 201
+    assert (await site.api("POST", "streams/concert/keys", {})).status_code == 409
+
+
+async def test_without_valkey_it_says_so(site: Site) -> None:
+    await site.valkey.end()
+    answer = await site.api("GET", "streams")
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == "The shared state is not available at the moment"
+
+
+@pytest.mark.parametrize("path", ["streams", "bans", "api-tokens"])
+async def test_the_document_describes_what_is_answered(site: Site, path: str) -> None:
+    document = (await site.http.get("/api/v1/openapi.json")).json()
+    operation = document["paths"][f"/api/v1/{path}"]["get"]
+    reference = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+    schema = document["components"]["schemas"][reference.rpartition("/")[2]]
+    answer = (await site.api("GET", path)).json()
+    assert set(schema["required"]) <= answer.keys() <= set(schema["properties"])
