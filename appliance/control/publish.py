@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 
 from appliance.control.audit import record, untrusted
 from appliance.control.callback import Callback, read_or_refuse
+from appliance.control.drop import DropError
 from appliance.control.gate import Gate
 from appliance.control.lost import DECISION_SECONDS, is_lost
 from appliance.control.refusal import RefusedError
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
     from appliance.control.context import Control
     from appliance.names import StreamName
+
+SILENCE_SECONDS: Final = 1.5
+"""An encoder that sends no media for so long is silent: one of pictures alone sends some each second."""
 
 
 class Publish:
@@ -88,7 +92,7 @@ class Publish:
             key_id=key_id,
         )
         holder = await self._control.leases.acquire(lease)
-        if holder is not None and await self._is_lost(holder):
+        if holder is not None and (await self._is_lost(holder) or await self._gave_way(holder, lease)):
             record("takeover", stream=stream, held_since=holder.started_at, was=untrusted(holder.client_ip))
             holder = await self._control.leases.acquire(lease, replacing=holder)
         if holder is not None:
@@ -103,6 +107,26 @@ class Publish:
             record("takeover", level=logging.WARNING, stream=holder.stream, reason=str(error))
             return False
         return is_lost(holder, status, host=self._control.host)
+
+    async def _gave_way(self, holder: Lease, lease: Lease) -> bool:
+        """Whether `holder`, let in by the same key, was silent and is now disconnected.
+
+        So it is after a line was cut: the encoder comes back before nginx notices that its old connection is
+        dead. Without keys anybody could do that to anybody.
+        """
+        if not lease.key_id or (holder.key_id, holder.host) != (lease.key_id, lease.host):
+            return False
+        try:
+            before = (await self._control.ingest.status()).publishers.get(holder.stream)
+            await asyncio.sleep(SILENCE_SECONDS)
+            after = (await self._control.ingest.status()).publishers.get(holder.stream)
+            if before is None or before.client != holder.client or before != after:
+                return False
+            await self._control.dropper.drop(holder.stream, "silent, and its encoder came back with its key")
+        except (StatUnavailableError, DropError) as error:
+            record("takeover", level=logging.WARNING, stream=holder.stream, reason=str(error))
+            return False
+        return True
 
     async def _give_back(self, lease: Lease) -> None:
         try:

@@ -33,10 +33,11 @@ class StatUnavailableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """One publishing connection: nginx's client number and the peer's address."""
+    """One publishing connection: nginx's client number, the peer's address, and the time (ms) of its media."""
 
     client: str
     address: str
+    timestamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,9 @@ def _read_stream(stream: Element, status: IngestStatus) -> None:
     for client in stream.iterfind("client"):
         number = client.findtext("id", "")
         if client.find("publishing") is not None:
-            status.publishers[StreamName(name)] = Publisher(number, client.findtext("address", ""))
+            status.publishers[StreamName(name)] = Publisher(
+                number, client.findtext("address", ""), client.findtext("timestamp", "")
+            )
         elif is_loopback(client.findtext("address", "")):
             readers.add(number)
     status.readers[StreamName(name)] = frozenset(readers)

@@ -39,6 +39,10 @@ class Publisher(RtmpPlayer):
             return False
         return False
 
+    def fall_silent(self) -> None:
+        """Stays connected, as far as the other end can tell, and sends nothing more."""
+        self._sound.cancel()
+
     async def close(self) -> None:
         """Leaves."""
         with contextlib.suppress(AttributeError):

@@ -88,6 +88,21 @@ async def test_a_revocation_that_nobody_heard_of_is_made_up_for(site: Site) -> N
     assert not await publisher.connected(10)
 
 
+async def test_who_comes_back_with_its_key_takes_over_from_a_dead_connection(site: Site) -> None:
+    await register(site)
+    shown, other = await key(site), await key(site)
+    first = await site.publish(f"concert?key={shown}")
+    with pytest.raises(RtmpError):
+        await site.publish(f"concert?key={shown}")
+    first.fall_silent()
+    with pytest.raises(RtmpError):
+        await site.publish(f"concert?key={other}")
+    second = await site.publish(f"concert?key={shown}")
+    assert not await first.connected(1)
+    assert await second.connected(1)
+    assert await site.active() == {"concert"}
+
+
 async def test_a_key_is_over_after_its_grace_or_its_time(site: Site) -> None:
     await register(site)
     graced, ending = await key(site), await key(site, expires_in_seconds=1)
@@ -96,7 +111,7 @@ async def test_a_key_is_over_after_its_grace_or_its_time(site: Site) -> None:
     publisher = await site.publish(f"concert?key={graced}")
     assert await publisher.connected(0.5)
     await publisher.close()
-    await eventually(lambda: not site.control.events("publish_done") == [])
+    await eventually(lambda: site.control.events("publish_done") != [])
     until = datetime.now(UTC) + timedelta(seconds=1)
     await eventually(lambda: datetime.now(UTC) > until)
     assert (await site.ask("publish", "concert", key=ending)).status_code == 403
