@@ -63,6 +63,7 @@ def create_app(control: Control) -> Starlette:
             # operators ask
             Route("/streams/active", streams.active),
             Route("/streams/stats", streams.stats),
+            Route("/streams/{stream}", streams.detail),
             Route("/stat", control.ingest.endpoint),
             Route("/metrics", metrics.endpoint),
             # operators and the customer's backend administer

@@ -33,7 +33,7 @@ class StatUnavailableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """One publishing connection: nginx's client number, the peer's address, and the time (ms) of its media."""
+    """One publishing connection: nginx's client number, the peer's address, the time (ms) of its media."""
 
     client: str
     address: str

@@ -1,17 +1,21 @@
-"""`GET /streams/active` and `/streams/stats`, in the shape the platform's document gives."""
+"""`GET /streams/active`, `/streams/stats` in the shape the platform's document gives, and `/streams/NAME`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.control.responses import ok
+from appliance.control.responses import detail, ok
+from appliance.media.status_reading import read_status
+from appliance.names import StreamName, is_stream_name
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
     from appliance.control.context import Control
+    from appliance.state.lease import Lease
 
 
 class Streams:
@@ -22,14 +26,7 @@ class Streams:
 
     async def active(self, _: Request) -> Response:
         """The streams that hold a publish lease."""
-        streams = {
-            lease.stream: {
-                "started_at": lease.started_at,
-                "client_ip": lease.client_ip,
-                "app": lease.app,
-            }
-            for lease in await self._control.leases.all()
-        }
+        streams = {lease.stream: _publisher(lease) for lease in await self._control.leases.all()}
         return ok({"active_streams": dict(sorted(streams.items())), "count": len(streams)})
 
     async def stats(self, _: Request) -> Response:
@@ -37,3 +34,30 @@ class Streams:
         counts = await self._control.counters.all()
         stats = {stream: asdict(count) for stream, count in counts.items()}
         return ok({"stream_stats": stats, "total_streams": len(stats)})
+
+    async def detail(self, request: Request) -> Response:
+        """All that is known of one stream: who publishes it, its counts, and what its process says of itself.
+
+        `status` is `status.json` as it stands on this host (`appliance.media.status`), null on others.
+        """
+        name = request.path_params["stream"]
+        if not is_stream_name(name):
+            return detail(404, "No such stream")
+        stream = StreamName(name)
+        lease = await self._control.leases.get(stream)
+        counts = await self._control.counters.get(stream)
+        status = read_status(Path(self._control.settings.media_root) / stream)
+        if lease is None and counts is None and status is None:
+            return detail(404, "No such stream")
+        return ok(
+            {
+                "stream": stream,
+                "active": None if lease is None else {**_publisher(lease), "host": lease.host},
+                "stats": None if counts is None else asdict(counts),
+                "status": None if status is None else status.content,
+            }
+        )
+
+
+def _publisher(lease: Lease) -> dict[str, str]:
+    return {"started_at": lease.started_at, "client_ip": lease.client_ip, "app": lease.app}

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from appliance.state.valkey import PREFIX, State, translated
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from appliance.names import StreamName
 
 _COUNTS: Final = f"{PREFIX}counts:"
@@ -52,12 +54,21 @@ class Counters:
                 for name in names:
                     pipe.hgetall(_COUNTS + name)
                 rows = await pipe.execute()
-        return {
-            name: StreamCounts(
-                total_publishes=int(row.get("total_publishes", 0)),
-                total_plays=int(row.get("total_plays", 0)),
-                last_publish=row.get("last_publish"),
-                last_play=row.get("last_play"),
-            )
-            for name, row in zip(names, rows, strict=True)
-        }
+        return {name: _counts(row) for name, row in zip(names, rows, strict=True)}
+
+    async def get(self, stream: StreamName) -> StreamCounts | None:
+        """The counts of one stream, None when it never was."""
+        with translated():
+            async with self._state.client.pipeline(transaction=False) as pipe:
+                pipe.hgetall(_COUNTS + stream)
+                [row] = await pipe.execute()
+        return _counts(row) if row else None
+
+
+def _counts(row: Mapping[str, str]) -> StreamCounts:
+    return StreamCounts(
+        total_publishes=int(row.get("total_publishes", 0)),
+        total_plays=int(row.get("total_plays", 0)),
+        last_publish=row.get("last_publish"),
+        last_play=row.get("last_play"),
+    )

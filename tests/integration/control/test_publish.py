@@ -63,6 +63,16 @@ async def test_a_publish_starts_the_unit_and_waits_for_its_reader(site: Site) ->
     assert (demo["total_publishes"], demo["total_plays"], demo["last_play"]) == (1, 0, None)
 
 
+async def test_a_stream_in_detail(site: Site) -> None:
+    assert (await site.http.get("/streams/demo")).status_code == 404
+    assert (await site.http.get("/streams/a.b")).status_code == 404
+    await site.publish("demo")
+    demo = await site.get("/streams/demo")
+    assert (demo["active"]["client_ip"], demo["active"]["host"]) == ("127.0.0.1", "here")
+    assert demo["stats"]["total_publishes"] == 1
+    assert demo["status"] is None
+
+
 async def test_the_answers_of_the_callbacks(site: Site) -> None:
     allowed = await site.ask("publish", "demo")
     assert (allowed.status_code, allowed.json()) == (200, {"status": "allowed", "stream_key": "demo"})
