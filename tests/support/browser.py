@@ -74,6 +74,10 @@ class Seen:
     """When this was told."""
     position: float = 0.0
     """The element's own time then."""
+    waiting: float = 0.0
+    """For how many seconds it had had nothing to show then."""
+    state: str = ""
+    """What the player says of itself then, JSON: for who asks why it stands still."""
 
     def add(self, told: dict[str, Any]) -> None:
         """Add what the page has told since."""
@@ -91,7 +95,7 @@ class Seen:
         return len(self.shown) + self.unreadable
 
     def waited(self, since: float = 0.0) -> float:
-        """Return for how many seconds in all there was nothing to show, from `since` on."""
+        """Return for how many seconds in all there was nothing to show, from `since` on, in waits that ended."""
         return sum(seconds for at, seconds in self.waits if at >= since)
 
     @property
@@ -176,7 +180,7 @@ class Viewer:
         while not ready(seen := self.look()):
             assert time.monotonic() < deadline, (
                 f"{what}: not within {seconds} s; {len(seen.shown)} pictures were shown, {seen.heights}, "
-                f"{seen.fatal} {seen.errors[-5:]}"
+                f"{seen.fatal} {seen.errors[-5:]} {seen.state}"
             )
             time.sleep(LOOK_SECONDS)
         return seen

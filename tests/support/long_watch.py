@@ -44,6 +44,8 @@ class LongWatch:
     """URL of the media playlist of the rung that was given up."""
     began: float
     reconnected: float
+    waiting: float
+    """For how many seconds the early page had had nothing to show when three minutes were over."""
     source: Path
     """What a publisher sends."""
 
@@ -59,6 +61,7 @@ class _Play:
     began: float = field(default_factory=time.time)
     reconnected: float = 0.0
     given_up: str = ""
+    waiting: float = 0.0
     late: Seen = field(default_factory=Seen)
 
     def acts(self, urls: list[str]) -> None:
@@ -79,7 +82,9 @@ class _Play:
             self._rotate(urls)
             while time.time() < self.began + WATCH_SECONDS:
                 self._rotate(urls)
-            self.viewer.look()  # what comes after the last picture is not what was watched
+            watched = self.viewer.look()  # what comes after the last picture is not what was watched
+            self.waiting = watched.waiting
+            print(f"the early viewer: {len(watched.shown)} pictures, {watched.errors}, {watched.state}")
         until("the end", lambda: all(player.media(url).ended for url in urls), GRACE_SECONDS + 10)
 
     def _rotate(self, urls: list[str]) -> None:
@@ -116,4 +121,6 @@ def long_watch(site: Site, folder: Path) -> LongWatch:
             player.wait_for(url, segments=2)
             history = record(url, play.acts)
         seen = viewer.look()
-    return LongWatch(history, seen, play.late, play.given_up, play.began, play.reconnected, source)
+    return LongWatch(
+        history, seen, play.late, play.given_up, play.began, play.reconnected, play.waiting, source
+    )

@@ -24,9 +24,12 @@ const nothing = () => ({
 });
 let seen = nothing();
 let position = 0;
+let waitingSince = null;
+let describe = () => ({});
 
 globalThis.look = () => {
-  const told = { ...seen, at: now(), position };
+  const waiting = waitingSince === null ? 0 : now() - waitingSince;
+  const told = { ...seen, at: now(), position, waiting, state: JSON.stringify(describe()) };
   seen = nothing();
   return told;
 };
@@ -61,11 +64,24 @@ globalThis.watch = async (url, options, sound) => {
     hls.on(Hls.Events.LEVEL_SWITCHED, (_event, data) => {
       seen.levels.push([now(), hls.levels[data.level]?.height ?? 0]);
     });
+    const buffers = {};
+    hls.on(Hls.Events.BUFFER_CREATED, (_event, { tracks }) => Object.assign(buffers, tracks));
+    describe = () => ({
+      position: video.currentTime,
+      readyState: video.readyState,
+      paused: video.paused,
+      latency: hls.latency,
+      newest: hls.levels?.[hls.loadLevel]?.details?.edge,
+      ...Object.fromEntries(Object.entries(buffers).map(([kind, { buffer }]) => [kind, ranges(buffer.buffered)])),
+    });
     hls.loadSource(url);
     hls.attachMedia(video);
   };
   begin();
 };
+
+const ranges = (buffered) =>
+  Array.from({ length: buffered.length }, (_, index) => [buffered.start(index), buffered.end(index)]);
 
 /** Reads every picture that is shown: its number, when that was, its media time, whether it flashes. */
 function watchPictures(video) {
@@ -104,15 +120,14 @@ function readNumber(level) {
 
 /** Notes how long the player had nothing to show, each time after its first picture. */
 function watchWaits(video) {
-  let since = null;
   let began = false;
   video.addEventListener("waiting", () => {
-    if (began) since ??= now();
+    if (began) waitingSince ??= now();
   });
   video.addEventListener("playing", () => {
     began = true;
-    if (since !== null) seen.waits.push([since, now() - since]);
-    since = null;
+    if (waitingSince !== null) seen.waits.push([waitingSince, now() - waitingSince]);
+    waitingSince = null;
   });
 }
 
