@@ -31,12 +31,13 @@ def test_it_was_watched_for_long_enough(long_watch: LongWatch) -> None:
 
 def test_it_says_how_long_it_stalled(long_watch: LongWatch) -> None:
     seen = long_watch.early
+    stalled = seen.waited() + long_watch.waiting
     print(
-        f"stalled for {seen.waited() + long_watch.waiting:.2f} s in all, {seen.waited(long_watch.reconnected):.2f} s of it after "
+        f"stalled for {stalled:.2f} s in all, {seen.waited(long_watch.reconnected):.2f} s of it after "
         f"the change of encoders; the longest picture stood for {seen.longest_still():.2f} s; "
         f"{len(seen.errors)} errors that were not fatal: {sorted(set(seen.errors))}"
     )
-    assert seen.waited() + long_watch.waiting < MOST_STALLED_SECONDS
+    assert stalled < MOST_STALLED_SECONDS
 
 
 def test_pictures_go_on_rising(long_watch: LongWatch) -> None:

@@ -95,7 +95,7 @@ class Seen:
         return len(self.shown) + self.unreadable
 
     def waited(self, since: float = 0.0) -> float:
-        """Return for how many seconds in all there was nothing to show, from `since` on, in waits that ended."""
+        """Return for how many seconds there was nothing to show, from `since` on, in waits that ended."""
         return sum(seconds for at, seconds in self.waits if at >= since)
 
     @property
