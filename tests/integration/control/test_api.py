@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 async def test_without_a_valid_token_nothing_is_told(site: Site) -> None:
-    for headers in ({}, {"Authorization": "Basic YTpi"}, {"Authorization": "Bearer "}):
+    for headers in ({}, {"Authorization": "Basic YTpi"}, {"Authorization": "Bearer"}):
         answer = await site.http.get("/api/v1/streams", headers=headers)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"].startswith("Bearer")
