@@ -182,6 +182,8 @@ class Nginx(Server):
 
     async def up(self) -> None:
         """Starts it and waits until it takes connections."""
+        # A socket's file outlives a killed nginx; systemd empties the unit's runtime directory.
+        self.control_socket.unlink(missing_ok=True)
         await self.start()
         await self.until(self.rtmp_port)
 
