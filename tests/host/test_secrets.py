@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 FOLDER = "/etc/appliance/credentials"
-NAMES = ["content-keyring", "valkey-password", "rtmp-reader-secret"]
+NAMES = ["content-keyring", "valkey-password", "rtmp-reader-secret", "view-token-keys"]
 
 # Runs on the host: no secret leaves it, only the names of places where one was found.
 SEARCH = r"""

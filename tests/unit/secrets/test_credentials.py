@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typer.testing import Result
 
 MASTER = "00112233445566778899aabbccddeeff"
-NAMES = ["content-keyring", "rtmp-reader-secret", "valkey-password"]
+NAMES = ["content-keyring", "rtmp-reader-secret", "valkey-password", "view-token-keys"]
 
 
 def run(directory: Path, *options: str, given: str = "") -> Result:
@@ -47,7 +47,7 @@ def test_the_first_run_makes_all_and_the_second_nothing(tmp_path: Path) -> None:
     assert json.loads(second.stdout) == {
         "changed": False,
         "made": [],
-        "kept": ["content-keyring", "valkey-password", "rtmp-reader-secret"],
+        "kept": ["content-keyring", "valkey-password", "rtmp-reader-secret", "view-token-keys"],
         "mended": [],
         "unfinished": False,
     }
@@ -150,7 +150,7 @@ def test_an_earlier_key_comes_back_in_its_own_generation(tmp_path: Path) -> None
     assert json.loads(again.stdout) == {
         "changed": False,
         "made": [],
-        "kept": ["content-keyring", "valkey-password", "rtmp-reader-secret"],
+        "kept": ["content-keyring", "valkey-password", "rtmp-reader-secret", "view-token-keys"],
         "mended": [],
         "unfinished": False,
     }
