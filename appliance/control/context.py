@@ -11,9 +11,12 @@ from appliance.control.needed_keys import NeededKeys
 from appliance.control.readers import Readers
 from appliance.control.stat import IngestStat
 from appliance.control.units import StreamUnits
+from appliance.control.view_policy import PolicyOf, SettingsPolicy
 from appliance.secrets.keyring import Keyring
+from appliance.secrets.token_key_file import TokenKeyFile
 from appliance.state.counters import Counters
 from appliance.state.lease import Leases
+from appliance.state.sessions import Sessions
 from appliance.state.valkey import State
 
 if TYPE_CHECKING:
@@ -30,9 +33,12 @@ class Control:
     reader_secret: str
     keyring: Keyring
     needed_keys: NeededKeys
+    token_keys: TokenKeyFile
+    view_policy: PolicyOf
     state: State
     leases: Leases
     counters: Counters
+    sessions: Sessions
     ingest: IngestStat
     units: StreamUnits
     readers: Readers
@@ -41,7 +47,7 @@ class Control:
     def build(cls, settings: Settings, secrets: Secrets) -> Self:
         """Puts the parts together; nothing connects yet.
 
-        Raises OperatorError when the content keyring cannot be read.
+        Raises OperatorError when the content keyring or the keys of view tokens cannot be read.
         """
         state = State(Path(settings.valkey_socket), secrets.valkey_password)
         return cls(
@@ -50,9 +56,12 @@ class Control:
             reader_secret=secrets.reader_secret,
             keyring=Keyring.load(secrets.content_keyring),
             needed_keys=NeededKeys(Path(settings.media_root), settings),
+            token_keys=TokenKeyFile(secrets.view_token_keys),
+            view_policy=SettingsPolicy(settings),
             state=state,
             leases=Leases(state, settings.lease_seconds),
             counters=Counters(state),
+            sessions=Sessions(state),
             ingest=IngestStat(settings.stat_url),
             units=StreamUnits(),
             readers=Readers(),

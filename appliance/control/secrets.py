@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from appliance.secrets.credentials import (
     CONTENT_KEYRING,
     VALKEY_PASSWORD,
+    VIEW_TOKEN_KEYS,
     handed_over,
     read_credential,
     read_reader_secret,
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What the service must know and never show. `content_keyring` is a path: its reader parses it."""
+    """What the service must know and never show.
+
+    `content_keyring` and `view_token_keys` are paths: their readers parse them.
+    """
 
     valkey_password: str = field(repr=False)
     reader_secret: str = field(repr=False)
     content_keyring: Path
+    view_token_keys: Path
 
     @classmethod
     def load(cls, directory: Path | None = None) -> Secrets:
@@ -36,4 +41,5 @@ class Secrets:
             valkey_password=read_credential(directory / VALKEY_PASSWORD),
             reader_secret=read_reader_secret(directory),
             content_keyring=directory / CONTENT_KEYRING,
+            view_token_keys=directory / VIEW_TOKEN_KEYS,
         )

@@ -1,1 +1,1 @@
-"""What hosts share in Valkey: publish leases and counters. Nothing else here, no media, no secrets."""
+"""What hosts share in Valkey: publish leases, counters, viewers' sessions. No media, no secrets."""
