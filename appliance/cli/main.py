@@ -30,6 +30,7 @@ AREAS = {
     "control": "The service that decides who may publish and watch.",
     "streams": "What is live.",
     "keys": "The keys of what is streamed: see, change, forget.",
+    "tokens": "View tokens: issue one, explain one.",
     "credentials": "The secrets a host keeps in /etc/appliance/credentials.",
 }
 

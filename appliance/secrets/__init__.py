@@ -4,4 +4,5 @@
 `keyring` is one of them, the generations of master keys; `content_keys` derives from a master what opens a
 stream's segments. How a new master comes to who needs it: `appliance.ops.master_key`.
 `token_keys` is another, what view tokens are signed with; `token_key_file` notices when it was replaced.
+`moment` is how their files write times down.
 """
