@@ -283,6 +283,14 @@ def test_a_token_reaches_no_log(delivery: Delivery, path: str, shown: str) -> No
     assert GOOD[40:] not in json.dumps(entry)
 
 
+@pytest.mark.parametrize(("method", "status"), [("OPTIONS", 204), ("POST", 405), ("HEAD", 200)])
+@pytest.mark.parametrize("settings", [ALL_LOGGED])
+def test_no_method_tells_the_token(delivery: Delivery, method: str, status: int) -> None:
+    assert delivery.ask(within(GOOD, "/hls/demo.m3u8"), method)[0].status == status
+    entry = delivery.logged()
+    assert (entry["uri"], entry["stream"]) == ("/hls/t/-/demo.m3u8", "demo")
+
+
 @TOKENS
 def test_what_goes_wrong_is_told_without_the_token(delivery: Delivery, control: Control) -> None:
     """A packager that is gone, a control service that fails, files that cannot be opened."""
