@@ -32,6 +32,9 @@ LAST_PORT: Final = 65_535
 EncoderPreference = Literal["auto", "nvenc", "x264"]
 """Which encoder a host uses; auto finds out what works."""
 
+ViewPolicyName = Literal["open", "token"]
+"""Who may watch: everybody, or who has a signed token."""
+
 Container = Literal["fmp4", "mpegts"]
 """What media segments are: fragmented MPEG-4, or MPEG-2 Transport Streams (RFC 8216, section 3)."""
 
@@ -217,6 +220,25 @@ class Settings:
     )
     rtmp_play: bool = _setting(
         False, _BOOL, "Whether others than the stream's own reader may play over RTMP (unencrypted)."
+    )
+    view_policy: ViewPolicyName = _setting(  # noqa: RUF009 - a dataclasses.field, as the others are
+        "open",
+        _one_of(*get_args(ViewPolicyName)),
+        "Who may watch: open is everybody, token is who has a signed view token (`appliance tokens issue`).",
+    )
+    view_needs_entitlement: bool = _setting(
+        False,
+        _BOOL,
+        "Whether a view token has to name what was paid for (claim ent); without it the answer is 402.",
+    )
+    view_token_max_seconds: float = _setting(
+        86_400.0, _number(60, 2_592_000, "seconds"), "How far ahead the end of a view token may be."
+    )
+    view_sessions_per_viewer: int = _setting(
+        0,
+        _integer(0, 1000),
+        "How often one viewer may watch at once, on all hosts together; 0 is without a limit. A viewer who "
+        "stopped counts for 30 s more. Without Valkey nobody is counted, or turned away for it.",
     )
     node: str = _setting("", _HOST, "Name of this host in leases; empty takes the kernel's host name.")
 

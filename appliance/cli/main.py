@@ -32,6 +32,7 @@ AREAS = {
     "bans": "Who may not publish after failing too often.",
     "api-tokens": "Bearer tokens of the API for the platform's own programs.",
     "keys": "The keys of what is streamed: see, change, forget.",
+    "tokens": "View tokens: issue one, explain one.",
     "credentials": "The secrets a host keeps in /etc/appliance/credentials.",
 }
 

@@ -10,8 +10,8 @@ from appliance.control.audit import record, untrusted
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_QUIET: Final = frozenset({"/health", "/metrics", "/ready"})
-"""Asked every few seconds by supervisors and monitors; only their failures are worth a line."""
+_QUIET: Final = frozenset({"/auth/view", "/health", "/metrics", "/ready"})
+"""Asked all the time, by delivery, by supervisors and monitors; only their failures are worth a line."""
 
 
 class AccessLog:

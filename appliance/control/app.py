@@ -21,6 +21,7 @@ from appliance.control.play import Play
 from appliance.control.publish import Publish
 from appliance.control.reconcile import Reconciler
 from appliance.control.streams import Streams
+from appliance.control.view import View
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,7 +33,7 @@ def create_app(control: Control) -> Starlette:
     """The application around `control`, which it closes at its end."""
     publish, play, done = Publish(control), Play(control), Done(control)
     streams, keys, health = Streams(control), Keys(control), Health(control)
-    metrics = Metrics(control)
+    metrics, view = Metrics(control), View(control)
     reconciler = Reconciler(control)
 
     @contextlib.asynccontextmanager
@@ -58,6 +59,8 @@ def create_app(control: Control) -> Starlette:
             Route("/auth/play", play.endpoint, methods=["POST"]),
             Route("/auth/publish_done", done.publish_done, methods=["POST"]),
             Route("/auth/play_done", done.play_done, methods=["POST"]),
+            # delivery asks, about its viewers
+            Route("/auth/view", view.endpoint),
             # players ask, through delivery
             Route("/keys/{stream}/{kid}", keys.endpoint),
             # operators ask

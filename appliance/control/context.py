@@ -12,12 +12,15 @@ from appliance.control.needed_keys import NeededKeys
 from appliance.control.readers import Readers
 from appliance.control.stat import IngestStat
 from appliance.control.units import StreamUnits
+from appliance.control.view_policy import PolicyOf, SettingsPolicy
 from appliance.secrets.keyring import Keyring
+from appliance.secrets.token_key_file import TokenKeyFile
 from appliance.state.api_tokens import ApiTokens
 from appliance.state.bans import Bans
 from appliance.state.counters import Counters
 from appliance.state.lease import Leases
 from appliance.state.registry import Registry
+from appliance.state.sessions import Sessions
 from appliance.state.valkey import State
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ class Control:
     reader_secret: str = field(repr=False)
     keyring: Keyring
     needed_keys: NeededKeys
+    token_keys: TokenKeyFile
+    view_policy: PolicyOf
     state: State
     leases: Leases
     counters: Counters
@@ -45,6 +50,7 @@ class Control:
     stream_key_pepper: bytes = field(repr=False)
     admin_token: str = field(repr=False)
     dropper: Dropper
+    sessions: Sessions
     ingest: IngestStat
     units: StreamUnits
     readers: Readers
@@ -53,7 +59,7 @@ class Control:
     def build(cls, settings: Settings, secrets: Secrets) -> Self:
         """Puts the parts together; nothing connects yet.
 
-        Raises OperatorError when the content keyring cannot be read.
+        Raises OperatorError when the content keyring or the keys of view tokens cannot be read.
         """
         state = State(Path(settings.valkey_socket), secrets.valkey_password)
         return cls(
@@ -62,6 +68,8 @@ class Control:
             reader_secret=secrets.reader_secret,
             keyring=Keyring.load(secrets.content_keyring),
             needed_keys=NeededKeys(Path(settings.media_root), settings),
+            token_keys=TokenKeyFile(secrets.view_token_keys),
+            view_policy=SettingsPolicy(settings),
             state=state,
             leases=Leases(state, settings.lease_seconds),
             counters=Counters(state),
@@ -76,6 +84,7 @@ class Control:
             stream_key_pepper=secrets.stream_key_pepper.encode(),
             admin_token=secrets.admin_token,
             dropper=Dropper(state, Path(settings.ingest_control_socket)),
+            sessions=Sessions(state),
             ingest=IngestStat(settings.stat_url),
             units=StreamUnits(),
             readers=Readers(),

@@ -10,6 +10,7 @@ from appliance.secrets.credentials import (
     CONTENT_KEYRING,
     STREAM_KEY_PEPPER,
     VALKEY_PASSWORD,
+    VIEW_TOKEN_KEYS,
     handed_over,
     read_credential,
     read_reader_secret,
@@ -21,11 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What the service must know and never show. `content_keyring` is a path: its reader parses it."""
+    """What the service must know and never show.
+
+    `content_keyring` and `view_token_keys` are paths: their readers parse them.
+    """
 
     valkey_password: str = field(repr=False)
     reader_secret: str = field(repr=False)
     content_keyring: Path
+    view_token_keys: Path
     stream_key_pepper: str = field(repr=False)
     admin_token: str = field(repr=False)
 
@@ -42,4 +47,5 @@ class Secrets:
             content_keyring=directory / CONTENT_KEYRING,
             stream_key_pepper=read_credential(directory / STREAM_KEY_PEPPER),
             admin_token=read_credential(directory / ADMIN_TOKEN),
+            view_token_keys=directory / VIEW_TOKEN_KEYS,
         )

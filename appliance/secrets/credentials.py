@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from appliance.errors import EX_CONFIG, EX_NOPERM, OperatorError
 from appliance.secrets.keyring import Keyring
+from appliance.secrets.token_keys import TokenKeys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ READER_SECRET: Final = "rtmp-reader-secret"  # noqa: S105 - the name of a creden
 CONTENT_KEYRING: Final = "content-keyring"
 STREAM_KEY_PEPPER: Final = "stream-key-pepper"
 ADMIN_TOKEN: Final = "admin-token"  # noqa: S105 - the name of a credential, not its value
+VIEW_TOKEN_KEYS: Final = "view-token-keys"  # noqa: S105 - the name of a credential, not its value
 
 _RANDOM_BYTES: Final = 32
 
@@ -87,7 +89,7 @@ def make_missing(directory: Path, master: bytes | None, *, check: bool = False) 
 
     What is there already and open to others than this user is closed to them. Two calls at the same time make
     the same secrets: the second one finds those of the first.
-    Raises OperatorError when the directory cannot be written or the keyring cannot be read.
+    Raises OperatorError when the directory cannot be written, or a file of keys cannot be read.
     """
     wanted: dict[str, Callable[[Path], str | None]] = {
         CONTENT_KEYRING: lambda path: _keyring(path, master),
@@ -95,6 +97,7 @@ def make_missing(directory: Path, master: bytes | None, *, check: bool = False) 
         READER_SECRET: _random,
         STREAM_KEY_PEPPER: _random,
         ADMIN_TOKEN: _random,
+        VIEW_TOKEN_KEYS: _token_keys,
     }
     outcome = Outcome([], [], [])
     try:
@@ -138,6 +141,14 @@ def _keyring(path: Path, master: bytes | None) -> str | None:
         return Keyring.create(master).dumps()
     changed = Keyring.load(path).with_given(master) if master is not None else None
     return None if changed is None else changed.dumps()
+
+
+def _token_keys(path: Path) -> str | None:
+    """The text of fresh keys, None when there are some."""
+    if not path.exists():
+        return TokenKeys.create().dumps()
+    TokenKeys.load(path)
+    return None
 
 
 def _random(path: Path) -> str | None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from appliance.errors import EX_CONFIG, OperatorError
 from appliance.secrets.content_keys import KeyId, UnknownKeyError, derive
+from appliance.secrets.moment import moment
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -203,21 +204,12 @@ def _generation(number: str, entry: object) -> Generation:
         key = None
     if key is None:
         raise KeyringError(f'"master" of generation {number} is not 32 or 64 hex digits')
-    began, ended = _moment(created), _moment(entry.get("retired"))
+    began, ended = moment(created), moment(entry.get("retired"))
     if began is None:
         raise KeyringError(f'"created" of generation {number} is not an ISO 8601 time with its zone')
     if ended is None and entry.get("retired") is not None:
         raise KeyringError(f'"retired" of generation {number} is not an ISO 8601 time with its zone')
     return Generation(key, began, ended)
-
-
-def _moment(text: object) -> datetime | None:
-    """The time that `text` spells, with its zone; None when it spells none."""
-    try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return moment if moment is not None and moment.tzinfo is not None else None
 
 
 def _digest(master: bytes) -> str:

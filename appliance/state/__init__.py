@@ -1,5 +1,5 @@
-"""What hosts share in Valkey: who publishes and who may, bans, API tokens, counters. No media, no secrets.
+"""What hosts share in Valkey: who publishes and watches, and who may. No media, no secrets.
 
 `valkey` is the connection. `lease` says who publishes a stream, `registry` who may, `bans` who may not try
-again, `api_tokens` who may administer; `counters` count.
+again, `sessions` who watches, `api_tokens` who may administer; `counters` count.
 """

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 FOLDER = "/etc/appliance/credentials"
-NAMES = ["content-keyring", "valkey-password", "rtmp-reader-secret", "stream-key-pepper", "admin-token"]
+NAMES = [
+    "admin-token",
+    "content-keyring",
+    "rtmp-reader-secret",
+    "stream-key-pepper",
+    "valkey-password",
+    "view-token-keys",
+]
 
 # Runs on the host: no secret leaves it, only the names of places where one was found.
 SEARCH = r"""

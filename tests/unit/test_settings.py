@@ -64,6 +64,7 @@ def test_values_are_read(tmp_path: Path) -> None:
         ("part_seconds: 2\nsegment_seconds: 1\n", ["part_seconds", "2", "segment_seconds (1)"]),
         ("container: ts\n", ["container", "'ts'", "one of fmp4, mpegts"]),
         ("container: mpegts\nlow_latency: true\n", ["low_latency", "True", "mpegts", "false"]),
+        ("view_policy: closed\n", ["view_policy", "'closed'", "one of open, token"]),
         ("encoder: x264\nencoder: auto\n", ["encoder", "twice"]),
         ("- a\n- b\n", ["mapping"]),
         ("a: [\n", ["not valid YAML"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -11,6 +11,7 @@ from appliance.control.app import create_app
 from appliance.control.context import Control
 from appliance.control.secrets import Secrets
 from appliance.secrets.keyring import Keyring
+from appliance.secrets.token_keys import TokenKeys
 from appliance.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,17 +20,24 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def control(tmp_path: Path) -> AsyncIterator[Control]:
+def settings() -> dict[str, Any]:
+    """Settings that a test overrides by parametrizing."""
+    return {}
+
+
+@pytest.fixture
+async def control(tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[Control]:
     (tmp_path / "content-keyring").write_text(Keyring.create(bytes(16)).dumps())
-    settings = Settings(
+    (tmp_path / "view-token-keys").write_text(TokenKeys.create().dumps())
+    known = Settings(
         media_root=str(tmp_path / "hls"),
         allowed_stream_keys=("demo",),
         valkey_socket=str(tmp_path / "nobody.sock"),
         stat_url="http://127.0.0.1:9/stat",
+        **settings,
     )
-    built = Control.build(
-        settings, Secrets("password", "secret", tmp_path / "content-keyring", "pepper", "admin")
-    )
+    paths = tmp_path / "content-keyring", tmp_path / "view-token-keys"
+    built = Control.build(known, Secrets("password", "secret", *paths, "pepper", "admin"))
     yield built
     await built.close()
 

@@ -79,6 +79,15 @@ def test_settings(site: Site, settings: dict[str, Any], problem: str) -> None:
     assert problem in line
 
 
+def test_who_may_watch_is_asked_wherever_not_everybody_may(site: Site) -> None:
+    closed = {"control_settings": {"view_policy": "token"}}
+    assert site.play(CHECK, vars=closed).returncode == 0
+    [line] = refused(site, delivery_view_auth=False, **closed)
+    assert line.startswith("delivery_view_auth = False")
+    [line] = refused(site, delivery_auth_cache_seconds=11)
+    assert line.startswith("delivery_auth_cache_seconds = 11; allowed: 1 to 10")
+
+
 def test_values_of_every_role_at_once_and_no_secret(site: Site) -> None:
     lines = refused(
         site,

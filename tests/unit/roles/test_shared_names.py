@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from appliance.control.view_tokens import MAX_LENGTH, TOKEN_PATTERN
 from appliance.media.encode.encoder_memory import SHARED
 from appliance.media.encode.thumbnails import THUMBNAIL
 from appliance.media.package.catalogue import EPOCH, new_epoch_name
@@ -31,6 +32,7 @@ def test_addresses_have_the_forms_that_the_program_gives_them(delivery: dict[str
     assert f"^{delivery['_delivery_name']}$" == STREAM_NAME_PATTERN
     assert delivery["_delivery_run"] == f"{EPOCH}/{RENDITION_NAME}"
     assert delivery["_delivery_key_id"] == KEY_ID
+    assert (delivery["_delivery_token"], delivery["_delivery_token_length"]) == (TOKEN_PATTERN, MAX_LENGTH)
 
 
 def test_what_the_program_makes_has_these_forms() -> None:

@@ -29,10 +29,18 @@ RUN = "/hls/demo/abc123/v720"
 PLAYLIST = "#EXTM3U\n" + "#EXTINF:2.0,\n17.m4s\n" * 40
 
 
-class Control(BaseHTTPRequestHandler):
-    """Stands in for the control service: sixteen bytes for everything, the path it was asked in a header."""
-
+class _ControlRequest(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        control = cast("Control", self.server)
+        if self.path == "/auth/view":
+            control.views.append(dict(self.headers.items()))
+            self.send_response(control.verdicts.get(self.headers["X-View-Token"] or "", 401))
+            self.send_header("Cache-Control", "no-store")
+            self.send_header("WWW-Authenticate", "Bearer")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        control.asked.append(dict(self.headers.items()))
         self.send_response(200)
         self.send_header("Content-Length", str(len(KEY)))
         self.send_header("Cache-Control", "no-store")
@@ -42,6 +50,22 @@ class Control(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Stay quiet."""
+
+
+class Control(ThreadingHTTPServer):
+    """Stands in for the control service: sixteen bytes for everything, the path it was asked in a header.
+
+    About viewers it answers what `verdicts` has for their token, else 401.
+    """
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _ControlRequest)
+        self.verdicts: dict[str, int] = {}
+        self.views: list[dict[str, str]] = []
+        self.asked: list[dict[str, str]] = []
 
 
 @dataclass
@@ -111,6 +135,7 @@ class Delivery:
     port: int
     media: Path
     log: socket.socket
+    stderr: Path
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -144,8 +169,17 @@ def packager(tmp_path: Path) -> Iterator[Packager]:
 
 
 @pytest.fixture
+def control() -> Iterator[Control]:
+    """The control service."""
+    with Control() as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
 def delivery(
-    render: Render, nginx: str, tmp_path: Path, free_port: int, settings: dict[str, Any]
+    *, render: Render, nginx: str, tmp_path: Path, free_port: int, settings: dict[str, Any], control: Control
 ) -> Iterator[Delivery]:
     media = tmp_path / "hls"
     run = media / "demo" / "abc123" / "v720"
@@ -161,8 +195,6 @@ def delivery(
     (run / "init-0.mp4").write_bytes(bytes(800))
     (run / "18.m4s").symlink_to("/etc/hostname")
 
-    control = ThreadingHTTPServer(("127.0.0.1", 0), Control)
-    threading.Thread(target=control.serve_forever, args=(0.02,), daemon=True).start()
     log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     log.bind(str(tmp_path / "log"))
     log.settimeout(30)
@@ -171,7 +203,7 @@ def delivery(
         "delivery_tls": False,  # the `http2` directive is younger than the nginx of Debian 12
         "delivery_ipv6": False,
         "delivery_worker_processes": "1",
-        "delivery_worker_connections": 256,
+        "delivery_worker_connections": 1024,
         "origin_media_root": str(media),
         "control_listen": f"127.0.0.1:{control.server_address[1]}",
         "_delivery_sockets": str(tmp_path / "run"),
@@ -190,10 +222,8 @@ def delivery(
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", free_port)):
                     break
                 time.sleep(0.01)
-            yield Delivery(free_port, media, log)
+            yield Delivery(free_port, media, log, tmp_path / "stderr")
         finally:
             server.terminate()
             server.wait(10)
-            control.shutdown()
-            control.server_close()
             log.close()

@@ -1,0 +1,234 @@
+"""`appliance tokens`: view tokens, signed here by the host's own key; the control service is not asked."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import socket
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from appliance.cli.output import console, span
+from appliance.control.view_tokens import (
+    ALL_STREAMS,
+    MAX_LENGTH,
+    Network,
+    TokenRefusedError,
+    ViewToken,
+    issue,
+    read,
+    unverified,
+)
+from appliance.errors import EX_DATAERR, EX_NOPERM, EX_USAGE, OperatorError
+from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name
+from appliance.secrets.credentials import CREDENTIALS_DIRECTORY, VIEW_TOKEN_KEYS
+from appliance.secrets.token_keys import TokenKey, TokenKeys
+from appliance.settings import SETTINGS_FILE, Settings
+
+app = typer.Typer(no_args_is_help=True, help="View tokens: who may watch what, and until when.")
+
+SettingsOption = Annotated[Path, typer.Option(help="Settings file.")]
+# Not looked at by typer: who may read what is told below.
+DirectoryOption = Annotated[Path, typer.Option(readable=False, help="Where the secrets live.")]
+
+_MEANINGS = {
+    "iss": "issuer",
+    "aud": "for",
+    "stream": "stream",
+    "sub": "viewer",
+    "sid": "session",
+    "ip": "address",
+    "ent": "entitlement",
+    "ent_exp": "paid until",
+    "iat": "issued",
+    "nbf": "not before",
+    "exp": "expires",
+}
+_TIMES = ("ent_exp", "iat", "nbf", "exp")
+
+
+@app.callback()
+def _group() -> None:
+    """View tokens: who may watch what, and until when."""
+
+
+@app.command("issue")
+def issue_command(
+    *,
+    stream: Annotated[str, typer.Argument(help="The stream's name, or '*' (quoted) for all.")],
+    viewer: Annotated[
+        str | None, typer.Option(help="Who watches; sessions are counted for each viewer.")
+    ] = None,
+    session: Annotated[str | None, typer.Option(help="The session; else each address is one.")] = None,
+    minutes: Annotated[float, typer.Option(min=1 / 60, help="Until the token's end.")] = 60,
+    ip: Annotated[str | None, typer.Option(help="The viewer's address or network; else any.")] = None,
+    entitlement: Annotated[str | None, typer.Option(help="What was paid for.")] = None,
+    paid_minutes: Annotated[
+        float | None, typer.Option(help="How long it was paid for; else as long as the token holds.")
+    ] = None,
+    settings: SettingsOption = SETTINGS_FILE,
+    directory: DirectoryOption = CREDENTIALS_DIRECTORY,
+    as_json: Annotated[bool, typer.Option("--json", help="Print {token, url, expires}.")] = False,
+) -> None:
+    """Issue a view token, and the address that plays with it.
+
+    Whoever has the token can watch: it is for one viewer, and for no log.
+    """
+    known, keys, now = Settings.load(settings), _keys(directory), time.time()
+    if minutes * 60 > known.view_token_max_seconds:
+        raise OperatorError(
+            f"--minutes: {minutes:g} is refused; allowed are {known.view_token_max_seconds / 60:g} "
+            "(view_token_max_seconds)",
+            exit_code=EX_USAGE,
+        )
+    if paid_minutes is not None and entitlement is None:
+        raise OperatorError("--paid-minutes says for how long, --entitlement for what", exit_code=EX_USAGE)
+    token = ViewToken(
+        stream=stream if stream == ALL_STREAMS else _stream(stream),
+        expires=now + minutes * 60,
+        viewer=viewer,
+        session=session,
+        network=None if ip is None else _network(ip),
+        entitlement=entitlement,
+        paid_until=None if paid_minutes is None else now + paid_minutes * 60,
+    )
+    text = _signed(token, keys, known, now)
+    url = None if stream == ALL_STREAMS else _address(known, text, stream)
+    if as_json:
+        typer.echo(json.dumps({"token": text, "url": url, "expires": int(token.expires)}))
+        return
+    typer.echo(f"token  {text}")
+    if url is not None:
+        typer.echo(f"watch  {url}")
+    typer.echo(f"ends   {_shown(int(token.expires), now)}")
+    if known.view_policy == "open":
+        typer.echo("note   view_policy is open: everybody may watch without it", err=True)
+
+
+@app.command("show")
+def show_command(
+    *,
+    stream: Annotated[str | None, typer.Option(help="The stream to watch; else the token's own.")] = None,
+    ip: Annotated[str | None, typer.Option(help="The viewer's address; else it is not looked at.")] = None,
+    settings: SettingsOption = SETTINGS_FILE,
+    directory: DirectoryOption = CREDENTIALS_DIRECTORY,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print {accepted, status, reason, header, claims}.")
+    ] = False,
+) -> None:
+    """Explain the view token on standard input: what it says, whether it lets in, and why not.
+
+    Exit status 65 when it would be refused. Sessions are not counted.
+    """
+    known, keys, now = Settings.load(settings), _keys(directory), time.time()
+    text = sys.stdin.read(MAX_LENGTH + 2).strip()
+    wanted = None if stream is None else _stream(stream)
+    refused: TokenRefusedError | None = None
+    header: dict[str, Any] = {}
+    claims: dict[str, Any] = {}
+    try:
+        header, claims = unverified(text)
+        token = read(text, keys, now=now, max_seconds=known.view_token_max_seconds)
+        token.permit(
+            wanted or StreamName(token.stream), now=now, needs_entitlement=known.view_needs_entitlement
+        )
+        if ip is not None:
+            token.permit_address(ip)
+    except TokenRefusedError as error:
+        refused = error
+    if as_json:
+        verdict = {"accepted": refused is None, "status": refused.status if refused else 204}
+        reason = refused.reason if refused else None
+        typer.echo(json.dumps({**verdict, "reason": reason, "header": header, "claims": claims}))
+    else:
+        _print(header, claims, keys, now)
+    if refused is not None:
+        raise OperatorError(
+            f"the token is refused with {refused.status}: {refused.reason}", exit_code=EX_DATAERR
+        )
+    if not as_json:
+        typer.echo("it lets in")
+
+
+def _print(header: dict[str, Any], claims: dict[str, Any], keys: TokenKeys, now: float) -> None:
+    out = console()
+    if header:
+        kid = header.get("kid")
+        key = keys.keys.get(kid) if isinstance(kid, str) else None
+        # As JSON: a stranger's token must not move the cursor of who looks at it.
+        out.print(
+            f"{'key':<12} {json.dumps(kid)} ({_state(key)}), {json.dumps(header.get('alg'))}", soft_wrap=True
+        )
+    for name, value in claims.items():
+        shown = _shown(value, now) if name in _TIMES else json.dumps(value)
+        out.print(f"{_MEANINGS.get(name, json.dumps(name)):<12} {shown}", soft_wrap=True)
+
+
+def _state(key: TokenKey | None) -> str:
+    if key is None:
+        return "unknown here"
+    return "the one that signs" if key.retired is None else "retired"
+
+
+def _shown(seconds: object, now: float) -> str:
+    """A time of a token; what is none is shown as it stands there."""
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, int | float) else None
+    except (ValueError, OverflowError, OSError):
+        moment = None
+    if moment is None:
+        return json.dumps(seconds)
+    away = moment.timestamp() - now
+    return f"{moment:%Y-%m-%d %H:%M:%SZ} ({f'in {span(away)}' if away >= 0 else f'{span(-away)} ago'})"
+
+
+def _signed(token: ViewToken, keys: TokenKeys, known: Settings, now: float) -> str:
+    try:
+        text = issue(keys, token, now=now)
+        # What would be refused is not given out.
+        read(text, keys, now=now, max_seconds=known.view_token_max_seconds)
+    except (ValueError, TokenRefusedError) as error:
+        reason = error.reason if isinstance(error, TokenRefusedError) else str(error)
+        raise OperatorError(f"no such token can be issued: {reason}", exit_code=EX_USAGE) from None
+    return text
+
+
+def _address(known: Settings, token: str, stream: str) -> str:
+    host = known.node or socket.gethostname()
+    return f"http://{host}:{known.delivery_port}/hls/t/{token}/{stream}.m3u8"
+
+
+def _stream(text: str) -> StreamName:
+    try:
+        return parse_stream_name(text)
+    except InvalidStreamNameError as error:
+        raise OperatorError(str(error), exit_code=EX_USAGE) from None
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise OperatorError(
+            f"--ip: {text!r} is refused; allowed is an address or a network, such as 192.0.2.0/24",
+            exit_code=EX_USAGE,
+        ) from None
+
+
+def _keys(directory: Path) -> TokenKeys:
+    path = directory / VIEW_TOKEN_KEYS
+    if (directory.exists() and not os.access(directory, os.X_OK)) or (
+        path.exists() and not os.access(path, os.R_OK)
+    ):
+        raise OperatorError(
+            f"user id {os.geteuid()} may not read the keys of this host",
+            exit_code=EX_NOPERM,
+            hint="run it as root",
+        )
+    return TokenKeys.load(path)

@@ -1,0 +1,204 @@
+"""`appliance tokens` as an operator calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from appliance.cli.tokens import app
+from appliance.control.view_tokens import ViewToken, issue, read
+from appliance.errors import EX_CONFIG, EX_DATAERR, EX_NOPERM, EX_USAGE, OperatorError
+from appliance.secrets.credentials import replace_credential
+from appliance.secrets.token_keys import TokenKeys
+from tests.support.access import open_to_others
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """A host's folder: credentials and settings."""
+    (tmp_path / "credentials").mkdir()
+    replace_credential(tmp_path / "credentials" / "view-token-keys", TokenKeys.create().dumps())
+    (tmp_path / "appliance.yml").write_text("view_policy: token\nnode: origin\ndelivery_port: 8085\n")
+    return tmp_path
+
+
+def keys(host: Path) -> TokenKeys:
+    return TokenKeys.load(host / "credentials" / "view-token-keys")
+
+
+def call(host: Path, *arguments: str, given: str = "") -> Result:
+    places = [f"--directory={host / 'credentials'}", f"--settings={host / 'appliance.yml'}"]
+    return CliRunner().invoke(app, [*arguments, *places], input=given)
+
+
+def issued(host: Path, *arguments: str) -> dict[str, Any]:
+    result = call(host, "issue", *arguments, "--json")
+    assert result.exit_code == 0, result.exception
+    return dict(json.loads(result.stdout))
+
+
+def read_back(host: Path, token: str) -> ViewToken:
+    return read(token, keys(host), now=time.time(), max_seconds=86_400)
+
+
+def test_a_token_comes_with_the_address_that_plays(host: Path) -> None:
+    made = issued(host, "demo")
+    assert made["url"] == f"http://origin:8085/hls/t/{made['token']}/demo.m3u8"
+    token = read_back(host, made["token"])
+    assert (token.stream, token.viewer, token.network, token.entitlement) == ("demo", None, None, None)
+    assert made["expires"] == token.expires
+    assert abs(token.expires - time.time() - 3600) < 30
+
+
+def test_it_says_what_was_asked_for(host: Path) -> None:
+    options = ["--viewer=anna", "--session=tv", "--minutes=5", "--ip=192.0.2.9/24"]
+    made = issued(host, "*", *options, "--entitlement=match", "--paid-minutes=2")
+    assert made["url"] is None
+    token = read_back(host, made["token"])
+    assert (token.stream, token.viewer, token.session, token.entitlement) == ("*", "anna", "tv", "match")
+    assert str(token.network) == "192.0.2.0/24"
+    assert token.paid_until is not None
+    assert round(token.expires - token.paid_until) == 180
+
+
+def test_for_people_too(host: Path) -> None:
+    result = call(host, "issue", "demo")
+    token, watch, ends = result.stdout.splitlines()
+    assert read_back(host, token.split()[1]).stream == "demo"
+    assert urlsplit(watch.split()[1]).path.startswith(f"/hls/t/{token.split()[1]}/")
+    assert ends.startswith("ends ")
+    assert result.stderr == ""
+    (host / "appliance.yml").write_text("")
+    assert "view_policy is open" in call(host, "issue", "demo").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["-demo"], "o such option"),
+        (["../x"], "is not a stream name"),
+        (["demo", "--minutes=1441"], "1441 is refused; allowed are 1440"),
+        (["demo", "--ip=here"], "'here' is refused"),
+        (["demo", "--paid-minutes=5"], "--entitlement"),
+        (["demo", f"--viewer={'x' * 200}"], "1 to 128 characters"),
+        (["demo", "--viewer="], "1 to 128 characters"),
+        (["demo", f"--viewer={'x' * 3000}"], "allowed are 2048"),
+    ],
+)
+def test_what_cannot_be_is_refused(host: Path, arguments: list[str], named: str) -> None:
+    result = call(host, "issue", *arguments)
+    assert result.exit_code != 0
+    assert named in f"{result.exception} {result.stderr}"
+    assert "eyJ" not in result.output
+    if isinstance(result.exception, OperatorError):
+        assert result.exception.exit_code == EX_USAGE
+
+
+@pytest.mark.parametrize("verb", ["issue", "show"])
+def test_without_the_keys_there_is_nothing(host: Path, verb: str) -> None:
+    (host / "credentials" / "view-token-keys").unlink()
+    result = call(host, verb, *(["demo"] if verb == "issue" else []))
+    assert isinstance(result.exception, OperatorError)
+    assert result.exception.exit_code == EX_CONFIG
+    assert "appliance credentials init" in str(result.exception)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="who is not root already gets this answer")
+@pytest.mark.skipif(
+    not open_to_others(Path(sys.prefix)), reason="the checkout is in a folder that others may not enter"
+)
+def test_others_are_told_to_be_root(host: Path) -> None:
+    for folder in (host, *host.parents[:3]):
+        folder.chmod(0o755)
+    (host / "credentials").chmod(0o700)
+    program = "import os; from appliance.cli import main, tokens; os.setuid(65534); main.main()"
+    places = [f"--directory={host / 'credentials'}", f"--settings={host / 'appliance.yml'}"]
+    command = [sys.executable, "-c", program, "tokens", "issue", "demo", *places]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == EX_NOPERM, done.stderr
+    assert "run it as root" in done.stderr
+
+
+def test_a_good_token_is_explained(host: Path) -> None:
+    made = issued(host, "demo", "--viewer=anna", "--ip=192.0.2.7")
+    result = call(host, "show", "--ip=192.0.2.7", given=made["token"] + "\n")
+    assert result.exit_code == 0
+    lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
+    assert lines["viewer"] == '"anna"'
+    assert lines["address"] == '"192.0.2.7/32"'
+    assert lines["key"] == f'"{keys(host).current}" (the one that signs), "HS256"'
+    assert "in 60 min" in lines["expires"]
+    assert "it lets in" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "status", "reason"),
+    [
+        ({"stream": "other"}, ["--stream=demo"], 403, "the token is for other"),
+        ({}, ["--ip=192.0.2.7"], 403, "the token is for 198.51.100.0/24"),
+        ({"expires": 1}, [], 401, "expired"),
+        ({"entitlement": "match", "paid_until": 1}, [], 402, "is over"),
+    ],
+)
+def test_a_refused_token_is_explained(
+    *, host: Path, changes: dict[str, Any], options: list[str], status: int, reason: str
+) -> None:
+    made = issued(host, "demo", "--ip=198.51.100.0/24")
+    token = {
+        "stream": "demo",
+        "expires": time.time() + 60,
+        "network": read_back(host, made["token"]).network,
+        **changes,
+    }
+    text = issue(keys(host), ViewToken(**token), now=time.time())
+    result = call(host, "show", "--json", *options, given=text)
+    assert isinstance(result.exception, OperatorError)
+    assert result.exception.exit_code == EX_DATAERR
+    assert reason in str(result.exception)
+    said = json.loads(result.stdout)
+    assert (said["accepted"], said["status"]) == (False, status)
+    assert reason in said["reason"]
+    assert said["claims"]["stream"] == token["stream"]
+
+
+def test_what_was_paid_for_is_asked_for_when_the_settings_do(host: Path) -> None:
+    (host / "appliance.yml").write_text("view_needs_entitlement: true\n")
+    result = call(host, "show", "--json", given=issued(host, "demo")["token"])
+    assert json.loads(result.stdout)["status"] == 402
+
+
+def test_a_foreign_token_is_shown_and_not_believed(host: Path) -> None:
+    foreign = TokenKeys.create()
+    viewer = "\x1b[2J\n[red]:100:"
+    token = ViewToken(stream="demo", expires=time.time() + 60, viewer=viewer)
+    result = call(host, "show", given=issue(foreign, token, now=time.time()))
+    assert "unknown" in str(result.exception)
+    assert f'"{foreign.current}" (unknown here)' in result.stdout
+    assert json.dumps(viewer) in result.stdout
+    assert "\x1b" not in result.output
+    assert "it lets in" not in result.output
+
+
+@pytest.mark.parametrize("given", ["", "x", "a.b.c", "x" * 5000, "e30.e30.c2ln"])
+def test_what_is_no_token_is_called_that(host: Path, given: str) -> None:
+    result = call(host, "show", given=given)
+    assert isinstance(result.exception, OperatorError)
+    assert result.exception.exit_code == EX_DATAERR
+    assert "refused with 401" in str(result.exception)
+
+
+def test_a_retired_key_is_named(host: Path) -> None:
+    made = issued(host, "demo")
+    replace_credential(host / "credentials" / "view-token-keys", keys(host).rotated().dumps())
+    result = call(host, "show", given=made["token"])
+    assert result.exit_code == 0
+    assert "(retired)" in result.stdout
