@@ -38,13 +38,15 @@ def create_app(control: Control) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         # Before the first request: what runs already must be known, or a reconnect would wait for its reader.
         await reconciler.attempt()
-        loop = asyncio.create_task(reconciler.run(), name="reconciler")
+        tasks = [asyncio.create_task(reconciler.run(), name="reconciler")]
+        if control.backend is not None:
+            tasks.append(asyncio.create_task(control.backend.deliverer.run(), name="deliverer"))
         try:
             yield
         finally:
-            loop.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await loop
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await control.close()
 
     return Starlette(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from appliance.control.audit import record, untrusted
+from appliance.control.backend.messages import play_ended, publish_ended
 from appliance.control.callback import Callback, read_or_refuse
 from appliance.control.responses import ok
 from appliance.names import is_stream_name, parse_stream_name
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from appliance.control.context import Control
+    from appliance.names import StreamName
 
 
 class Done:
@@ -48,9 +50,23 @@ class Done:
         if isinstance(callback, Response):
             return callback
         if is_stream_name(callback.name):
-            self._control.readers.leave(parse_stream_name(callback.name), callback.client)
+            stream = parse_stream_name(callback.name)
+            self._control.readers.leave(stream, callback.client)
+            await self._tell_backend(stream, callback)
         record("play_done", stream=untrusted(callback.name), client_ip=untrusted(callback.addr))
         return ok({"status": "recorded"})
+
+    async def _tell_backend(self, stream: StreamName, callback: Callback) -> None:
+        backend = self._control.backend
+        if backend is None:
+            return
+        try:
+            session = await backend.plays.session(callback.client)
+            if session is not None:  # else it is a reader of ours, or was refused
+                told = play_ended(stream, callback, host=self._control.host, session=session)
+                await backend.plays.end(callback.client, told)
+        except StateUnavailableError as error:
+            record("play_done", level=logging.WARNING, stream=stream, reason=str(error))
 
     async def _release(self, callback: Callback) -> bool:
         if not is_stream_name(callback.name):
@@ -62,7 +78,8 @@ class Done:
             # A refused second publisher has a "done" of its own, which must not end the first one's stream.
             if lease is None or (lease.host, lease.client) != (self._control.host, callback.client):
                 return False
-            return await leases.release(lease)
+            told = publish_ended(lease, "left") if self._control.backend else None
+            return await leases.release(lease, told=told)
         except StateUnavailableError as error:
             record("release", level=logging.WARNING, stream=stream, reason=str(error))
             return False

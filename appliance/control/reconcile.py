@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from appliance.control.audit import record, untrusted
+from appliance.control.backend.messages import publish_ended, publish_started
 from appliance.control.lost import is_lost
 from appliance.control.stat import StatUnavailableError
 from appliance.control.units import UnitsUnavailableError
@@ -68,7 +69,7 @@ class Reconciler:
             for stream, publisher in status.publishers.items():
                 await self._keep(stream, publisher, leases.get(stream))
             for lease in leases.values():
-                if self._is_lost(lease, status) and await self._control.leases.release(lease):
+                if self._is_lost(lease, status) and await self._release(lease):
                     record("reconcile", action="release", stream=lease.stream, since=lease.started_at)
         except StateUnavailableError as error:
             self._trouble("state", str(error))
@@ -91,9 +92,17 @@ class Reconciler:
             app=APPLICATION,
             client_ip=publisher.address,
         )
-        if await leases.acquire(lease, replacing=held) is None:
+        told = publish_ended(held, "lost") if held and self._control.backend else None
+        if await leases.acquire(lease, replacing=held, told=told) is None:
             await leases.hold(lease)
             record("reconcile", action="take", stream=stream, client_ip=untrusted(publisher.address))
+            if self._control.backend is not None:
+                await self._control.backend.events.add(publish_started(lease))
+
+    async def _release(self, lease: Lease) -> bool:
+        """Gives back the lease of a publisher that is gone; the backend hears of it."""
+        told = publish_ended(lease, "lost") if self._control.backend else None
+        return await self._control.leases.release(lease, told=told)
 
     def _is_lost(self, lease: Lease, status: IngestStatus) -> bool:
         return is_lost(lease, status, host=self._control.host)

@@ -2,5 +2,6 @@
 
 `credentials` are the files that hold it: their names, reading them, and making those that are missing.
 `keyring` is one of them, the generations of master keys; `content_keys` derives from a master what opens a
-stream's segments. How a new master comes to who needs it: `appliance.ops.master_key`.
+stream's segments. How a new master comes to who needs it: `appliance.ops.master_key`. `webhook_secret` is
+another: what requests to the customer's backend are signed with.
 """

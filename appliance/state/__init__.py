@@ -1,1 +1,4 @@
-"""What hosts share in Valkey: publish leases and counters. Nothing else here, no media, no secrets."""
+"""What hosts share in Valkey: publish leases, counters, events and the backend's last verdicts.
+
+Nothing else here, no media, no secrets.
+"""

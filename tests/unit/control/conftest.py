@@ -27,7 +27,7 @@ async def control(tmp_path: Path) -> AsyncIterator[Control]:
         valkey_socket=str(tmp_path / "nobody.sock"),
         stat_url="http://127.0.0.1:9/stat",
     )
-    built = Control.build(settings, Secrets("password", "secret", tmp_path / "content-keyring"))
+    built = Control.build(settings, Secrets("password", "secret", tmp_path / "content-keyring", ()))
     yield built
     await built.close()
 
