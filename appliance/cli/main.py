@@ -29,6 +29,7 @@ AREAS = {
     "ladder": "The encoding ladders and their rungs.",
     "control": "The service that decides who may publish and watch.",
     "streams": "What is live.",
+    "events": "What the backend is told, and what it would not take.",
     "keys": "The keys of what is streamed: see, change, forget.",
     "credentials": "The secrets a host keeps in /etc/appliance/credentials.",
 }
