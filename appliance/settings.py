@@ -277,6 +277,28 @@ class Settings:
         _number(0.05, 60, "seconds"),
         "Pause after the first failed attempt at an event; it doubles with each, up to 60 s.",
     )
+    alert_min_kbps: int = _setting(
+        0,
+        _integer(0, 1_000_000),
+        "Bitrate (kbit/s) of a publisher below which the backend is told. 0: never.",
+    )
+    alert_max_kbps: int = _setting(
+        0,
+        _integer(0, 1_000_000),
+        "Bitrate (kbit/s) of a publisher above which the backend is told. 0: never.",
+    )
+    alert_min_fps: float = _setting(
+        0.0, _number(0, 1000, "frames per second"), "Frame rate below which the backend is told. 0: never."
+    )
+    alert_max_keyframe_seconds: float = _setting(
+        0.0, _number(0, 3600, "seconds"), "Keyframe interval above which the backend is told. 0: never."
+    )
+    alert_max_width: int = _setting(
+        0, _integer(0, 16_384), "Width of a source above which the backend is told. 0: never."
+    )
+    alert_max_height: int = _setting(
+        0, _integer(0, 16_384), "Height of a source above which the backend is told. 0: never."
+    )
     node: str = _setting("", _HOST, "Name of this host in leases; empty takes the kernel's host name.")
 
     @classmethod

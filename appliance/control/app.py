@@ -41,6 +41,7 @@ def create_app(control: Control) -> Starlette:
         tasks = [asyncio.create_task(reconciler.run(), name="reconciler")]
         if control.backend is not None:
             tasks.append(asyncio.create_task(control.backend.deliverer.run(), name="deliverer"))
+            tasks.append(asyncio.create_task(control.backend.ingest_alerts.run(), name="ingest alerts"))
         try:
             yield
         finally:

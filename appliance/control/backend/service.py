@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from appliance.control.backend.client import BackendClient
 from appliance.control.backend.decisions import Decisions
 from appliance.control.backend.deliver import Deliverer
+from appliance.control.backend.ingest_alerts import IngestAlerts
 from appliance.state.events import Events
 from appliance.state.plays import Plays
 from appliance.state.verdicts import Verdicts
@@ -27,6 +28,7 @@ class Backend:
     events: Events
     plays: Plays
     deliverer: Deliverer
+    ingest_alerts: IngestAlerts
 
     @classmethod
     def build(cls, settings: Settings, secrets: Secrets, state: State, host: str) -> Self | None:
@@ -41,4 +43,5 @@ class Backend:
             events=events,
             plays=Plays(state, host),
             deliverer=Deliverer(events, client, settings, host),
+            ingest_alerts=IngestAlerts(events, settings, host),
         )
