@@ -31,8 +31,8 @@ MAX_EVENTS: Final = 20_000
 """Bound of events and of dead letters each (about; Valkey drops whole nodes): some 10 MB."""
 
 _BATCH: Final = 100
-_BLOCK_MS: Final = round(COMMAND_SECONDS * 500)
-"""A read waits for less than a command may take."""
+_BLOCK_MS: Final = round(COMMAND_SECONDS * 300)
+"""How long a read waits for an event: well within what a command may take, also on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class Events:
         return [replace(Entry.read(*item), attempt=attempts.get(item[0], 1)) for item in found], lost
 
     async def read(self, name: str) -> list[Entry]:
-        """Events that nobody has read yet, in order; waits up to half a second for one."""
+        """Events that nobody has read yet, in order; waits a moment for one."""
         with translated():
             answer = await self._client.xreadgroup(GROUP, name, {EVENTS: ">"}, count=_BATCH, block=_BLOCK_MS)
         return [Entry.read(*item) for _, items in answer or [] for item in items]
@@ -181,7 +181,7 @@ class Events:
         return [(Entry.read(*item), _state(item[0], delivered_to, pending)) for item in reversed(rows)]
 
     async def after(self, position: str) -> list[Entry]:
-        """Events behind `position`, in order; waits up to half a second for one."""
+        """Events behind `position`, in order; waits a moment for one."""
         with translated():
             answer = await self._client.xread({EVENTS: position}, count=_BATCH, block=_BLOCK_MS)
         return [Entry.read(*item) for _, items in answer or [] for item in items]

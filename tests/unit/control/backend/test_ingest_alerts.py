@@ -1,4 +1,4 @@
-"""Ingest alerts: told once when a figure stays outside its limit, once when it is back, nothing in between."""
+"""Ingest alerts: told once when a figure stays outside its limit, once when it is back, nothing between."""
 
 from __future__ import annotations
 
