@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from appliance.control.context import Control
-    from appliance.names import StreamName
 
 
 class Done:
@@ -50,23 +49,23 @@ class Done:
         if isinstance(callback, Response):
             return callback
         if is_stream_name(callback.name):
-            stream = parse_stream_name(callback.name)
-            self._control.readers.leave(stream, callback.client)
-            await self._tell_backend(stream, callback)
+            self._control.readers.leave(parse_stream_name(callback.name), callback.client)
+        await self._tell_backend(callback)
         record("play_done", stream=untrusted(callback.name), client_ip=untrusted(callback.addr))
         return ok({"status": "recorded"})
 
-    async def _tell_backend(self, stream: StreamName, callback: Callback) -> None:
+    async def _tell_backend(self, callback: Callback) -> None:
         backend = self._control.backend
         if backend is None:
             return
         try:
-            session = await backend.plays.session(callback.client)
-            if session is not None:  # else it is a reader of ours, or was refused
-                told = play_ended(stream, callback, host=self._control.host, session=session)
-                await backend.plays.end(callback.client, told)
+            play = (await backend.plays.all()).get(callback.client)
+            if play is not None:  # else it is a reader of ours, or was refused
+                await backend.plays.end(callback.client, play_ended(play, "left", host=self._control.host))
         except StateUnavailableError as error:
-            record("play_done", level=logging.WARNING, stream=stream, reason=str(error))
+            # The comparison with /stat will find that nobody is there.
+            reason = str(error)
+            record("play_done", level=logging.WARNING, stream=untrusted(callback.name), reason=reason)
 
     async def _release(self, callback: Callback) -> bool:
         if not is_stream_name(callback.name):

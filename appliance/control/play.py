@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import secrets
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from appliance.control.audit import record, untrusted
-from appliance.control.backend.messages import play_started
+from appliance.control.backend.messages import play_ended, play_started
 from appliance.control.callback import Callback, read_or_refuse
 from appliance.control.lost import DECISION_SECONDS
 from appliance.control.responses import detail, ok
 from appliance.names import APPLICATION, InvalidStreamNameError, StreamName, parse_stream_name
+from appliance.state.plays import Play as PlayOfClient
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
@@ -75,14 +78,27 @@ class Play:
         if not verdict.allowed:
             record("play", verdict="refused", status=verdict.status, reason=verdict.reason, **seen)
             return detail(verdict.status, verdict.text)
-        event, session = play_started(stream, callback, host=self._control.host)
+        play = PlayOfClient(
+            stream=stream,
+            app=callback.app,
+            client_ip=callback.addr,
+            session=secrets.token_hex(16),
+            since=time.time(),
+        )
         try:
-            await backend.plays.begin(callback.client, session)
-            await backend.events.add(event)
+            await self._end_namesake(callback.client)
+            await backend.plays.begin(callback.client, play)
+            await backend.events.add(play_started(play, host=self._control.host))
         except StateUnavailableError as error:
             record("play", verdict="refused", status=503, reason=str(error), **seen)
             return detail(503, "Not possible at the moment")
         return None
+
+    async def _end_namesake(self, client: str) -> None:
+        """A restarted nginx numbers its connections anew: whoever had this number is gone."""
+        backend = self._control.backend
+        if backend is not None and (before := (await backend.plays.all()).get(client)) is not None:
+            await backend.plays.end(client, play_ended(before, "lost", host=self._control.host))
 
     def _is_reader(self, callback: Callback) -> bool:
         given = callback.arguments.get("reader", "").encode("utf-8", "replace")

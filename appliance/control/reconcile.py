@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from appliance.control.audit import record, untrusted
-from appliance.control.backend.messages import publish_ended, publish_started
-from appliance.control.lost import is_lost
+from appliance.control.backend.messages import play_ended, publish_ended, publish_started
+from appliance.control.lost import DECISION_SECONDS, JOIN_SECONDS, is_lost
 from appliance.control.stat import StatUnavailableError
 from appliance.control.units import UnitsUnavailableError
 from appliance.names import APPLICATION
@@ -61,6 +62,7 @@ class Reconciler:
         self._trouble("ingest", None)
         self._control.readers.compare(status.readers)
         await self._leases(status)
+        await self._plays(status)
         await self._units(status)
 
     async def _leases(self, status: IngestStatus) -> None:
@@ -106,6 +108,21 @@ class Reconciler:
 
     def _is_lost(self, lease: Lease, status: IngestStatus) -> bool:
         return is_lost(lease, status, host=self._control.host)
+
+    async def _plays(self, status: IngestStatus) -> None:
+        """The backend hears of players whose "done" was lost."""
+        backend = self._control.backend
+        if backend is None:
+            return
+        try:
+            for client, play in (await backend.plays.all()).items():
+                settled = time.time() - play.since >= DECISION_SECONDS + JOIN_SECONDS
+                if settled and client not in status.clients:
+                    await backend.plays.end(client, play_ended(play, "lost", host=self._control.host))
+        except StateUnavailableError as error:
+            self._trouble("plays", str(error))
+        else:
+            self._trouble("plays", None)
 
     async def _units(self, status: IngestStatus) -> None:
         try:

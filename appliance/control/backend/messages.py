@@ -1,20 +1,19 @@
 """The events, as the backend gets them: which there are, and what stands in each.
 
-`publish.ended` has the session of its `publish.started`. A receiver takes an event that it has seen already
+What ends has the session of what started. A receiver takes an event that it has seen already
 (by webhook-id) as said once, and a second `publish.started` of a stream as the end of what was before.
 """
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from appliance.media.iso_time import iso
 from appliance.state.events import Event
 
 if TYPE_CHECKING:
-    from appliance.control.callback import Callback
-    from appliance.names import StreamName
     from appliance.state.lease import Lease
+    from appliance.state.plays import Play
 
 PUBLISH_STARTED: Final = "publish.started"
 PUBLISH_ENDED: Final = "publish.ended"
@@ -35,17 +34,24 @@ def publish_ended(lease: Lease, how: Ending) -> Event:
     return Event.new(PUBLISH_ENDED, lease.stream, {**_of_lease(lease), "reason": how})
 
 
-def play_started(stream: StreamName, callback: Callback, *, host: str) -> tuple[Event, str]:
-    """Somebody plays `stream` over RTMP; beside it the session, by which its end is told."""
-    session = secrets.token_hex(16)
-    data = {"app": callback.app, "client_ip": callback.addr, "host": host, "session": session}
-    return Event.new(PLAY_STARTED, stream, data), session
+def play_started(play: Play, *, host: str) -> Event:
+    """Somebody plays a stream over RTMP."""
+    return Event.new(PLAY_STARTED, play.stream, _of_play(play, host))
 
 
-def play_ended(stream: StreamName, callback: Callback, *, host: str, session: str) -> Event:
-    """A player of `stream` is gone."""
-    data = {"app": callback.app, "client_ip": callback.addr, "host": host, "session": session}
-    return Event.new(PLAY_ENDED, stream, data)
+def play_ended(play: Play, how: Ending, *, host: str) -> Event:
+    """A player is gone."""
+    return Event.new(PLAY_ENDED, play.stream, {**_of_play(play, host), "reason": how})
+
+
+def _of_play(play: Play, host: str) -> dict[str, Any]:
+    return {
+        "app": play.app,
+        "client_ip": play.client_ip,
+        "host": host,
+        "session": play.session,
+        "started_at": iso(play.since),
+    }
 
 
 def _of_lease(lease: Lease) -> dict[str, Any]:

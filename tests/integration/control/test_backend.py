@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import signal
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from appliance.control.backend.signature import verify
-from appliance.media.rtmp.client import RtmpError
+from appliance.media.rtmp.client import RtmpError, RtmpPlayer, RtmpUrl
 from appliance.names import StreamName
 from appliance.secrets.credentials import read_webhook_secrets
 from appliance.state.lease import Lease
+from appliance.state.plays import Play
 from tests.integration.control.conftest import eventually
 from tests.support.stub_backend import Request, StubBackend, answer
 
@@ -165,12 +167,63 @@ async def test_rtmp_play_is_asked_for_and_told(site: Site, backend: StubBackend)
     await eventually(lambda: len(events(backend)) == 2)
     started, ended = events(backend)
     assert [started["type"], ended["type"]] == ["play.started", "play.ended"]
-    assert started["data"] == ended["data"]
+    assert ended["data"] == {**started["data"], "reason": "left"}
     backend.replies = [answer(402)]
     refused = await site.ask("play", "demo", client="9", addr="192.0.2.8")
     assert (refused.status_code, refused.json()) == (402, {"detail": "Payment required"})
     await site.ask("play_done", "demo", client="9", addr="192.0.2.8")
     assert len(events(backend)) == 2
+
+
+async def kept_plays(site: Site, **added: str) -> dict[str, str]:
+    """Adds to the players that were let in, by number without its `n`; what stands there then."""
+    async with site.valkey_client() as valkey, valkey.pipeline() as pipe:
+        for name, text in added.items():
+            pipe.hset("appliance:plays:here", name.removeprefix("n"), text)
+        pipe.hgetall("appliance:plays:here")
+        found: dict[str, str] = (await pipe.execute())[-1]
+    return found
+
+
+GONE = Play(stream=DEMO, app="live", client_ip="192.0.2.7", session="gone", since=1.0)
+
+
+async def test_a_player_whose_end_was_lost_is_told_by_the_comparison(
+    site: Site, backend: StubBackend
+) -> None:
+    young = replace(GONE, session="young", since=time.time())
+    await kept_plays(site, n7=GONE.dumps(), n8=young.dumps(), n9="x")
+    await eventually(lambda: events(backend))
+    # A number that comes again is another connection: nginx has begun anew.
+    assert (await site.ask("play", "demo", client="8", addr="192.0.2.8")).status_code == 200
+    await eventually(lambda: len(events(backend)) == 3)
+    seen = [
+        (event["type"], event["data"]["session"], event["data"].get("reason")) for event in events(backend)
+    ]
+    assert seen[:2] == [("play.ended", "gone", "lost"), ("play.ended", "young", "lost")]
+    assert seen[2][0] == "play.started"
+
+
+async def test_a_player_that_is_there_is_not_lost(site: Site, backend: StubBackend) -> None:
+    await site.publish("demo")
+    player = await RtmpPlayer.play(RtmpUrl.parse(site.nginx.url), "demo")
+    await eventually(lambda: "play.started" in told(backend))
+    [(client, text)] = (await kept_plays(site)).items()
+    present = Play.parse(text)
+    assert present is not None
+    await kept_plays(site, **{f"n{client}": replace(present, since=1.0).dumps()})
+    await kept_plays(site, n7001=replace(GONE, session="one").dumps())
+    await eventually(lambda: "one" in ended_sessions(backend))
+    # Between the first and the second there was a whole comparison.
+    await kept_plays(site, n7002=replace(GONE, session="two").dumps())
+    await eventually(lambda: "two" in ended_sessions(backend))
+    assert present.session not in ended_sessions(backend)
+    await player.close()
+    await eventually(lambda: present.session in ended_sessions(backend))
+
+
+def ended_sessions(backend: StubBackend) -> list[str]:
+    return [event["data"]["session"] for event in events(backend) if event["type"] == "play.ended"]
 
 
 async def test_a_lost_end_is_told_by_the_comparison(site: Site, backend: StubBackend) -> None:
