@@ -175,6 +175,22 @@ async def test_rtmp_play_is_asked_for_and_told(site: Site, backend: StubBackend)
     assert len(events(backend)) == 2
 
 
+async def test_who_cannot_be_told_of_is_not_let_in(site: Site, backend: StubBackend) -> None:
+    async with site.valkey_client() as valkey, valkey.pipeline(transaction=True) as pipe:
+        pipe.delete("appliance:events")
+        pipe.set("appliance:events", "of another program")
+        await pipe.execute()
+    assert (await site.ask("publish", "demo")).status_code == 503
+    assert await site.active() == set()
+    assert "WRONGTYPE" in site.control.events("publish")[-1]["reason"]
+    assert backend.paths == ["/auth/publish"]
+    async with site.valkey_client() as valkey:
+        await valkey.delete("appliance:events")
+    # The deliverer finds its group gone, makes it again, and goes on.
+    assert (await site.ask("publish", "demo")).status_code == 200
+    await eventually(lambda: told(backend) == ["publish.started"])
+
+
 async def kept_plays(site: Site, **added: str) -> dict[str, str]:
     """Adds to the players that were let in, by number without its `n`; what stands there then."""
     async with site.valkey_client() as valkey, valkey.pipeline() as pipe:
