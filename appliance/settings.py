@@ -8,10 +8,12 @@ systemd credentials, see `appliance.secrets`.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -37,6 +39,11 @@ ViewPolicyName = Literal["open", "token"]
 
 Container = Literal["fmp4", "mpegts"]
 """What media segments are: fragmented MPEG-4, or MPEG-2 Transport Streams (RFC 8216, section 3)."""
+
+
+CALLBACK_SECONDS: Final = 6.0
+"""Longest time of all attempts at one question to the backend: nginx-rtmp waits ten seconds for a verdict,
+and the stream's unit has to start in the rest (`appliance.control.lost`)."""
 
 
 class _RefusedValueError(Exception):
@@ -78,6 +85,38 @@ def _url(scheme: str, path: str, allowed: str) -> Rule:
         return match[0]
 
     return Rule(allowed, read)
+
+
+def _callback_url() -> Rule:
+    secured = _url("https", r"(/[^\s?#]*)?", "")
+    plain = _url("http", r"(/[^\s?#]*)?", "")
+
+    def read(value: object) -> str:
+        if value == "":
+            return ""
+        if isinstance(value, str) and value.startswith("http://"):
+            url = str(plain.read(value))
+            if not _is_near(urlsplit(url).hostname or ""):
+                raise _RefusedValueError
+        else:
+            url = str(secured.read(value))
+        return url.rstrip("/")
+
+    return Rule(
+        "an https:// URL without a query (http:// to localhost, a loopback or a private address), or empty",
+        read,
+    )
+
+
+def _is_near(host: str) -> bool:
+    """Whether what is sent to `host` unencrypted stays in a network of one's own."""
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_private
 
 
 def _number(low: float, high: float, unit: str) -> Rule:
@@ -129,6 +168,7 @@ _BOOL = Rule("true or false", _read_bool)
 _PATH = _text(r"/[^\0\n]*", "an absolute path")
 _HTTP = _url("http", r"(/[^\s?#]*)?", "an http:// URL without a query, its port from 1 to 65535")
 _RTMP = _url("rtmp", r"/[A-Za-z0-9_-]+", "rtmp://HOST[:PORT]/APPLICATION, its port from 1 to 65535")
+_CALLBACK_URL = _callback_url()
 _LADDER = _text(r"[A-Za-z0-9][A-Za-z0-9_-]*", "the name of a file in /etc/appliance/ladders, without .yml")
 _HOST = _text(r"[A-Za-z0-9.-]{0,255}", "a host name, or empty for the kernel's")
 
@@ -240,6 +280,60 @@ class Settings:
         "How often one viewer may watch at once, on all hosts together; 0 is without a limit. A viewer who "
         "stopped counts for 30 s more. Without Valkey nobody is counted, or turned away for it.",
     )
+    http_callback_url: str = _setting(
+        "",
+        _CALLBACK_URL,
+        "Where the backend is asked (URL/auth/publish, URL/auth/play) and told (URL/events). Empty: none.",
+    )
+    callback_form: Literal["form", "json"] = _setting(
+        "form", _one_of("form", "json"), "How questions to the backend are written; events are always JSON."
+    )
+    callback_seconds: float = _setting(
+        2.0,
+        _number(0.1, CALLBACK_SECONDS, "seconds"),
+        "Time limit of one attempt to ask or tell the backend.",
+    )
+    callback_attempts: int = _setting(
+        2, _integer(1, 10), "Attempts at one question, until the backend counts as silent."
+    )
+    callback_when_silent: Literal["refuse", "last-known"] = _setting(
+        "refuse",
+        _one_of("refuse", "last-known"),
+        "Verdict when the backend is silent; last-known repeats its last one about the same stream.",
+    )
+    callback_last_known_seconds: float = _setting(
+        3600.0, _number(1, 604_800, "seconds"), "How old a verdict may be that is repeated."
+    )
+    event_attempts: int = _setting(
+        100, _integer(1, 10_000), "Attempts at telling the backend one event, until it becomes a dead letter."
+    )
+    event_retry_seconds: float = _setting(
+        1.0,
+        _number(0.05, 60, "seconds"),
+        "Pause after the first failed attempt at an event; it doubles with each, up to 60 s.",
+    )
+    alert_min_kbps: int = _setting(
+        0,
+        _integer(0, 1_000_000),
+        "Bitrate (kbit/s) of a publisher below which the backend is told. 0: never.",
+    )
+    alert_max_kbps: int = _setting(
+        0,
+        _integer(0, 1_000_000),
+        "Bitrate (kbit/s) of a publisher above which the backend is told. 0: never.",
+    )
+    alert_min_fps: float = _setting(
+        0.0, _number(0, 1000, "frames per second"), "Frame rate below which the backend is told. 0: never."
+    )
+    alert_max_keyframe_seconds: float = _setting(
+        0.0, _number(0, 3600, "seconds"), "Keyframe interval above which the backend is told. 0: never."
+    )
+    alert_max_width: int = _setting(
+        0, _integer(0, 16_384), "Width of a source above which the backend is told. 0: never."
+    )
+    alert_max_height: int = _setting(
+        0, _integer(0, 16_384), "Height of a source above which the backend is told. 0: never."
+    )
     node: str = _setting("", _HOST, "Name of this host in leases; empty takes the kernel's host name.")
 
     @classmethod
@@ -282,6 +376,13 @@ class Settings:
                 source,
                 f"rotation_seconds: {self.rotation_seconds:g} is refused; allowed is at least "
                 f"segment_seconds ({self.segment_seconds:g})",
+            )
+        if self.callback_seconds * self.callback_attempts > CALLBACK_SECONDS:
+            raise _refusal(
+                source,
+                f"callback_seconds: {self.callback_seconds:g} is refused; allowed is at most "
+                f"{CALLBACK_SECONDS:g} together for all callback_attempts ({self.callback_attempts}), "
+                "because nginx-rtmp waits ten seconds for a verdict",
             )
         if self.lease_seconds < 3 * self.reconcile_seconds:
             raise _refusal(

@@ -13,6 +13,7 @@ from rich.console import Console
 from appliance.errors import EX_DATAERR, OperatorError
 from appliance.secrets.credentials import CONTENT_KEYRING, CREDENTIALS_DIRECTORY, make_missing
 from appliance.secrets.keyring import Keyring, parse_master
+from appliance.secrets.webhook_secret import parse_webhook_secret
 
 app = typer.Typer(no_args_is_help=True, help="The secrets a host keeps below /etc/appliance/credentials.")
 
@@ -32,6 +33,13 @@ def init_command(
             help="Read HLS_ENCRYPTION_KEY (32 or 64 hex digits; empty: none) from standard input.",
         ),
     ] = False,
+    webhook_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--webhook-secret-stdin",
+            help="Read WEBHOOK_SECRET (empty: none) from standard input; with the other, its second line.",
+        ),
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Say what is missing, make nothing.")
     ] = False,
@@ -44,9 +52,15 @@ def init_command(
     A given HLS_ENCRYPTION_KEY that differs from the one given before becomes the next master key, in a
     generation of its own, so that segments under the old ones stay playable: `appliance keys rotate --master
     --finish` makes it the current one everywhere. `unfinished` in the JSON says that this is to be done.
+
+    A given WEBHOOK_SECRET becomes the one that requests to the backend are signed with; the one before signs
+    beside it, so that the backend can change in its own time. Without one the host draws one.
     """
-    master = _read_master(sys.stdin.read()) if master_stdin else None
-    outcome = make_missing(directory, master, check=check)
+    # One line for each that was asked for, in this order; a missing line is an empty one.
+    lines = [*sys.stdin.read().split("\n"), ""] if master_stdin or webhook_stdin else []
+    master = _read_master(lines.pop(0)) if master_stdin else None
+    webhook_secret = _read_webhook_secret(lines.pop(0)) if webhook_stdin else None
+    outcome = make_missing(directory, master, webhook_secret=webhook_secret, check=check)
     if as_json:
         unfinished = not check and Keyring.load(directory / CONTENT_KEYRING).next is not None
         typer.echo(
@@ -81,4 +95,16 @@ def _read_master(text: str) -> bytes | None:
     except ValueError as error:
         raise OperatorError(
             f"HLS_ENCRYPTION_KEY: {error}", exit_code=EX_DATAERR, hint="make one: openssl rand -hex 32"
+        ) from None
+
+
+def _read_webhook_secret(text: str) -> str | None:
+    given = text.strip()
+    if not given:
+        return None
+    try:
+        return parse_webhook_secret(given).text
+    except ValueError as error:
+        raise OperatorError(
+            f"WEBHOOK_SECRET: {error}", exit_code=EX_DATAERR, hint="make one: openssl rand -hex 32"
         ) from None

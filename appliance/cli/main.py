@@ -31,6 +31,7 @@ AREAS = {
     "streams": "What is live, and who may publish.",
     "bans": "Who may not publish after failing too often.",
     "api-tokens": "Bearer tokens of the API for the platform's own programs.",
+    "events": "What the backend is told, and what it would not take.",
     "keys": "The keys of what is streamed: see, change, forget.",
     "tokens": "View tokens: issue one, explain one.",
     "credentials": "The secrets a host keeps in /etc/appliance/credentials.",

@@ -44,6 +44,9 @@ def create_app(control: Control) -> Starlette:
             asyncio.create_task(reconciler.run(), name="reconciler"),
             asyncio.create_task(control.dropper.listen(control.leases, control.host), name="dropper"),
         ]
+        if control.backend is not None:
+            tasks.append(asyncio.create_task(control.backend.deliverer.run(), name="deliverer"))
+            tasks.append(asyncio.create_task(control.backend.ingest_alerts.run(), name="ingest alerts"))
         try:
             yield
         finally:

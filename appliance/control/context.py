@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
+from appliance.control.backend.service import Backend
 from appliance.control.drop import Dropper
 from appliance.control.needed_keys import NeededKeys
 from appliance.control.readers import Readers
@@ -32,7 +33,7 @@ FAILURE_WINDOW_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """One running control service. `host` names this ingest host in leases."""
+    """One running control service. `host` names this ingest host in leases; `backend` is None without one."""
 
     settings: Settings
     host: str
@@ -54,6 +55,7 @@ class Control:
     ingest: IngestStat
     units: StreamUnits
     readers: Readers
+    backend: Backend | None
 
     @classmethod
     def build(cls, settings: Settings, secrets: Secrets) -> Self:
@@ -62,9 +64,10 @@ class Control:
         Raises OperatorError when the content keyring or the keys of view tokens cannot be read.
         """
         state = State(Path(settings.valkey_socket), secrets.valkey_password)
+        host = settings.node or socket.gethostname()
         return cls(
             settings=settings,
-            host=settings.node or socket.gethostname(),
+            host=host,
             reader_secret=secrets.reader_secret,
             keyring=Keyring.load(secrets.content_keyring),
             needed_keys=NeededKeys(Path(settings.media_root), settings),
@@ -88,11 +91,14 @@ class Control:
             ingest=IngestStat(settings.stat_url),
             units=StreamUnits(),
             readers=Readers(),
+            backend=Backend.build(settings, secrets, state, host),
         )
 
     async def close(self) -> None:
         """Closes every connection."""
         await self.dropper.close()
+        if self.backend is not None:
+            await self.backend.client.close()
         await self.state.close()
         await self.ingest.close()
         await self.units.close()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from appliance.control.audit import record, untrusted
+from appliance.control.backend.messages import play_ended, publish_ended
 from appliance.control.callback import Callback, read_or_refuse
 from appliance.control.responses import ok
 from appliance.names import is_stream_name, parse_stream_name
@@ -49,8 +50,22 @@ class Done:
             return callback
         if is_stream_name(callback.name):
             self._control.readers.leave(parse_stream_name(callback.name), callback.client)
+        await self._tell_backend(callback)
         record("play_done", stream=untrusted(callback.name), client_ip=untrusted(callback.addr))
         return ok({"status": "recorded"})
+
+    async def _tell_backend(self, callback: Callback) -> None:
+        backend = self._control.backend
+        if backend is None:
+            return
+        try:
+            play = (await backend.plays.all()).get(callback.client)
+            if play is not None:  # else it is a reader of ours, or was refused
+                await backend.plays.end(callback.client, play_ended(play, "left", host=self._control.host))
+        except StateUnavailableError as error:
+            # The comparison with /stat will find that nobody is there.
+            reason = str(error)
+            record("play_done", level=logging.WARNING, stream=untrusted(callback.name), reason=reason)
 
     async def _release(self, callback: Callback) -> bool:
         if not is_stream_name(callback.name):
@@ -62,7 +77,8 @@ class Done:
             # A refused second publisher has a "done" of its own, which must not end the first one's stream.
             if lease is None or (lease.host, lease.client) != (self._control.host, callback.client):
                 return False
-            return await leases.release(lease)
+            told = publish_ended(lease, "left") if self._control.backend else None
+            return await leases.release(lease, told=told)
         except StateUnavailableError as error:
             record("release", level=logging.WARNING, stream=stream, reason=str(error))
             return False

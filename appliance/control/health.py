@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse
 
+from appliance.control.backend.breaker import State as BreakerState
 from appliance.control.responses import NO_STORE, ok
 from appliance.control.stat import StatUnavailableError
 from appliance.control.units import UnitsUnavailableError
@@ -40,6 +41,9 @@ class Health:
             _check(control.ingest.status()),
         )
         parts = {"state": state, "units": units, "ingest": ingest}
+        if control.backend is not None:
+            breaker = control.backend.decisions.breaker.state
+            parts["backend"] = {"ok": breaker is not BreakerState.OPEN, "breaker": breaker.value}
         good = all(part["ok"] for part in parts.values())
         return JSONResponse(
             {"status": "ready" if good else "degraded", "parts": parts},

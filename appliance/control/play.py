@@ -1,5 +1,6 @@
 """`POST /auth/play`: RTMP play is for the streams' own readers, unless a setting opens it.
 
+Then the backend, where there is one, decides about each player.
 A reader is recognised by a secret and by coming from this host; either alone is not enough.
 """
 
@@ -8,15 +9,20 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import secrets
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from appliance.control.audit import record, untrusted
+from appliance.control.backend.messages import play_ended, play_started
 from appliance.control.callback import Callback, read_or_refuse
+from appliance.control.lost import DECISION_SECONDS
 from appliance.control.responses import detail, ok
 from appliance.names import APPLICATION, InvalidStreamNameError, StreamName, parse_stream_name
+from appliance.state.plays import Play as PlayOfClient
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
@@ -36,7 +42,7 @@ class Play:
         self._secret = control.reader_secret.encode()
 
     async def endpoint(self, request: Request) -> Response:
-        """200 allowed; 400 not a callback; 403 everything else."""
+        """200 allowed; 400 not a callback; 403 everything else, or what the backend says."""
         callback = await read_or_refuse(request, "play")
         if isinstance(callback, Response):
             return callback
@@ -53,11 +59,46 @@ class Play:
             record("play", verdict="allowed", status=200, reader=True, **seen)
             return answer
         if callback.app == APPLICATION and self._control.settings.rtmp_play:
+            if (refusal := await self._ask_backend(stream, callback, seen)) is not None:
+                return refusal
             await self._count(stream)
             record("play", verdict="allowed", status=200, reader=False, **seen)
             return answer
         record("play", verdict="refused", status=403, reason="RTMP play is off", **seen)
         return detail(403, "Not allowed")
+
+    async def _ask_backend(
+        self, stream: StreamName, callback: Callback, seen: dict[str, Any]
+    ) -> Response | None:
+        """The answer to a player whom the backend does not let in; of one whom it does, it is told."""
+        backend = self._control.backend
+        if backend is None:
+            return None
+        verdict = await backend.decisions.ask("play", stream, callback, seconds=DECISION_SECONDS)
+        if not verdict.allowed:
+            record("play", verdict="refused", status=verdict.status, reason=verdict.reason, **seen)
+            return detail(verdict.status, verdict.text)
+        play = PlayOfClient(
+            stream=stream,
+            app=callback.app,
+            client_ip=callback.addr,
+            session=secrets.token_hex(16),
+            since=time.time(),
+        )
+        try:
+            await self._end_namesake(callback.client)
+            await backend.plays.begin(callback.client, play)
+            await backend.events.add(play_started(play, host=self._control.host))
+        except StateUnavailableError as error:
+            record("play", verdict="refused", status=503, reason=str(error), **seen)
+            return detail(503, "Not possible at the moment")
+        return None
+
+    async def _end_namesake(self, client: str) -> None:
+        """A restarted nginx numbers its connections anew: whoever had this number is gone."""
+        backend = self._control.backend
+        if backend is not None and (before := (await backend.plays.all()).get(client)) is not None:
+            await backend.plays.end(client, play_ended(before, "lost", host=self._control.host))
 
     def _is_reader(self, callback: Callback) -> bool:
         given = callback.arguments.get("reader", "").encode("utf-8", "replace")

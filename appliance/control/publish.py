@@ -1,6 +1,7 @@
 """`POST /auth/publish`: may this connection publish this stream?
 
-key and networks (`gate`) → lease (one publisher on all hosts) → the stream's unit → its reader.
+key and networks (`gate`) → lease (one publisher on all hosts) → the backend → the stream's unit → its reader
+→ what the backend is told.
 nginx-rtmp reads the answer's first digit only: 2 lets the encoder in, anything else refuses it.
 """
 
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import Response
 
 from appliance.control.audit import record, untrusted
+from appliance.control.backend.messages import publish_ended, publish_started
 from appliance.control.callback import Callback, read_or_refuse
 from appliance.control.drop import DropError
 from appliance.control.gate import Gate
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 SILENCE_SECONDS: Final = 1.5
 """An encoder that sends no media for so long is silent: one of pictures alone sends some each second."""
 
+_UNIT_SECONDS: Final = 2.0
+"""What is left of the time for a decision when the backend has had its share."""
+
 
 class Publish:
     """The endpoint and the flow behind it."""
@@ -42,7 +47,10 @@ class Publish:
         self._gate = Gate(control)
 
     async def endpoint(self, request: Request) -> Response:
-        """200 allowed; 400 not a callback; 403 invalid key; 409 already active; 503 cannot decide now."""
+        """200 allowed; 400 not a callback; 403 invalid key; 409 already active; 503 cannot decide now.
+
+        A refusal of the backend has its status, see `appliance.control.backend.decisions`.
+        """
         callback = await read_or_refuse(request, "publish")
         if isinstance(callback, Response):
             return callback
@@ -68,13 +76,18 @@ class Publish:
         except StateUnavailableError as error:
             raise RefusedError(503, "Publishing is not possible at the moment", str(error)) from None
         try:
+            await self._ask_backend(stream, callback, seconds=deadline - clock() - _UNIT_SECONDS)
             # A busy machine's systemd is worth waiting for; an encoder that is refused may not ask again.
             await self._control.units.start(stream, seconds=max(0.0, deadline - clock()))
-        except UnitsUnavailableError as error:
+            wait = min(self._control.settings.reader_wait_seconds, deadline - clock())
+            await self._control.readers.wait(stream, max(0.0, wait))
+            await self._tell_backend(lease)
+        except (UnitsUnavailableError, StateUnavailableError) as error:
             await self._give_back(lease)
             raise RefusedError(503, "Publishing is not possible at the moment", str(error)) from None
-        wait = min(self._control.settings.reader_wait_seconds, deadline - clock())
-        await self._control.readers.wait(stream, max(0.0, wait))
+        except RefusedError:
+            await self._give_back(lease)
+            raise
         try:
             await self._control.counters.count(stream, "publish")
         except StateUnavailableError as error:
@@ -94,10 +107,26 @@ class Publish:
         holder = await self._control.leases.acquire(lease)
         if holder is not None and (await self._is_lost(holder) or await self._gave_way(holder, lease)):
             record("takeover", stream=stream, held_since=holder.started_at, was=untrusted(holder.client_ip))
-            holder = await self._control.leases.acquire(lease, replacing=holder)
+            told = publish_ended(holder, "lost") if self._control.backend else None
+            holder = await self._control.leases.acquire(lease, replacing=holder, told=told)
         if holder is not None:
             raise RefusedError(409, "Stream already active", f"published on {holder.host}")
         return lease
+
+    async def _ask_backend(self, stream: StreamName, callback: Callback, *, seconds: float) -> None:
+        """Raises RefusedError when there is a backend and it does not allow it."""
+        if self._control.backend is None:
+            return
+        verdict = await self._control.backend.decisions.ask("publish", stream, callback, seconds=seconds)
+        if not verdict.allowed:
+            raise RefusedError(verdict.status, verdict.text, verdict.reason)
+        if verdict.source != "backend":
+            record("publish", level=logging.WARNING, stream=stream, reason=verdict.reason)
+
+    async def _tell_backend(self, lease: Lease) -> None:
+        """Raises StateUnavailableError: who goes on air untold would not be accounted for."""
+        if self._control.backend is not None:
+            await self._control.backend.events.add(publish_started(lease))
 
     async def _is_lost(self, holder: Lease) -> bool:
         """Whether the publisher behind `holder` is gone without anybody having told us."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from appliance.control.audit import record, untrusted
-from appliance.control.lost import is_lost
+from appliance.control.backend.messages import play_ended, publish_ended, publish_started
+from appliance.control.lost import DECISION_SECONDS, JOIN_SECONDS, is_lost
 from appliance.control.stat import StatUnavailableError
 from appliance.control.supervise import Supervisor
 from appliance.control.units import UnitsUnavailableError
@@ -62,6 +64,7 @@ class Reconciler:
         self._trouble("ingest", None)
         self._control.readers.compare(status.readers)
         await self._leases(status)
+        await self._plays(status)
         await self._units(status)
 
     async def _leases(self, status: IngestStatus) -> None:
@@ -70,7 +73,7 @@ class Reconciler:
             for stream, publisher in status.publishers.items():
                 await self._keep(stream, publisher, leases.get(stream))
             for lease in leases.values():
-                if self._is_lost(lease, status) and await self._control.leases.release(lease):
+                if self._is_lost(lease, status) and await self._release(lease):
                     record("reconcile", action="release", stream=lease.stream, since=lease.started_at)
             await self._supervisor.round(leases.values())
         except StateUnavailableError as error:
@@ -94,12 +97,35 @@ class Reconciler:
             app=APPLICATION,
             client_ip=publisher.address,
         )
-        if await leases.acquire(lease, replacing=held) is None:
+        told = publish_ended(held, "lost") if held and self._control.backend else None
+        if await leases.acquire(lease, replacing=held, told=told) is None:
             await leases.hold(lease)
             record("reconcile", action="take", stream=stream, client_ip=untrusted(publisher.address))
+            if self._control.backend is not None:
+                await self._control.backend.events.add(publish_started(lease))
+
+    async def _release(self, lease: Lease) -> bool:
+        """Gives back the lease of a publisher that is gone; the backend hears of it."""
+        told = publish_ended(lease, "lost") if self._control.backend else None
+        return await self._control.leases.release(lease, told=told)
 
     def _is_lost(self, lease: Lease, status: IngestStatus) -> bool:
         return is_lost(lease, status, host=self._control.host)
+
+    async def _plays(self, status: IngestStatus) -> None:
+        """The backend hears of players whose "done" was lost."""
+        backend = self._control.backend
+        if backend is None:
+            return
+        try:
+            for client, play in (await backend.plays.all()).items():
+                settled = time.time() - play.since >= DECISION_SECONDS + JOIN_SECONDS
+                if settled and client not in status.clients:
+                    await backend.plays.end(client, play_ended(play, "lost", host=self._control.host))
+        except StateUnavailableError as error:
+            self._trouble("plays", str(error))
+        else:
+            self._trouble("plays", None)
 
     async def _units(self, status: IngestStatus) -> None:
         try:

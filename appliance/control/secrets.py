@@ -14,17 +14,21 @@ from appliance.secrets.credentials import (
     handed_over,
     read_credential,
     read_reader_secret,
+    read_webhook_secrets,
 )
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from appliance.secrets.webhook_secret import WebhookSecret
 
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
     """What the service must know and never show.
 
-    `content_keyring` and `view_token_keys` are paths: their readers parse them.
+    `content_keyring` and `view_token_keys` are paths: their readers parse them. `webhook_secrets` sign what
+    the backend is sent, the newest first.
     """
 
     valkey_password: str = field(repr=False)
@@ -33,6 +37,7 @@ class Secrets:
     view_token_keys: Path
     stream_key_pepper: str = field(repr=False)
     admin_token: str = field(repr=False)
+    webhook_secrets: tuple[WebhookSecret, ...] = field(repr=False)
 
     @classmethod
     def load(cls, directory: Path | None = None) -> Secrets:
@@ -48,4 +53,5 @@ class Secrets:
             stream_key_pepper=read_credential(directory / STREAM_KEY_PEPPER),
             admin_token=read_credential(directory / ADMIN_TOKEN),
             view_token_keys=directory / VIEW_TOKEN_KEYS,
+            webhook_secrets=read_webhook_secrets(directory),
         )

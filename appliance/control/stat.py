@@ -44,11 +44,12 @@ class Publisher:
 class IngestStatus:
     """The connections of the application `live`, by stream; names outside our pattern are left out.
 
-    `readers` are the players that connected from this host.
+    `readers` are the players that connected from this host, `clients` all connections.
     """
 
     publishers: dict[StreamName, Publisher] = field(default_factory=dict)
     readers: dict[StreamName, frozenset[str]] = field(default_factory=dict)
+    clients: set[str] = field(default_factory=set)
 
     def lists(self, stream: StreamName, client: str) -> bool:
         """Whether `client` is the publisher of `stream`."""
@@ -122,6 +123,7 @@ def _read_stream(stream: Element, status: IngestStatus) -> None:
     readers = set()
     for client in stream.iterfind("client"):
         number = client.findtext("id", "")
+        status.clients.add(number)
         if client.find("publishing") is not None:
             status.publishers[StreamName(name)] = Publisher(
                 number, client.findtext("address", ""), client.findtext("timestamp", "")

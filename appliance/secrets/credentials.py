@@ -16,6 +16,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from appliance.errors import EX_CONFIG, EX_NOPERM, OperatorError
 from appliance.secrets.keyring import Keyring
 from appliance.secrets.token_keys import TokenKeys
+from appliance.secrets.webhook_secret import (
+    WebhookSecret,
+    new_webhook_secret,
+    parse_webhook_secrets,
+    with_given,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +34,7 @@ CONTENT_KEYRING: Final = "content-keyring"
 STREAM_KEY_PEPPER: Final = "stream-key-pepper"
 ADMIN_TOKEN: Final = "admin-token"  # noqa: S105 - the name of a credential, not its value
 VIEW_TOKEN_KEYS: Final = "view-token-keys"  # noqa: S105 - the name of a credential, not its value
+WEBHOOK_SECRET: Final = "webhook-secret"  # noqa: S105 - the name of a credential, not its value
 
 _RANDOM_BYTES: Final = 32
 
@@ -76,6 +83,22 @@ def read_reader_secret(directory: Path) -> str:
     return secret
 
 
+def read_webhook_secrets(directory: Path) -> tuple[WebhookSecret, ...]:
+    """What requests to the backend are signed with, the newest first.
+
+    Raises OperatorError (EX_CONFIG) as `read_credential` does, and when a line of it is no secret.
+    """
+    path = directory / WEBHOOK_SECRET
+    try:
+        return parse_webhook_secrets(read_credential(path))
+    except ValueError as error:
+        raise OperatorError(
+            f"credential {path}: {error}",
+            exit_code=EX_CONFIG,
+            hint="remove it and run: appliance credentials init",
+        ) from None
+
+
 class Outcome(NamedTuple):
     """What `make_missing` did: names of credentials, and the paths that others could enter or read."""
 
@@ -84,8 +107,13 @@ class Outcome(NamedTuple):
     mended: list[str]
 
 
-def make_missing(directory: Path, master: bytes | None, *, check: bool = False) -> Outcome:
+def make_missing(
+    directory: Path, master: bytes | None, *, webhook_secret: str | None = None, check: bool = False
+) -> Outcome:
     """Makes what is missing below `directory` (0700, files 0400); with `check` it only looks.
+
+    A given `master` or `webhook_secret` (one that `parse_webhook_secret` accepts) is taken in beside what is
+    there already.
 
     What is there already and open to others than this user is closed to them. Two calls at the same time make
     the same secrets: the second one finds those of the first.
@@ -98,6 +126,7 @@ def make_missing(directory: Path, master: bytes | None, *, check: bool = False) 
         STREAM_KEY_PEPPER: _random,
         ADMIN_TOKEN: _random,
         VIEW_TOKEN_KEYS: _token_keys,
+        WEBHOOK_SECRET: lambda path: _webhook_secret(path, webhook_secret),
     }
     outcome = Outcome([], [], [])
     try:
@@ -149,6 +178,14 @@ def _token_keys(path: Path) -> str | None:
         return TokenKeys.create().dumps()
     TokenKeys.load(path)
     return None
+
+
+def _webhook_secret(path: Path, given: str | None) -> str | None:
+    """The credential's new text, None when it may stay."""
+    present = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    if given is not None:
+        return with_given(present, given)
+    return None if present.strip() else new_webhook_secret() + "\n"
 
 
 def _random(path: Path) -> str | None:

@@ -14,10 +14,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name, shorten
+from appliance.state.events import EVENTS
 from appliance.state.valkey import PREFIX, Script, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from appliance.state.events import Event
 
 _LOG: Final = logging.getLogger("appliance")
 _LEASE: Final = f"{PREFIX}lease:"
@@ -90,9 +93,12 @@ class Leases:
         self._list = Script(state, "list")
         self._malformed: set[StreamName] = set()
 
-    async def acquire(self, lease: Lease, *, replacing: Lease | None = None) -> Lease | None:
+    async def acquire(
+        self, lease: Lease, *, replacing: Lease | None = None, told: Event | None = None
+    ) -> Lease | None:
         """Takes `lease` if its stream is free, or held by exactly `replacing` (compare and set).
 
+        When that one is replaced, `told` is stored in the same step.
         Returns None when it was taken, else the lease that stands in the way.
         """
         fields = {
@@ -106,10 +112,12 @@ class Leases:
             "seen": "1" if lease.seen else "0",
             "life_ms": str(self._life_ms),
         }
-        arguments = [replacing.session if replacing else "", str(self._life_ms), lease.stream]
+        replaced = replacing.session if replacing else ""
+        arguments = [replaced, str(self._life_ms), lease.stream, str(2 * len(fields))]
         for name, value in fields.items():
             arguments += [name, value]
-        answer = await self._acquire([_LEASE + lease.stream, _INDEX], arguments)
+        arguments += told.arguments() if told else []
+        answer = await self._acquire([_LEASE + lease.stream, _INDEX, EVENTS], arguments)
         if answer[0] == 1:
             return None
         # One that cannot be read is somebody's all the same; no host has this name, so nobody takes it over.
@@ -131,9 +139,13 @@ class Leases:
         )
         return bool(answer)
 
-    async def release(self, lease: Lease) -> bool:
-        """Gives `lease` back; False when its session no longer holds it."""
-        return bool(await self._release([_LEASE + lease.stream, _INDEX], [lease.session, lease.stream]))
+    async def release(self, lease: Lease, *, told: Event | None = None) -> bool:
+        """Gives `lease` back; False when its session no longer holds it.
+
+        `told` is stored in the same step.
+        """
+        arguments = [lease.session, lease.stream, *(told.arguments() if told else [])]
+        return bool(await self._release([_LEASE + lease.stream, _INDEX, EVENTS], arguments))
 
     async def get(self, stream: StreamName) -> Lease | None:
         """The lease of `stream`, None when it is free."""

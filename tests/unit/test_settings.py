@@ -78,6 +78,13 @@ def test_values_are_read(tmp_path: Path) -> None:
         ("ingest_url: rtmp://a:99999/live\n", ["ingest_url", "1 to 65535"]),
         ("ingest_url: rtmp://a:/live\n", ["ingest_url", "1 to 65535"]),
         ("control_url: http://a:0\n", ["control_url", "1 to 65535"]),
+        ("http_callback_url: http://backend.example\n", ["http_callback_url", "backend.example", "https://"]),
+        ("http_callback_url: http://8.8.8.8/hooks\n", ["http_callback_url", "private address"]),
+        ("http_callback_url: https://a.example/x?key=1\n", ["http_callback_url", "without a query"]),
+        ("http_callback_url: https://user:pass@a.example\n", ["http_callback_url", "https://"]),
+        ("http_callback_url: ftp://a.example\n", ["http_callback_url", "https://"]),
+        ("callback_seconds: 3\ncallback_attempts: 3\n", ["callback_seconds", "at most 6", "ten seconds"]),
+        ("callback_when_silent: allow\n", ["callback_when_silent", "refuse, last-known"]),
         ("stat_url: http://::1/stat\n", ["stat_url", "1 to 65535"]),
     ],
 )
@@ -97,6 +104,22 @@ def test_a_refusal_names_key_value_and_what_is_allowed(tmp_path: Path, text: str
 )
 def test_an_address_with_or_without_a_port_is_read(url: str) -> None:
     assert Settings.from_mapping({"control_url": url}).control_url == url
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("", ""),
+        ("https://backend.example/hooks/", "https://backend.example/hooks"),
+        ("https://10.0.0.1:8443", "https://10.0.0.1:8443"),
+        ("http://localhost:9000/", "http://localhost:9000"),
+        ("http://127.0.0.1:9000", "http://127.0.0.1:9000"),
+        ("http://192.168.1.2/x", "http://192.168.1.2/x"),
+        ("http://[fd00::1]:9000", "http://[fd00::1]:9000"),
+    ],
+)
+def test_a_backend_is_encrypted_or_near(given: str, read: str) -> None:
+    assert Settings.from_mapping({"http_callback_url": given}).http_callback_url == read
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

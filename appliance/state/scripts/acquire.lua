@@ -1,5 +1,7 @@
 -- Take a publish lease, unless somebody else holds it.
--- KEYS: lease, index.  ARGV: session that may be replaced ('' for none), life in ms, stream, then field, value, …
+-- KEYS: lease, index, events.
+-- ARGV: session that may be replaced ('' for none), life in ms, stream, how many fields and values follow, field,
+-- value, …, then what is told of a replaced one: nothing, or bound of the events, field, value, …
 -- Answers {1}, or {0, remaining life in ms, fields of the holder}.
 -- A key of another type is nobody's lease, and not ours to throw away: {0, life, {its type}}.
 local kind = redis.call('TYPE', KEYS[1])['ok']
@@ -15,11 +17,14 @@ local holder = redis.call('HGET', KEYS[1], 'session')
 if holder and holder ~= ARGV[1] then
   return {0, redis.call('PTTL', KEYS[1]), redis.call('HGETALL', KEYS[1])}
 end
-local life = tonumber(ARGV[2])
+local life, last = tonumber(ARGV[2]), 4 + tonumber(ARGV[4])
+if holder and ARGV[last + 1] then
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[last + 1], '*', unpack(ARGV, last + 2))
+end
 -- Valkey's clock, not the caller's: hosts need not agree on the time.
 local now = redis.call('TIME')
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], unpack(ARGV, 4))
+redis.call('HSET', KEYS[1], unpack(ARGV, 5, last))
 redis.call('PEXPIRE', KEYS[1], life)
 redis.call('ZADD', KEYS[2], now[1] * 1000 + math.floor(now[2] / 1000) + life, ARGV[3])
 return {1}

@@ -1,8 +1,13 @@
--- Give a lease back; only its holder can.
--- KEYS: lease, index.  ARGV: session, stream.  Answers 1, or 0 when it is not ours.
+-- Give a lease back; only its holder can. What is told of it stands in the events, or nothing has changed.
+-- KEYS: lease, index, events.  ARGV: session, stream, then nothing, or bound of the events, field, value, …
+-- Answers 1, or 0 when it is not ours.
 -- pcall: a key of another type is not ours either
 if redis.pcall('HGET', KEYS[1], 'session') ~= ARGV[1] then
   return 0
+end
+if ARGV[3] then
+  -- first: when it fails nothing has been given back, and the next comparison with /stat tries again
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], '*', unpack(ARGV, 4))
 end
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[2])

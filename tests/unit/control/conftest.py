@@ -37,7 +37,7 @@ async def control(tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[Con
         **settings,
     )
     paths = tmp_path / "content-keyring", tmp_path / "view-token-keys"
-    built = Control.build(known, Secrets("password", "secret", *paths, "pepper", "admin"))
+    built = Control.build(known, Secrets("password", "secret", *paths, "pepper", "admin", ()))
     yield built
     await built.close()
 

@@ -32,6 +32,7 @@ def test_publishers_and_readers() -> None:
     assert status == IngestStatus(
         publishers={DEMO: Publisher("12", "192.0.2.7")},
         readers={DEMO: frozenset({"13"}), StreamName("waiting"): frozenset({"15"})},
+        clients={"12", "13", "14", "15"},
     )
     assert status.lists(DEMO, "12")
     assert not status.lists(DEMO, "13")

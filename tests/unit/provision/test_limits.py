@@ -70,6 +70,8 @@ def test_a_port_that_is_not_served_clashes_with_none(site: Site) -> None:
         ({"segment_second": 2}, "did you mean segment_seconds?"),
         ({"rtmp_play": "yes"}, "allowed is true or false"),
         ({"stat_url": "http://127.0.0.1:1/stat"}, "ingest_stat_port (stat_url)"),
+        ({"http_callback_url": "https://a.example"}, "control_http_callback_url (http_callback_url)"),
+        ({"callback_seconds": 5}, "allowed is at most 6 together for all callback_attempts (2)"),
         ({"ladder": "nowhere"}, "allowed: a ladder whose file origin_ladders names"),
     ],
 )
@@ -92,6 +94,8 @@ def test_values_of_every_role_at_once_and_no_secret(site: Site) -> None:
     lines = refused(
         site,
         control_hls_encryption_key="not-hex",
+        control_webhook_secret="too-short",  # noqa: S106 - a value that is refused
+        control_http_callback_url="https://backend.example/?key=1",
         delivery_tls_key="/etc/key.pem",
         origin_stream_io_weight=0,
         tuning_open_files_soft="{{ tuning_open_files_hard + 1 }}",
@@ -102,6 +106,8 @@ def test_values_of_every_role_at_once_and_no_secret(site: Site) -> None:
     assert [line.partition(" = ")[0] for line in lines] == [
         "base_journal_max_use",
         "control_hls_encryption_key",
+        "control_http_callback_url",
+        "control_webhook_secret",
         "delivery_tls_certificate",
         "nginx_source",
         "nginx_upstream",
@@ -110,6 +116,7 @@ def test_values_of_every_role_at_once_and_no_secret(site: Site) -> None:
         "valkey_socket",
     ]
     assert lines[1].startswith("control_hls_encryption_key = (value hidden, 7 characters); allowed: 32 or 64")
+    assert lines[3].startswith("control_webhook_secret = (value hidden, 9 characters); allowed: 16 to 256")
 
 
 def test_what_systemd_would_refuse_or_ignore_in_a_streams_unit(site: Site) -> None:

@@ -56,6 +56,21 @@ def test_the_service_reads_the_streams_files_and_writes_none(render: Render) -> 
     assert values(unit, "InaccessiblePaths") == ["-/etc/appliance/credentials"]
 
 
+def test_only_a_backend_opens_the_way_out_of_the_host(render: Render) -> None:
+    unit = render("control", "appliance-control.service.j2")
+    assert values(unit, "IPAddressDeny") == ["any"]
+    assert values(unit, "IPAddressAllow") == ["localhost"]
+    opened = render(
+        "control", "appliance-control.service.j2", control_http_callback_url="https://backend.example/hooks"
+    )
+    assert values(opened, "IPAddressAllow") == ["any"]
+    # where it is, is a setting, and nothing else of the unit changes
+    assert "backend.example" not in opened
+    directives = [[line for line in text.splitlines() if "=" in line] for text in (unit, opened)]
+    assert set(directives[1]) - set(directives[0]) == {"IPAddressAllow=any"}
+    assert set(directives[0]) - set(directives[1]) == {"IPAddressAllow=localhost"}
+
+
 def test_new_content_keys_need_no_secret(render: Render) -> None:
     unit = render("control", "appliance-rotate-content-keys.service.j2")
     assert values(unit, "User") == ["appliance-stream"]

@@ -15,7 +15,12 @@ from typer.testing import CliRunner
 from appliance.cli.credentials import app
 from appliance.control.secrets import Secrets
 from appliance.errors import OperatorError
-from appliance.secrets.credentials import locked, make_missing, replace_credential
+from appliance.secrets.credentials import (
+    locked,
+    make_missing,
+    read_webhook_secrets,
+    replace_credential,
+)
 from appliance.secrets.keyring import Keyring
 
 if TYPE_CHECKING:
@@ -31,11 +36,13 @@ NAMES = [
     "stream-key-pepper",
     "valkey-password",
     "view-token-keys",
+    "webhook-secret",
 ]
 IN_ORDER = [
     *("content-keyring", "valkey-password", "rtmp-reader-secret"),
-    *("stream-key-pepper", "admin-token", "view-token-keys"),
+    *("stream-key-pepper", "admin-token", "view-token-keys", "webhook-secret"),
 ]
+SECRET = "a-secret-of-the-customer"
 
 
 def run(directory: Path, *options: str, given: str = "") -> Result:
@@ -66,6 +73,8 @@ def test_the_first_run_makes_all_and_the_second_nothing(tmp_path: Path) -> None:
     for secret in (made[name] for name in NAMES if not name.endswith(("keyring", "keys"))):
         assert len(secret.strip()) == 64
         assert secret.strip() not in first.stdout
+    assert made["webhook-secret"].startswith("whsec_")
+    assert made["webhook-secret"].strip() not in first.stdout
 
 
 def test_what_is_lost_is_made_again_and_the_rest_stays(tmp_path: Path) -> None:
@@ -175,6 +184,46 @@ def test_the_same_key_given_again_does_not_undo_a_rotation(tmp_path: Path) -> No
     again = run(tmp_path, "--hls-encryption-key-stdin", "--json", given=MASTER)
     assert json.loads(again.stdout)["changed"] is False
     assert Keyring.load(path).current == 2
+
+
+def test_both_are_given_in_one_input_each_on_its_line(tmp_path: Path) -> None:
+    options = ("--hls-encryption-key-stdin", "--webhook-secret-stdin", "--json")
+    result = run(tmp_path, *options, given=f"{MASTER}\n{SECRET}\n")
+    assert json.loads(result.stdout)["made"] == [
+        "content-keyring", "valkey-password", "rtmp-reader-secret", "webhook-secret",
+    ]  # fmt: skip
+    assert Keyring.load(tmp_path / "content-keyring").generations[1].master.hex() == MASTER
+    assert (tmp_path / "webhook-secret").read_text() == f"{SECRET}\n"
+    for given in (f"{MASTER}\n{SECRET}", "\n", ""):
+        assert json.loads(run(tmp_path, *options, given=given).stdout)["changed"] is False
+    assert (tmp_path / "webhook-secret").read_text() == f"{SECRET}\n"
+
+
+def test_another_webhook_secret_signs_first_and_the_one_before_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "webhook-secret"
+    for given in (SECRET, "the-second-secret", "the-third--secret"):
+        assert run(tmp_path, "--webhook-secret-stdin", given=given).exit_code == 0
+    assert path.read_text() == "the-third--secret\nthe-second-secret\n"
+    run(tmp_path, "--webhook-secret-stdin", given="the-second-secret")
+    assert path.read_text() == "the-second-secret\nthe-third--secret\n"
+    assert [secret.text for secret in read_webhook_secrets(tmp_path)] == path.read_text().split()
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["too-short", "a secret with spaces", "x" * 257, "whsec_no*base64*at*all", "sixteen-\u00e9-letters"],
+)
+def test_a_webhook_secret_that_is_none_is_refused_unshown(tmp_path: Path, given: str) -> None:
+    result = run(tmp_path, "--webhook-secret-stdin", given=given)
+    assert isinstance(result.exception, OperatorError)
+    assert given not in str(result.exception)
+    assert "16 to 256" in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "webhook-secret").write_text(given)
+    with pytest.raises(OperatorError) as refused:
+        read_webhook_secrets(tmp_path)
+    assert given not in str(refused.value)
+    assert "webhook-secret: allowed: 16 to 256" in str(refused.value)
 
 
 def test_who_changes_secrets_waits_for_who_does(tmp_path: Path) -> None:

@@ -1,0 +1,47 @@
+"""Everything that concerns the backend, in one place: there is one, or there is none and nothing of this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from appliance.control.backend.client import BackendClient
+from appliance.control.backend.decisions import Decisions
+from appliance.control.backend.deliver import Deliverer
+from appliance.control.backend.ingest_alerts import IngestAlerts
+from appliance.state.events import Events
+from appliance.state.plays import Plays
+from appliance.state.verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from appliance.control.secrets import Secrets
+    from appliance.settings import Settings
+    from appliance.state.valkey import State
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The backend that `http_callback_url` names."""
+
+    client: BackendClient
+    decisions: Decisions
+    events: Events
+    plays: Plays
+    deliverer: Deliverer
+    ingest_alerts: IngestAlerts
+
+    @classmethod
+    def build(cls, settings: Settings, secrets: Secrets, state: State, host: str) -> Self | None:
+        """Puts the parts together, None when no backend is set; nothing connects yet."""
+        if not settings.http_callback_url:
+            return None
+        client = BackendClient(settings.http_callback_url, secrets.webhook_secrets)
+        events = Events(state)
+        return cls(
+            client=client,
+            decisions=Decisions(client, Verdicts(state, settings.callback_last_known_seconds), settings),
+            events=events,
+            plays=Plays(state, host),
+            deliverer=Deliverer(events, client, settings, host),
+            ingest_alerts=IngestAlerts(events, settings, host),
+        )

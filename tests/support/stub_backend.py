@@ -1,0 +1,99 @@
+"""A backend that behaves as a test says: a TCP server which answers with the bytes it is given."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was received; header names in lower case."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+def answer(status: int, body: bytes = b"{}", *headers: str) -> bytes:
+    """An HTTP answer as bytes."""
+    lines = [f"HTTP/1.1 {status} x", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+@dataclass
+class StubBackend:
+    """Answers with `replies` in turn, the last of them for ever; None is silence, empty bytes hang up.
+
+    `choose`, where it is set, says instead what a request gets.
+    """
+
+    replies: list[bytes | None] = field(default_factory=lambda: [answer(200)])
+    requests: list[Request] = field(default_factory=list)
+    choose: Callable[[Request], bytes | None] | None = None
+    connections: int = 0
+    port: int = 0
+    tls: bool = False
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def paths(self) -> list[str]:
+        """Where it was asked, in order."""
+        return [request.path for request in self.requests]
+
+    @contextlib.asynccontextmanager
+    async def listening(self, context: ssl.SSLContext | None = None) -> AsyncIterator[StubBackend]:
+        """Serves inside the block."""
+        self.tls = context is not None
+        server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=context)
+        self.port = server.sockets[0].getsockname()[1]
+        self._serving: set[asyncio.Task[None]] = set()
+        try:
+            yield self
+        finally:
+            server.close()
+            for task in self._serving:
+                task.cancel()
+            await asyncio.gather(*self._serving, return_exceptions=True)
+
+    def _reply(self, request: Request) -> bytes | None:
+        if self.choose is not None:
+            return self.choose(request)
+        return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                first, *lines = head.strip().split("\r\n")
+                headers = {
+                    name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+                }
+                body = await reader.readexactly(int(headers["content-length"]))
+                self.requests.append(Request(first.split()[1], headers, body))
+                reply = self._reply(self.requests[-1])
+                if reply is None:
+                    await reader.read()  # until the other side leaves
+                if not reply:
+                    return
+                writer.write(reply)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, OSError):
+            return  # the other side has left
+        finally:
+            writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
