@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 import httpx
 
-from appliance.errors import EX_CONFIG, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, OperatorError
+from appliance.cli.host import host_settings
+from appliance.errors import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, OperatorError
 from appliance.secrets.credentials import ADMIN_TOKEN, CREDENTIALS_DIRECTORY, read_credential
-from appliance.settings import SETTINGS_FILE, Settings
+from appliance.settings import SETTINGS_FILE
 
 _SECONDS: Final = 10.0
 _REFUSED: Final = frozenset({400, 404, 409, 413, 415, 422})
@@ -25,13 +26,7 @@ class ApiClient:
     """
 
     def __init__(self, settings: Path = SETTINGS_FILE) -> None:
-        if not settings.exists():
-            raise OperatorError(
-                f"this machine is no streaming host, it has no {settings}",
-                exit_code=EX_CONFIG,
-                hint="run it on a host: ssh root@HOST appliance …",
-            )
-        self._url = Settings.load(settings).control_url
+        self._url = host_settings(" ".join(sys.argv[1:]), settings).control_url
         try:
             readable = (CREDENTIALS_DIRECTORY / ADMIN_TOKEN).exists()
         except PermissionError:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
 
 from appliance.cli.output import console
 from appliance.errors import EX_USAGE, OperatorError
@@ -40,12 +40,12 @@ def check_config(
     """
     settings = Settings.load(file)
     out = console()
-    out.print(f"{escape(str(file))}: good")
+    out.print(f"{file}: good", markup=False)
     columns = [Column(name, overflow="fold") for name in ("value", "default", "meaning", "allowed")]
     table = Table(Column("setting", no_wrap=True), *columns, box=None)
     for name, default, allowed, meaning in describe():
         cells = (_as_yaml(getattr(settings, name)), _as_yaml(default), meaning, allowed)
-        table.add_row(name, *map(escape, cells))
+        table.add_row(name, *map(Text, cells))
     out.print(table)
 
 

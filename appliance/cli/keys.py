@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from appliance.cli.host import host_settings
 from appliance.cli.key_tables import LiveKeys, describe, print_tables
 from appliance.errors import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, OperatorError
 from appliance.media.package.needed_keys import longest_need, named_by_stream
@@ -17,7 +18,7 @@ from appliance.media.stream_client import STREAMS_DIRECTORY, NoStreamError, Stre
 from appliance.ops.master_key import MasterKey
 from appliance.secrets.credentials import CONTENT_KEYRING, CREDENTIALS_DIRECTORY
 from appliance.secrets.keyring import Keyring
-from appliance.settings import SETTINGS_FILE, Settings
+from appliance.settings import SETTINGS_FILE
 
 app = typer.Typer(no_args_is_help=True, help="The keys of what is streamed: content keys and master keys.")
 
@@ -46,9 +47,10 @@ def list_command(
     A generation is in use by the streams whose content key comes from it, and needed by those of which
     something can still be played that does.
     """
+    known = host_settings("keys list", settings)
     keyring = _keyring(directory)
     live = LiveKeys.ask(StreamClient(streams))
-    found = describe(keyring, live, named_by_stream(Path(Settings.load(settings).media_root)))
+    found = describe(keyring, live, named_by_stream(Path(known.media_root)))
     if as_json:
         typer.echo(json.dumps(found))
     else:
@@ -111,6 +113,7 @@ def purge_command(
     streams: StreamsOption = STREAMS_DIRECTORY,
 ) -> None:
     """Forget the generations of master keys that nothing playable needs any more. It cannot be undone."""
+    known = host_settings("keys purge", settings)
     if not (check or yes or sys.stdin.isatty()):
         raise OperatorError(
             "nobody can be asked here, and it cannot be undone",
@@ -123,7 +126,6 @@ def purge_command(
             return True
         return not check and typer.confirm(f"Forget generation {', '.join(map(str, going))}?", abort=True)
 
-    known = Settings.load(settings)
     key = MasterKey(_path(directory), StreamClient(streams), say=lambda _: None)
     going, kept = key.purge(
         named_by_stream(Path(known.media_root)), longest_need(known), only=generations or (), agree=agree

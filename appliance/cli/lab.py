@@ -117,7 +117,10 @@ def ssh(
     if found is None:
         option = "" if lab == labs.DEFAULT_LAB else f" --lab {lab}"
         raise OperatorError(f"lab {lab} is down", hint=f"{program()} lab up{option}")
-    argv = [*found.host(name).ssh, *(command or [])]
+    # A command that draws for a terminal has to have one there, too.
+    terminal = ["-t"] if command and not as_json and sys.stdin.isatty() and sys.stdout.isatty() else []
+    ssh_command, *rest = found.host(name).ssh
+    argv = [ssh_command, *terminal, *rest, *(command or [])]
     if as_json:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         print(

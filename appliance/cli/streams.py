@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,12 +12,13 @@ import typer
 from rich.table import Table
 
 from appliance.cli import stream_registry
+from appliance.cli.host import host_settings
 from appliance.cli.output import console, short_time
 from appliance.cli.stream_status import StreamView, short_state, unit_state
-from appliance.errors import EX_CONFIG, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, OperatorError
+from appliance.errors import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, OperatorError
 from appliance.media.status_reading import read_status, streams_on_disk
 from appliance.names import InvalidStreamNameError, is_stream_name, parse_stream_name, stream_unit
-from appliance.settings import SETTINGS_FILE, Settings
+from appliance.settings import SETTINGS_FILE
 
 IPV4_COLUMNS = len("255.255.255.255")
 STATE_COLUMNS = 90
@@ -43,7 +43,7 @@ def list_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer.")] = False,
 ) -> None:
     """List the live streams and how often each was published and played."""
-    known = _settings(settings, "list")
+    known = host_settings("streams list", settings)
     url = known.control_url
     active, stats = _get(f"{url}/streams/active"), _get(f"{url}/streams/stats")
     if as_json:
@@ -93,7 +93,7 @@ def show_command(
         name = parse_stream_name(stream)
     except InvalidStreamNameError as error:
         raise OperatorError(str(error), exit_code=EX_USAGE) from None
-    known = _settings(settings, f"show {name}")
+    known = host_settings(f"streams show {name}", settings)
     root = Path(known.media_root)
     try:
         there = streams_on_disk(root)
@@ -121,24 +121,6 @@ def show_command(
         typer.echo(json.dumps(view.describe()))
     else:
         view.print()
-
-
-def demo_prefix(facts: Path) -> str:
-    """Return what runs a command on a host: the demo's SSH command when there is one."""
-    try:
-        return str(json.loads(facts.read_text())["ssh"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "ssh root@HOST"
-
-
-def _settings(file: Path, command: str) -> Settings:
-    if file == SETTINGS_FILE and not file.exists():
-        raise OperatorError(
-            f"this machine is no streaming host, it has no {file}; streams are asked for on a host",
-            exit_code=EX_CONFIG,
-            hint=f"run: {demo_prefix(Path(sys.prefix).parent / '.demo.json')} appliance streams {command}",
-        )
-    return Settings.load(file)
 
 
 def _state(root: Path, name: str) -> str:

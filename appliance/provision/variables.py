@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,25 @@ def unknown_variables(names: Mapping[str, Any], declared: Declared) -> list[str]
             known = sorted(option for option in declared.options if option.startswith(f"{role}_"))
             mend = f"role {role} knows {', '.join(known)}"
         problems.append(f"unknown variable {name} = {seen}; {mend}")
+    return problems
+
+
+def settings_taken_for_variables(
+    names: Iterable[str], settings: Collection[str], declared: Declared
+) -> list[str]:
+    """Return a line for each variable that bears the name of a setting of the host, which no role would see.
+
+    Names of one word are let through: an inventory may have an `encoder` or a `node` of its own. So are names
+    in capitals that no variable stands for.
+    """
+    problems = []
+    for name in sorted(names):
+        if name.isupper() and f"control_{name.lower()}" in declared.options:
+            problems.append(f"unknown variable {name}; did you mean control_{name.lower()}?")
+        elif name in settings and "_" in name and name not in declared.options:
+            owner = f"control_{name}"
+            mend = owner if owner in declared.options else f"control_settings, with {name} in it"
+            problems.append(f"unknown variable {name}: it is a setting of the host; did you mean {mend}?")
     return problems
 
 

@@ -21,7 +21,14 @@ from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
 from appliance.provision.limits import limits_of, ports_of, rule_problems, settings_problems
-from appliance.provision.variables import Declared, declared_by, unknown_variables, value_problems
+from appliance.provision.variables import (
+    Declared,
+    declared_by,
+    settings_taken_for_variables,
+    unknown_variables,
+    value_problems,
+)
+from appliance.settings import describe
 
 # Variables that are there only later: facts, and the roles' private ones.
 LATER = re.compile(r"\bansible_facts\b|\bhostvars\b|\b_[a-z]")
@@ -43,6 +50,7 @@ class ActionModule(ActionBase):
         for roles in map(Path, constants.DEFAULT_ROLES_PATH):
             declared = declared_by(roles)
             problems += unknown_variables(variables, declared)
+            problems += settings_taken_for_variables(variables, {name for name, *_ in describe()}, declared)
             known = {**self._defaults(roles), **variables}
             values, found = self._values(known, declared)
             problems += found

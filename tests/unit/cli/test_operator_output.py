@@ -13,8 +13,8 @@ import pytest
 from rich.table import Table
 
 from appliance.cli import main
+from appliance.cli.host import demo_prefix
 from appliance.cli.output import console, short_time, span
-from appliance.cli.streams import demo_prefix
 from appliance.errors import EX_NOPERM
 from appliance.program import program
 from appliance.settings import describe

@@ -8,7 +8,14 @@ import pytest
 import yaml
 
 from appliance.provision.action_plugins.checked_groups import group_problems
-from appliance.provision.variables import Declared, declared_by, unknown_variables, value_problems
+from appliance.provision.variables import (
+    Declared,
+    declared_by,
+    settings_taken_for_variables,
+    unknown_variables,
+    value_problems,
+)
+from appliance.settings import describe
 
 from .conftest import CHECKOUT
 
@@ -144,6 +151,18 @@ SITE_GROUPS = yaml.safe_load((CHECKOUT / "playbooks/preflight.yml").read_text())
 def test_what_no_play_fills_is_refused(groups: dict[str, list[str]], problems: list[str]) -> None:
     rules = SITE_GROUPS["checked_groups"]["groups"]
     assert [line for name, rule in rules.items() for line in group_problems(name, rule, groups)] == problems
+
+
+def test_a_setting_that_is_given_as_a_variable_is_told_where_it_belongs() -> None:
+    declared = declared_by(CHECKOUT / "roles")
+    given = ["HLS_ENCRYPTION_KEY", "PATH", "allowed_stream_keys", "low_latency", "encoder", "nginx_version"]
+    settings = {name for name, *_ in describe()}
+    lines = settings_taken_for_variables(given, settings, declared)
+    assert [line.partition("did you mean ")[2] for line in lines] == [
+        "control_hls_encryption_key?",
+        "control_allowed_stream_keys?",
+        "control_settings, with low_latency in it?",
+    ]
 
 
 def test_the_playbooks_own_variables_are_declared() -> None:

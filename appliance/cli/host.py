@@ -1,0 +1,33 @@
+"""Commands that are for a streaming host say so on any other machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from appliance.errors import EX_CONFIG, OperatorError
+from appliance.settings import SETTINGS_FILE, Settings
+
+
+def host_settings(command: str, file: Path = SETTINGS_FILE) -> Settings:
+    """Returns the settings of this host, for `command`.
+
+    Raises OperatorError when the machine is no streaming host, with the command that asks one; or as
+    `Settings.load` does.
+    """
+    if file == SETTINGS_FILE and not file.exists():
+        raise OperatorError(
+            f"this machine is no streaming host, it has no {file}; streams are asked for on a host",
+            exit_code=EX_CONFIG,
+            hint=f"run: {demo_prefix(Path(sys.prefix).parent / '.demo.json')} appliance {command}",
+        )
+    return Settings.load(file)
+
+
+def demo_prefix(facts: Path) -> str:
+    """Return what runs a command on a host: the demo's SSH command when there is one."""
+    try:
+        return str(json.loads(facts.read_text())["ssh"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "ssh root@HOST"
