@@ -85,7 +85,7 @@ def check_steps() -> list[Step]:
 
 def integration_steps() -> list[Step]:
     """Streams play in real time and wait most of it: two halves of about the same length."""
-    sessions = tracked("tests/integration/media/test_session*.py")
+    sessions = [*tracked("tests/integration/media/test_session*.py"), "tests/integration/lab"]
     others = ["tests/integration", *(f"--ignore={path}" for path in sessions)]
     return [tests("streams", *sessions), tests("others", *others)]
 

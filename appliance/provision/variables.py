@@ -112,20 +112,20 @@ def unknown_variables(names: Mapping[str, Any], declared: Declared) -> list[str]
 
 
 def settings_taken_for_variables(
-    names: Iterable[str], settings: Collection[str], declared: Declared
+    names: Iterable[str], settings: Collection[str], declared: Collection[str]
 ) -> list[str]:
     """Return a line for each variable that bears the name of a setting of the host, which no role would see.
 
     Names of one word are let through: an inventory may have an `encoder` or a `node` of its own. So are names
-    in capitals that no variable stands for.
+    in capitals that no variable stands for. `declared` are the variables that roles have.
     """
     problems = []
     for name in sorted(names):
-        if name.isupper() and f"control_{name.lower()}" in declared.options:
+        if name.isupper() and f"control_{name.lower()}" in declared:
             problems.append(f"unknown variable {name}; did you mean control_{name.lower()}?")
-        elif name in settings and "_" in name and name not in declared.options:
+        elif name in settings and "_" in name and name not in declared:
             owner = f"control_{name}"
-            mend = owner if owner in declared.options else f"control_settings, with {name} in it"
+            mend = owner if owner in declared else f"control_settings, with {name} in it"
             problems.append(f"unknown variable {name}: it is a setting of the host; did you mean {mend}?")
     return problems
 

@@ -47,10 +47,11 @@ class ActionModule(ActionBase):
         problems: list[str] = []
         ports: list[dict[str, Any]] = []
         secrets = self._vaulted(variables)
+        everywhere: dict[str, Any] = {}
         for roles in map(Path, constants.DEFAULT_ROLES_PATH):
             declared = declared_by(roles)
             problems += unknown_variables(variables, declared)
-            problems += settings_taken_for_variables(variables, {name for name, *_ in describe()}, declared)
+            everywhere |= declared.options
             known = {**self._defaults(roles), **variables}
             values, found = self._values(known, declared)
             problems += found
@@ -72,6 +73,7 @@ class ActionModule(ActionBase):
             ports += [asdict(port) for port in listening]
             if isinstance(values.get("control_settings"), Mapping):
                 problems += settings_problems("control_settings", values["control_settings"], declared)
+        problems += settings_taken_for_variables(variables, {name for name, *_ in describe()}, everywhere)
         result["changed"] = False
         if problems:
             host = variables.get("inventory_hostname", "?")

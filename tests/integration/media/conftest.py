@@ -39,6 +39,8 @@ class Ingest:
         return f"rtmp://127.0.0.1:{self.port}/live"
 
     async def start(self) -> None:
+        # A socket's file outlives a killed nginx; systemd empties the unit's runtime directory.
+        (self.directory / "control.sock").unlink(missing_ok=True)
         with (self.directory / "nginx.err").open("ab") as errors:
             self.process = await asyncio.create_subprocess_exec(
                 *("nginx", "-p", str(self.directory), "-c", str(self.directory / "nginx.conf")),

@@ -157,7 +157,7 @@ def test_a_setting_that_is_given_as_a_variable_is_told_where_it_belongs() -> Non
     declared = declared_by(CHECKOUT / "roles")
     given = ["HLS_ENCRYPTION_KEY", "PATH", "allowed_stream_keys", "low_latency", "encoder", "nginx_version"]
     settings = {name for name, *_ in describe()}
-    lines = settings_taken_for_variables(given, settings, declared)
+    lines = settings_taken_for_variables(given, settings, declared.options)
     assert [line.partition("did you mean ")[2] for line in lines] == [
         "control_hls_encryption_key?",
         "control_allowed_stream_keys?",
