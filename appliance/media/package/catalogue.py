@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from appliance.media.package.playlist import Part
     from appliance.settings import Container
 
 STATE_FILE: Final = "state.json"
@@ -25,24 +26,13 @@ EPOCH: Final = "[a-z0-9]{1,12}"
 """What the name of an epoch's directory matches; `new_epoch_name` needs eight characters until 2059."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A partial segment: its place in its segment's list is its number. `duration` is in seconds.
-
-    `gap` tells that there is no file: the picture before it stands still, or it could not be written.
-    """
-
-    duration: float
-    independent: bool
-    gap: bool = False
-
-
 @dataclass(slots=True)
 class Entry:
     """One segment of one rendition. Times are unix seconds, durations seconds, `size` bytes on disk.
 
     `init` is the number of its init section; below 0 it has none. `open` holds while only parts of it can be
-    had, whose bytes `size` counts; `full` tells that its last part has probably come, `known` that the state
+    had, whose bytes `size` counts. A part's place in `parts` is its number; with `gap` there is no file of
+    it: the picture before it stands still, or it could not be written. `full` tells that its last part has probably come, `known` that the state
     on disk has it. `parts`, `full` and `known` stay in memory: they do not outlive the process.
     """
 
@@ -202,8 +192,3 @@ def is_epoch(name: str) -> bool:
 def wall_clock(started_at: datetime, seconds: Fraction) -> float:
     """Unix time of what plays `seconds` after `started_at` in a run."""
     return (started_at + timedelta(seconds=float(seconds))).timestamp()
-
-
-def moment(unix: float) -> datetime:
-    """`unix` seconds as an aware time."""
-    return datetime.fromtimestamp(unix, UTC)

@@ -6,14 +6,13 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from appliance.media.package.catalogue import moment
 from appliance.media.package.multivariant import AudioRendition, MultivariantPlaylist, Variant
 from appliance.media.package.playlist import (
     HOLD_BACK_TARGETS,
     Key,
-    ListedPart,
     LowLatency,
     MediaPlaylist,
+    Part,
     Report,
     Segment,
 )
@@ -150,22 +149,16 @@ def _reports(state: StreamState, rendition: RenditionState) -> Iterator[Report]:
 
 
 def _segment(state: StreamState, entry: Entry, discontinuity: bool, *, parts: bool) -> Segment:
-    key = None
-    if entry.kid is not None and entry.iv is not None:
-        # The playlist lies at <stream>/<epoch>/<rendition>/, the keys at <stream>/keys/.
-        key = Key(f"../../keys/{entry.kid}", bytes.fromhex(entry.iv))
-    listed_parts: tuple[ListedPart, ...] = ()
+    listed_parts: tuple[Part, ...] = ()
     if parts and (not entry.gap or all(part.gap for part in entry.parts)):
-        listed_parts = tuple(
-            ListedPart(part_file(entry.msn, number), part.duration, part.independent, part.gap)
-            for number, part in enumerate(entry.parts)
-        )
+        listed_parts = tuple(entry.parts)
     return Segment(
         uri=segment_file(state, entry.msn),
         duration=entry.duration,
-        starts_at=moment(entry.starts_at),
+        starts_at=entry.starts_at,
         map_uri=init_file(entry.init) if entry.init >= 0 else None,
-        key=key,
+        # The playlist lies at <stream>/<epoch>/<rendition>/, the keys at <stream>/keys/.
+        key=None if entry.kid is None or entry.iv is None else Key(f"../../keys/{entry.kid}", entry.iv),
         discontinuity=discontinuity,
         gap=entry.gap,
         parts=listed_parts,

@@ -6,8 +6,9 @@ Source: RFC 8216 and draft-pantos-hls-rfc8216bis; the section numbers are the dr
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 HOLD_BACK_TARGETS: Final = 3
@@ -19,20 +20,30 @@ SKIP_TARGETS: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """EXT-X-KEY of METHOD=AES-128 (4.4.4.4): `uri` of the key, `iv` of 16 bytes."""
+    """EXT-X-KEY of METHOD=AES-128 (4.4.4.4): `uri` of the key, `iv` of 16 bytes in hexadecimal."""
 
     uri: str
-    iv: bytes
+    iv: str
 
 
 @dataclass(frozen=True, slots=True)
-class ListedPart:
-    """EXT-X-PART (4.4.4.9). `duration` is in seconds; with `gap` there is nothing at `uri`."""
+class Part:
+    """EXT-X-PART (4.4.4.9). `duration` is in seconds; with `gap` there is nothing at `uri`.
+
+    `tag` is its line, made once: it stands in some thirty versions of the playlist.
+    """
 
     uri: str
     duration: float
     independent: bool = False
     gap: bool = False
+    tag: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        independent = ",INDEPENDENT=YES" if self.independent else ""
+        gap = ",GAP=YES" if self.gap else ""
+        line = f'#EXT-X-PART:DURATION={self.duration:.6f},URI="{self.uri}"{independent}{gap}'
+        object.__setattr__(self, "tag", line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +55,7 @@ class Segment:
     duration
         Seconds, EXTINF.
     starts_at
-        EXT-X-PROGRAM-DATE-TIME; aware.
+        EXT-X-PROGRAM-DATE-TIME, unix seconds.
     map_uri
         The init section, which is never encrypted; None when it needs none.
     key
@@ -59,12 +70,12 @@ class Segment:
 
     uri: str
     duration: float
-    starts_at: datetime
+    starts_at: float
     map_uri: str | None
     key: Key | None = None
     discontinuity: bool = False
     gap: bool = False
-    parts: tuple[ListedPart, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +158,7 @@ def render_media(playlist: MediaPlaylist, *, skip: int = 0) -> str:
         tags = scope.tags(segment)
         if number >= skip:
             lines += tags
-            lines += [_part(part) for part in segment.parts]
+            lines += [part.tag for part in segment.parts]
             if segment.gap:
                 lines.append("#EXT-X-GAP")
             lines.append(f"#EXTINF:{segment.duration:.6f},")
@@ -155,7 +166,7 @@ def render_media(playlist: MediaPlaylist, *, skip: int = 0) -> str:
     if live is not None:
         if live.open_segment is not None:
             lines += scope.tags(live.open_segment)
-            lines += [_part(part) for part in live.open_segment.parts]
+            lines += [part.tag for part in live.open_segment.parts]
         if live.hint is not None:
             lines.append(f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{live.hint}"')
         lines += [_report(report) for report in live.reports]
@@ -224,12 +235,6 @@ def _server_control(target_duration: int, part_target: float) -> list[str]:
     ]
 
 
-def _part(part: ListedPart) -> str:
-    independent = ",INDEPENDENT=YES" if part.independent else ""
-    gap = ",GAP=YES" if part.gap else ""
-    return f'#EXT-X-PART:DURATION={part.duration:.6f},URI="{part.uri}"{independent}{gap}'
-
-
 def _report(report: Report) -> str:
     last_part = "" if report.last_part is None else f",LAST-PART={report.last_part}"
     return f'#EXT-X-RENDITION-REPORT:URI="{report.uri}",LAST-MSN={report.last_msn}{last_part}'
@@ -238,9 +243,10 @@ def _report(report: Report) -> str:
 def _key(key: Key | None) -> str:
     if key is None:
         return "#EXT-X-KEY:METHOD=NONE"
-    return f'#EXT-X-KEY:METHOD=AES-128,URI="{key.uri}",IV=0x{key.iv.hex()}'
+    return f'#EXT-X-KEY:METHOD=AES-128,URI="{key.uri}",IV=0x{key.iv}'
 
 
-def _date(moment: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds (4.4.4.6)."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+@lru_cache(maxsize=1024)
+def _date(unix: float) -> str:
+    """ISO 8601 in UTC with milliseconds (4.4.4.6). Kept: each version of a playlist repeats the one before."""
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

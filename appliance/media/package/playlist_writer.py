@@ -40,19 +40,24 @@ class PlaylistWriter:
         self._stream = stream
         self._edge = edge
         self._touched: dict[str, RenditionState] = {}
+        self._segments_touched = False
         self._multivariant: bytes | None = storage.read(PLAYLIST_FILE)
 
-    def touch(self, rendition: RenditionState) -> None:
-        """The rendition's playlist has to be written at the next `flush`."""
+    def touch(self, rendition: RenditionState, *, segments: bool = False) -> None:
+        """The rendition's playlist has to be written at the next `flush`.
+
+        `segments` tells that more has changed than the parts of one: the multivariant playlist may, too.
+        """
         self._touched[rendition.name] = rendition
+        self._segments_touched = self._segments_touched or segments or not rendition.total_seconds
 
     def flush(self, state: StreamState) -> None:
         """Writes what was touched, and the multivariant playlist where that changes it."""
         touched, self._touched = self._touched, {}
         for rendition in touched.values():
             self.write(state, rendition)
-        if touched:
-            self._write_multivariant(state)
+        if touched and (self._segments_touched or not self.shows(state)):
+            self._segments_touched = not self._write_multivariant(state)
 
     def write(self, state: StreamState, rendition: RenditionState) -> None:
         """Writes the rendition's playlist, unless it never had media."""
@@ -74,19 +79,26 @@ class PlaylistWriter:
         """The files are gone."""
         self._multivariant = None
         self._touched.clear()
+        self._segments_touched = False
         self._edge.clear()
 
-    def _write_multivariant(self, state: StreamState) -> None:
+    def _write_multivariant(self, state: StreamState) -> bool:
         """Writes the multivariant playlist when it changed and the epoch has something to show.
+
+        Returns whether what is on disk is what should be.
 
         Until then that of the epoch before stays: its viewers find their way out of it by EXT-X-ENDLIST.
         """
         if not self.shows(state) and not is_presentable(state):
-            return
+            return True
         playlist = multivariant_playlist(self._stream, state, audio_only=self._audio_only)
         data = render_multivariant(playlist).encode()
-        if playlist.variants and data != self._multivariant and self._try_write(PLAYLIST_FILE, data):
-            self._multivariant = data
+        if not playlist.variants or data == self._multivariant:
+            return True
+        if not self._try_write(PLAYLIST_FILE, data):
+            return False
+        self._multivariant = data
+        return True
 
     def _try_write(self, name: str, data: bytes) -> bool:
         try:

@@ -8,8 +8,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from appliance.media.codec.frame_rate import frame_rate
-from appliance.media.package.catalogue import Entry, Part, RenditionState, wall_clock
+from appliance.media.package.catalogue import Entry, RenditionState, wall_clock
+from appliance.media.package.listing import part_file
 from appliance.media.package.muxing import Muxer
+from appliance.media.package.playlist import Part
 from appliance.media.package.recovery import align, fill
 from appliance.media.package.segmenter import ClosedSegment, ReadyPart, Segmenter
 from appliance.media.package.timeline import Timeline
@@ -183,7 +185,7 @@ def _missing(msn: int, until: float, options: PackagingOptions) -> Entry:
     length = Fraction(options.part_seconds).limit_denominator(1_000_000)
     whole, rest = divmod(Fraction(seconds).limit_denominator(1_000_000), length)
     lengths = [options.part_seconds] * int(whole) + ([float(rest)] if rest else [])
-    parts = [Part(length, independent=False, gap=True) for length in lengths]
+    parts = [Part(part_file(msn, number), length, gap=True) for number, length in enumerate(lengths)]
     return Entry(msn, until - seconds, seconds, 0, -1, gap=True, parts=parts)
 
 

@@ -10,7 +10,9 @@ import json
 import math
 import re
 from dataclasses import fields
+from functools import cache, lru_cache
 from itertools import pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from appliance.media.package.catalogue import EPOCH, Entry, RenditionState, StreamState
@@ -40,11 +42,11 @@ class StateError(ValueError):
 
 def dump_state(state: StreamState) -> bytes:
     """The file's content."""
-    document: dict[str, Any] = {"version": _VERSION, **_values(state)}
-    document["renditions"] = [
-        {**_values(item), "entries": [_values(entry) for entry in item.entries]} for item in state.renditions
-    ]
-    return json.dumps(document, separators=(",", ":")).encode()
+    renditions = ",".join(
+        _text(item, "entries", ",".join(_entry_text(*_entry_values(entry)) for entry in item.entries))
+        for item in state.renditions
+    )
+    return _text(state, "renditions", renditions, version=_VERSION).encode()
 
 
 def load_state(data: bytes) -> StreamState:
@@ -82,18 +84,28 @@ def _list(document: dict[str, Any], name: str) -> list[Any]:
     return value
 
 
-def _values(item: Any) -> dict[str, Any]:
-    # dataclasses.asdict copies deeply, at twenty times the cost; this is written with every segment.
-    return {name: getattr(item, name) for name in _names(type(item))}
+def _text(item: StreamState | RenditionState, name: str, elements: str, **others: int) -> str:
+    """`item` as an object with `others` before its own members, and the list of `elements` as `name`."""
+    own = {other: getattr(item, other) for other in _names(type(item)) if other != name}
+    return f'{_json({**others, **own})[:-1]},"{name}":[{elements}]}}'
 
 
+@lru_cache(maxsize=1024)
+def _entry_text(*values: Any) -> str:
+    """An entry as an object. Kept: all but the newest are what they were when the state was written before."""
+    return _json(dict(zip(_names(Entry), values, strict=True)))
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+@cache
 def _names(kind: Any) -> tuple[str, ...]:
-    if kind not in _NAMES:
-        _NAMES[kind] = tuple(item.name for item in fields(kind) if item.name not in _FORGOTTEN)
-    return _NAMES[kind]
+    return tuple(item.name for item in fields(kind) if item.name not in _FORGOTTEN)
 
 
-_NAMES: Final[dict[Any, tuple[str, ...]]] = {}
+_entry_values: Final = attrgetter(*_names(Entry))
 
 
 def _made(kind: type[T], document: object, checks: dict[str, Callable[[Any], bool]]) -> T:

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from appliance.media.alerts import Alert
-from appliance.media.package.catalogue import STATE_FILE, Entry, Part, RenditionState, StreamState
+from appliance.media.package.catalogue import STATE_FILE, Entry, RenditionState, StreamState
 from appliance.media.package.encryption import encrypt, new_iv
 from appliance.media.package.listing import (
     init_file,
@@ -21,6 +21,7 @@ from appliance.media.package.listing import (
     parts_behind,
     segment_file,
 )
+from appliance.media.package.playlist import Part
 from appliance.media.package.room import MediaRoom, part_names
 from appliance.media.package.state_file import dump_state
 from appliance.media.package.storage import Storage, StorageError
@@ -64,6 +65,7 @@ class StreamWriter:
             entry.kid, entry.iv = key[0], new_iv().hex()
         entry.init = -1 if init is None else self._register(rendition, init)
         rendition.entries.append(entry)
+        self.touch(rendition)
         state.next_msn = max(state.next_msn, entry.msn + 1)
 
     def publish_part(
@@ -77,15 +79,16 @@ class StreamWriter:
                 if not entry.known:
                     # From now on the number is taken, also for the next process.
                     self.save(state)
+                    self._write_init(state, rendition, entry, init)
                     entry.known = True
-                self._write_init(state, rendition, entry, init)
                 encrypted = self._encrypted(state, entry, data)
                 self._room.write(state, name, encrypted)
                 entry.size += len(encrypted)
             except StorageError as error:
                 self._storage.alerts.note(Alert.WRITE_FAILED, f"part lost: {error}")
                 data = None
-        entry.parts.append(Part(float(part.duration), part.independent, gap=data is None))
+        uri = part_file(entry.msn, len(entry.parts))
+        entry.parts.append(Part(uri, float(part.duration), part.independent, gap=data is None))
         self._playlists.touch(rendition)
 
     def close(
@@ -111,11 +114,11 @@ class StreamWriter:
             entry.open = False
             rendition.measure(entry.size, entry.duration, state.target_duration, at=time.time())
         self._retire(state, rendition)
-        self._playlists.touch(rendition)
+        self.touch(rendition)
 
     def touch(self, rendition: RenditionState) -> None:
-        """The rendition's playlist has to be written at the next `flush`."""
-        self._playlists.touch(rendition)
+        """Segments of the rendition have changed: its playlist has to be written at the next `flush`."""
+        self._playlists.touch(rendition, segments=True)
 
     def flush(self, state: StreamState) -> None:
         """Writes the playlists of what was published since, then deletes what has left them."""
@@ -129,7 +132,7 @@ class StreamWriter:
         """Brings everything on disk up to the state."""
         self.try_save(state)
         for rendition in state.renditions:
-            self._playlists.touch(rendition)
+            self.touch(rendition)
         self.flush(state)
 
     def save(self, state: StreamState) -> None:

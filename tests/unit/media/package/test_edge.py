@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 
 from appliance.media.package.edge import LiveEdge, Outlook, Snapshot
-from appliance.media.package.playlist import ListedPart, LowLatency, MediaPlaylist, Segment, render_media
+from appliance.media.package.playlist import LowLatency, MediaPlaylist, Part, Segment, render_media
 from tests.unit.media.package.handmade import STARTED
 
 READY, WAIT, NEVER = Outlook.READY, Outlook.WAIT, Outlook.NEVER
 
 
 def segment(msn: int, parts: int, *, gap: bool = False) -> Segment:
-    listed = tuple(ListedPart(f"{msn}.{number}.m4s", 0.25) for number in range(parts))
-    return Segment(f"{msn}.m4s", 2.0, STARTED, "init-0.mp4", gap=gap, parts=listed)
+    listed = tuple(Part(f"{msn}.{number}.m4s", 0.25) for number in range(parts))
+    return Segment(f"{msn}.m4s", 2.0, STARTED.timestamp(), "init-0.mp4", gap=gap, parts=listed)
 
 
 def snapshot(*parts: int, open_parts: int = 0, first: int = 5, ended: bool = False) -> Snapshot:
