@@ -30,6 +30,9 @@ _LEGACY = {"x86_64": ("manylinux2014", "manylinux2010", "manylinux1"), "aarch64"
 # Below appliance/: what only a controller runs, so that a change there is no new release for the hosts.
 _CONTROLLERS = ("lab/", "provision/", "cli/lab.py", "cli/demo.py")
 
+# Of the archive; another one than `python_release` expects may be in the cache, from a checkout of before.
+_LAYOUT = 2
+
 _NAME_DIGITS = 16
 _ARCHIVES_KEPT = 5
 
@@ -97,7 +100,7 @@ class Wheelhouse:
         return [self._checkout / "pyproject.toml", *sorted(found)]
 
     def _name(self) -> str:
-        digest = hashlib.sha256(f"{self._python} {self._architecture}".encode())
+        digest = hashlib.sha256(f"{_LAYOUT} {self._python} {self._architecture}".encode())
         for path in (self._lock, *self._sources()):
             content = path.read_bytes()
             digest.update(f"\0{path.relative_to(self._checkout)}\0{len(content)}\0".encode() + content)
@@ -143,14 +146,21 @@ class Wheelhouse:
             )
             unfinished = self._archive.with_suffix(f".{os.getpid()}")
             with tarfile.open(unfinished, "w") as archive:
-                for wheel in sorted(wheels.glob("*.whl")):
+                for wheel in (*sorted(wheels.glob("*.whl")), *own.glob("*.whl")):
                     archive.add(wheel, f"wheels/{wheel.name}")
-                for wheel in own.glob("*.whl"):
-                    archive.add(wheel, f"own/{wheel.name}")
-                archive.add(self._lock, "requirements.txt")
+                requirements = Path(temporary, "requirements.txt")
+                lines = [self._lock.read_text(), *(_requirement(wheel) for wheel in own.glob("*.whl"))]
+                requirements.write_text("".join(lines))
+                archive.add(requirements, "requirements.txt")
             unfinished.rename(self._archive)
         for old in sorted(self._archive.parent.glob("*.tar"), key=_age)[_ARCHIVES_KEPT:]:
             old.unlink()
+
+
+def _requirement(wheel: Path) -> str:
+    """The line that installs just this wheel (its name and version: PEP 427)."""
+    name, version = wheel.name.split("-")[:2]
+    return f"{name}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
 
 
 def _age(path: Path) -> float:

@@ -141,9 +141,10 @@ def _hint(rendition: RenditionState) -> str | None:
 
 def _reports(state: StreamState, rendition: RenditionState) -> Iterator[Report]:
     for other in state.renditions:
-        entries = [entry for entry in other.entries if not entry.open or entry.parts]
-        if other is not rendition and other.active and other.has_media and entries:
-            newest = entries[-1]
+        if other is rendition or not (other.active and other.has_media):
+            continue
+        newest = next((entry for entry in reversed(other.entries) if not entry.open or entry.parts), None)
+        if newest is not None:
             last_part = len(newest.parts) - 1 if newest.parts else None
             yield Report(f"../{other.name}/{PLAYLIST_FILE}", newest.msn, last_part)
 

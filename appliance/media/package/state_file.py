@@ -10,7 +10,7 @@ import json
 import math
 import re
 from dataclasses import fields
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
@@ -86,31 +86,30 @@ def _list(document: dict[str, Any], name: str) -> list[Any]:
 
 def _text(item: StreamState | RenditionState, name: str, elements: str, **others: int) -> str:
     """`item` as an object with `others` before its own members, and the list of `elements` as `name`."""
-    own = {other: getattr(item, other) for other in _names(type(item)) if other != name}
+    own = {other: getattr(item, other) for other in _NAMES[type(item)] if other != name}
     return f'{_json({**others, **own})[:-1]},"{name}":[{elements}]}}'
 
 
 @lru_cache(maxsize=1024)
 def _entry_text(*values: Any) -> str:
-    """An entry as an object. Kept: all but the newest are what they were when the state was written before."""
-    return _json(dict(zip(_names(Entry), values, strict=True)))
+    """An entry as an object. Kept: all but the newest are what they were when the state was last written."""
+    return _json(dict(zip(_NAMES[Entry], values, strict=True)))
 
 
 def _json(value: dict[str, Any]) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-@cache
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(item.name for item in fields(kind) if item.name not in _FORGOTTEN)
-
-
-_entry_values: Final = attrgetter(*_names(Entry))
+_NAMES: Final[dict[Any, tuple[str, ...]]] = {
+    kind: tuple(item.name for item in fields(kind) if item.name not in _FORGOTTEN)
+    for kind in (StreamState, RenditionState, Entry)
+}
+_entry_values: Final = attrgetter(*_NAMES[Entry])
 
 
 def _made(kind: type[T], document: object, checks: dict[str, Callable[[Any], bool]]) -> T:
-    if not isinstance(document, dict) or document.keys() != set(_names(kind)):
-        raise StateError(f"no {kind.__name__}: other fields than {', '.join(_names(kind))}")
+    if not isinstance(document, dict) or document.keys() != set(_NAMES[kind]):
+        raise StateError(f"no {kind.__name__}: other fields than {', '.join(_NAMES[kind])}")
     for name, check in checks.items():
         if not check(document[name]):
             raise StateError(f"{kind.__name__}: {name} is {document[name]!r:.60}")

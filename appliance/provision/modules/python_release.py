@@ -14,6 +14,9 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+# Of the package python3-pip-whl, which python3-venv needs for itself.
+WHEELS = "/usr/share/python-wheels"
+
 # Written last: an environment without it is the rest of an install that was cut off.
 COMPLETE = ".complete"
 
@@ -46,19 +49,30 @@ def install(module: AnsibleModule, environment: Path, archive: Path, sha256: str
     try:
         with tarfile.open(archive) as wheels:
             wheels.extractall(staging, filter="data")
-        run(module, ["/usr/bin/python3", "-m", "venv", str(environment)])
-        pip = [str(environment / "bin" / "python3"), "-m", "pip", "--disable-pip-version-check", "install"]
-        pip += ["--quiet", "--no-cache-dir", "--no-index", "--root-user-action=ignore"]
-        wheel_folder = ["--find-links", str(staging / "wheels")]
-        run(module, [*pip, *wheel_folder, "--require-hashes", "-r", str(staging / "requirements.txt")])
-        run(module, [*pip, "--no-deps", *(str(wheel) for wheel in (staging / "own").glob("*.whl"))])
-        run(module, [str(environment / "bin" / "python3"), "-m", "pip", "check"])
+        python = str(environment / "bin" / "python3")
+        run(module, ["/usr/bin/python3", "-m", "venv", "--without-pip", str(environment)])
+        pip = [python, str(_pip() / "pip"), "--disable-pip-version-check", "install", "--quiet"]
+        pip += ["--no-cache-dir", "--no-index", "--root-user-action=ignore", "--no-compile"]
+        pip += ["--find-links", str(staging / "wheels"), "--require-hashes"]
+        run(module, [*pip, "-r", str(staging / "requirements.txt")])
+        # On all cores, where pip compiles on one.
+        run(module, [python, "-m", "compileall", "-q", "-j", "0", str(environment / "lib")])
     except (InstallError, OSError, tarfile.TarError):
         shutil.rmtree(environment, ignore_errors=True)
         raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     (environment / COMPLETE).touch()
+
+
+def _pip() -> Path:
+    """Debian's pip, which runs from its wheel: a release has none of its own, and is made sooner."""
+    wheels = sorted(Path(WHEELS).glob("pip-*.whl"))
+    if not wheels:
+        raise InstallError(
+            f"no pip in {WHEELS}; `apt-get install --reinstall python3-pip-whl` brings it back"
+        )
+    return wheels[-1]
 
 
 def run(module: AnsibleModule, command: list[str]) -> None:

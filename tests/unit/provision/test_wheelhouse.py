@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 from typing import TYPE_CHECKING
 
@@ -72,10 +73,17 @@ def test_the_archive_holds_our_wheel_and_the_lock(checkout: Path, monkeypatch: p
     archive = made.build(said.append)
     with tarfile.open(archive) as tar:
         assert sorted(tar.getnames()) == [
-            "own/appliance-1-py3-none-any.whl",
             "requirements.txt",
+            "wheels/appliance-1-py3-none-any.whl",
             "wheels/third-1-py3-none-any.whl",
         ]
+        own = tar.extractfile("wheels/appliance-1-py3-none-any.whl")
+        requirements = tar.extractfile("requirements.txt")
+        assert own is not None and requirements is not None  # noqa: PT018 - for the type checker
+        digest = hashlib.sha256(own.read()).hexdigest()
+        lines = requirements.read().decode().splitlines()
+    assert lines[-1] == f"appliance==1 --hash=sha256:{digest}"
+    assert lines[:-1] == (checkout / "lock.txt").read_text().splitlines()
     assert len(said) == 1
     # The second time it lies in the cache, and nothing was left in the checkout.
     assert made.build(said.append) == archive
