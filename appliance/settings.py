@@ -397,12 +397,6 @@ class Settings:
                 f"{CALLBACK_SECONDS:g} together for all callback_attempts ({self.callback_attempts}), "
                 "because nginx-rtmp waits ten seconds for a verdict",
             )
-        if self.view_policy == "backend" and not self.http_callback_url:
-            raise _refusal(
-                source,
-                "view_policy: backend is refused, as there is none to be asked; allowed: open, token, or an "
-                "http_callback_url beside it",
-            )
         if self.lease_seconds < 3 * self.reconcile_seconds:
             raise _refusal(
                 source,
@@ -437,7 +431,15 @@ class Settings:
             data = {}
         if not isinstance(data, dict):
             raise _refusal(str(path), "must be a mapping of settings, `key: value` on each line")
-        return cls.from_mapping(data, source=str(path))
+        settings = cls.from_mapping(data, source=str(path))
+        # Here alone: what an inventory sets of the settings does not have the backend's address.
+        if settings.view_policy == "backend" and not settings.http_callback_url:
+            raise _refusal(
+                str(path),
+                "view_policy: backend is refused, as there is none to be asked; allowed: open, token, or an "
+                "http_callback_url beside it",
+            )
+        return settings
 
 
 def describe() -> list[tuple[str, object, str, str]]:

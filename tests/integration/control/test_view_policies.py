@@ -110,6 +110,14 @@ async def test_what_delivery_would_not_keep_to_is_refused(site: Site) -> None:
         assert why in refused.json()["detail"]
     assert (await site.api("PUT", "streams/match", {"view": "open"})).status_code == 201
     assert (await site.api("GET", "streams/match/viewers")).status_code == 409
+    async with site.valkey_client() as valkey:  # as when delivery asked once, and does no more
+        document = json.loads(str(await valkey.get("appliance:stream:match")))
+        await valkey.set("appliance:stream:match", json.dumps({**document, "view": "token"}))
+    await site.control.end()
+    await site.control.up()
+    [said] = site.control.events("view_policy")
+    assert said["streams"] == ["match"]
+    assert "set delivery_view_auth: true" in said["reason"]
 
 
 async def test_what_the_backend_is_told_of_a_viewer(
