@@ -259,7 +259,10 @@ class Settings:
         2.0, _number(0, 8, "seconds"), "Longest wait of a publish for the stream's own reader."
     )
     rtmp_play: bool = _setting(
-        False, _BOOL, "Whether others than the stream's own reader may play over RTMP (unencrypted)."
+        False,
+        _BOOL,
+        "Whether others than the stream's own reader may play over RTMP (unencrypted), "
+        "where no token is needed to watch.",
     )
     view_policy: ViewPolicyName = _setting(  # noqa: RUF009 - a dataclasses.field, as the others are
         "open",

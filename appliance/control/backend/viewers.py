@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from appliance.control.audit import record
 from appliance.control.backend.decisions import Question
+from appliance.control.first_seen import FirstSeen
 from appliance.control.refusal import RefusedError
 from appliance.control.single_flight import SingleFlight
 from appliance.control.view_tokens import TokenRefusedError
@@ -72,6 +73,7 @@ class ViewJudge:
         self._clock = clock
         self._held: dict[tuple[str, ...], _Held] = {}
         self._flights = SingleFlight[_Held]()
+        self._said = FirstSeen(seconds=60, capacity=1000)
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def judge(self, asked: Asked, viewer: Viewer, entitlement: str | None) -> Grant:
@@ -112,7 +114,7 @@ class ViewJudge:
         async with self._turns:
             question = Question("view", asked.stream, fields, viewer.id)
             verdict = await self._decisions.put(question, seconds=deadline - self._clock())
-        if verdict.source == "last-known":
+        if verdict.source == "last-known" and self._said(asked.stream):
             record("view", level=logging.WARNING, stream=asked.stream, reason=verdict.reason)
         held = _Held(verdict, self._clock() + self._seconds(verdict))
         self._held.pop(what, None)

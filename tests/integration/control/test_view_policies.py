@@ -38,9 +38,18 @@ def asks() -> bool:
 
 
 @pytest.fixture
-def settings(settings: dict[str, Any], backend: StubBackend, asks: bool) -> dict[str, Any]:
+def extra() -> dict[str, Any]:
+    """More settings."""
+    return {}
+
+
+@pytest.fixture
+def settings(
+    settings: dict[str, Any], backend: StubBackend, asks: bool, extra: dict[str, Any]
+) -> dict[str, Any]:
     return {
         **settings,
+        **extra,
         "delivery_view_auth": asks,
         "http_callback_url": backend.url,
         "callback_seconds": 1,
@@ -94,6 +103,16 @@ async def test_a_policy_that_is_none_of_ours_closes_the_stream(site: Site, tmp_p
     assert await watcher.ask() == 503
     assert "DEL appliance:stream:match removes it" in site.control.events("view")[-1]["reason"]
     assert await watcher.ask(stream="demo") == 204
+
+
+@pytest.mark.parametrize("extra", [{"rtmp_play": True}])
+async def test_rtmp_is_no_way_around_a_policy(site: Site, backend: StubBackend) -> None:
+    for policy in ("open", "token", "backend"):
+        await register(site, policy, view=policy)
+    answered = {name: (await site.ask("play", name)).status_code for name in ("open", "token", "backend")}
+    assert answered == {"open": 200, "token": 403, "backend": 200}
+    backend.replies = [answer(402)]
+    assert (await site.ask("play", "backend")).status_code == 402
 
 
 @DELIVERY_DOES_NOT_ASK
@@ -251,6 +270,10 @@ async def test_who_watches_is_listed_page_by_page(site: Site, tmp_path: Path) ->
     assert (len(seen), seen) == (25, sorted(set(seen)))
     assert (await site.api("GET", "streams/other/viewers")).json() == {"items": [], "total": 0, "next": None}
     assert (await site.api("GET", "streams/match/viewers?limit=0")).status_code == 400
+    schemas = (await site.http.get("/api/v1/openapi.json")).json()["components"]["schemas"]
+    assert set(schemas["ViewerPage"]["properties"]) == page.keys()
+    assert set(schemas["ViewerItem"]["required"]) == viewer.keys()
+    assert schemas["StreamSpec"]["properties"]["view"]["anyOf"][0]["enum"] == ["open", "token", "backend"]
 
 
 async def test_an_ended_session_stays_out_with_its_token(site: Site, tmp_path: Path) -> None:
