@@ -11,6 +11,7 @@ import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
+from weakref import WeakValueDictionary
 
 from appliance.control.audit import record
 from appliance.control.backend.decisions import Question
@@ -41,6 +42,9 @@ _REPEATED_SECONDS: Final = 5.0
 _AT_ONCE: Final = 16
 """Questions on their way. A crowd waits here for its turn, not in the pool of connections: there its waiting
 would count for silence of the backend, and publishers would wait behind it."""
+
+_AT_ONCE_OF_ONE: Final = 4
+"""Of these, for one address: who makes up tokens holds up those behind the same address, and nobody else."""
 
 _MOST: Final = 20_000
 """Answers that are remembered; beyond it the oldest is forgotten."""
@@ -75,6 +79,7 @@ class ViewJudge:
         self._flights = SingleFlight[_Held]()
         self._said = FirstSeen(seconds=60, capacity=1000)
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._lanes: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def judge(self, asked: Asked, viewer: Viewer, entitlement: str | None) -> Grant:
         """What the backend allows `viewer`.
@@ -111,7 +116,10 @@ class ViewJudge:
             **({} if entitlement is None else {"entitlement": entitlement}),
         }
         deadline = self._clock() + CALLBACK_SECONDS
-        async with self._turns:
+        lane = self._lanes.get(asked.address)
+        if lane is None:
+            lane = self._lanes[asked.address] = asyncio.Semaphore(_AT_ONCE_OF_ONE)
+        async with lane, self._turns:
             question = Question("view", asked.stream, fields, viewer.id)
             verdict = await self._decisions.put(question, seconds=deadline - self._clock())
         if verdict.source == "last-known" and self._said(asked.stream):
