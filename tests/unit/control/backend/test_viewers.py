@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from appliance.control.backend.decisions import Verdict
+from appliance.control.backend.grant import Grant
 from appliance.control.backend.viewers import ViewJudge
 from appliance.control.refusal import RefusedError
+from appliance.control.view_tokens import TokenRefusedError
 from appliance.control.viewer import Asked, Viewer
 from appliance.names import StreamName
 from tests.support.clock import Clock
@@ -97,6 +100,16 @@ async def test_one_who_hangs_up_ends_the_question_for_nobody_else(judge: ViewJud
     backend.answers.set()
     await second
     assert len(backend.asked) == 1
+
+
+async def test_what_was_allowed_for_a_time_is_over_then_whoever_says_so(
+    judge: ViewJudge, backend: Backend
+) -> None:
+    backend.verdict = Verdict(200, "last-known", "its last verdict", Grant(expires=time.time() - 1))
+    backend.answers.set()
+    with pytest.raises(TokenRefusedError) as refused:
+        await ask(judge)
+    assert refused.value.status == 402
 
 
 async def test_silence_is_no_refusal(judge: ViewJudge, backend: Backend, clock: Clock) -> None:
