@@ -34,8 +34,8 @@ LAST_PORT: Final = 65_535
 EncoderPreference = Literal["auto", "nvenc", "x264"]
 """Which encoder a host uses; auto finds out what works."""
 
-ViewPolicyName = Literal["open", "token"]
-"""Who may watch: everybody, or who has a signed token."""
+ViewPolicyName = Literal["open", "token", "backend"]
+"""Who may watch: everybody, who has a signed token, or whom the backend lets in."""
 
 Container = Literal["fmp4", "mpegts"]
 """What media segments are: fragmented MPEG-4, or MPEG-2 Transport Streams (RFC 8216, section 3)."""
@@ -259,12 +259,21 @@ class Settings:
         2.0, _number(0, 8, "seconds"), "Longest wait of a publish for the stream's own reader."
     )
     rtmp_play: bool = _setting(
-        False, _BOOL, "Whether others than the stream's own reader may play over RTMP (unencrypted)."
+        False,
+        _BOOL,
+        "Whether others than the stream's own reader may play over RTMP (unencrypted), "
+        "where no token is needed to watch.",
     )
     view_policy: ViewPolicyName = _setting(  # noqa: RUF009 - a dataclasses.field, as the others are
         "open",
         _one_of(*get_args(ViewPolicyName)),
-        "Who may watch: open is everybody, token is who has a signed view token (`appliance tokens issue`).",
+        "Who may watch a stream that was registered without --view: open is everybody, token who has a "
+        "signed view token (`appliance tokens issue`), backend whom the backend lets in.",
+    )
+    delivery_view_auth: bool = _setting(
+        False,
+        _BOOL,
+        "Whether delivery asks this service who may watch; only then may single streams be other than open.",
     )
     view_needs_entitlement: bool = _setting(
         False,
@@ -278,7 +287,8 @@ class Settings:
         0,
         _integer(0, 1000),
         "How often one viewer may watch at once, on all hosts together; 0 is without a limit. A viewer who "
-        "stopped counts for 30 s more. Without Valkey nobody is counted, or turned away for it.",
+        "stopped counts for 30 s more. Without Valkey nobody is counted, or turned away for it. The backend "
+        "may answer another number (max_sessions).",
     )
     http_callback_url: str = _setting(
         "",
@@ -303,6 +313,12 @@ class Settings:
     )
     callback_last_known_seconds: float = _setting(
         3600.0, _number(1, 604_800, "seconds"), "How old a verdict may be that is repeated."
+    )
+    # Added to what delivery remembers: so long does a viewer watch on whom the backend would refuse.
+    callback_view_seconds: float = _setting(
+        15.0,
+        _number(1, 3600, "seconds"),
+        "How long the backend's yes to a viewer holds, where the view policy is backend.",
     )
     event_attempts: int = _setting(
         100, _integer(1, 10_000), "Attempts at telling the backend one event, until it becomes a dead letter."
@@ -418,7 +434,15 @@ class Settings:
             data = {}
         if not isinstance(data, dict):
             raise _refusal(str(path), "must be a mapping of settings, `key: value` on each line")
-        return cls.from_mapping(data, source=str(path))
+        settings = cls.from_mapping(data, source=str(path))
+        # Here alone: what an inventory sets of the settings does not have the backend's address.
+        if settings.view_policy == "backend" and not settings.http_callback_url:
+            raise _refusal(
+                str(path),
+                "view_policy: backend is refused, as there is none to be asked; allowed: open, token, or an "
+                "http_callback_url beside it",
+            )
+        return settings
 
 
 def describe() -> list[tuple[str, object, str, str]]:

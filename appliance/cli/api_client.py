@@ -44,11 +44,17 @@ class ApiClient:
 
         Raises OperatorError with the service's own words: EX_USAGE for what it refuses, else EX_UNAVAILABLE.
         """
-        url = "/".join([f"{self._url}/api/v1", *(quote(step, safe="") for step in path)])
+        return self._ask(method, "/".join(["/api/v1", *(quote(step, safe="") for step in path)]), body, query)
+
+    def live_streams(self) -> list[str]:
+        """Returns the names of the streams that somebody publishes. Raises OperatorError."""
+        return list(self._ask("GET", "/streams/active", None, {})["active_streams"])
+
+    def _ask(self, method: str, path: str, body: object, query: dict[str, str]) -> Any:
         try:
             answer = httpx.request(
                 method,
-                url,
+                self._url + path,
                 json=body,
                 params=query or None,
                 headers={"Authorization": f"Bearer {self._token}"},

@@ -33,6 +33,7 @@ AREAS = {
     "api-tokens": "Bearer tokens of the API for the platform's own programs.",
     "events": "What the backend is told, and what it would not take.",
     "keys": "The keys of what is streamed: see, change, forget.",
+    "viewers": "Who watches, and ending a session.",
     "tokens": "View tokens: issue one, explain one.",
     "credentials": "The secrets a host keeps in /etc/appliance/credentials.",
 }

@@ -1,9 +1,9 @@
-"""`appliance streams register|remove|drop|keys`: who may publish, as the API has it."""
+"""`appliance streams register|remove|drop|keys`: who may publish and watch, as the API has it."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.table import Table
@@ -11,6 +11,7 @@ from rich.table import Table
 from appliance.cli.api_client import ApiClient
 from appliance.cli.output import console, short_time
 from appliance.errors import EX_USAGE, OperatorError
+from appliance.settings import ViewPolicyName
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the API's answer.")]
 Stream = Annotated[str, typer.Argument(help="The stream's name, as it stands in its URL.")]
@@ -19,6 +20,7 @@ keys = typer.Typer(no_args_is_help=True, help="The keys that a registered stream
 
 
 def register(
+    *,
     stream: Stream,
     allow: Annotated[
         list[str] | None, typer.Option(help="A network that may publish it, such as 192.0.2.0/24.")
@@ -28,11 +30,26 @@ def register(
         list[str] | None,
         typer.Option(help="NAME=NUMBER of kbps, width, height, fps or seconds (on air); once for each."),
     ] = None,
+    view: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Who may watch: {', '.join(get_args(ViewPolicyName))}; else as the host's view_policy says."
+        ),
+    ] = None,
+    entitlement: Annotated[
+        str | None, typer.Option(help="What a viewer must have paid for: the token has to name it.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Register a stream, or replace what was said of it; from then on it needs a key to be published."""
     limits = dict(_limit(text) for text in limit or [])
-    body = {"allow": allow or [], "deny": deny or [], "limits": limits}
+    if view not in {None, *get_args(ViewPolicyName)}:
+        raise OperatorError(
+            f"--view: {view!r} is refused; allowed are {', '.join(get_args(ViewPolicyName))}",
+            exit_code=EX_USAGE,
+        )
+    body: dict[str, object] = {"allow": allow or [], "deny": deny or [], "limits": limits}
+    body |= {"view": view, "entitlement": entitlement}
     answer = ApiClient().ask("PUT", "streams", stream, body=body)
     if as_json:
         typer.echo(json.dumps(answer))
@@ -53,7 +70,7 @@ def drop(stream: Stream) -> None:
 
 
 def registered(as_json: AsJson = False) -> None:
-    """List the registered streams, and who publishes them."""
+    """List the registered streams, and who publishes them; view `as set` is the host's view_policy."""
     client, items, after = ApiClient(), list[dict[str, Any]](), ""
     while True:
         page = client.ask("GET", "streams", after=after, limit="1000")
@@ -66,7 +83,7 @@ def registered(as_json: AsJson = False) -> None:
     out = console()
     when = short_time if out.is_terminal else str
     table = Table()
-    for heading in ("stream", "registered", "allow", "deny", "limits", "live since", "key"):
+    for heading in ("stream", "registered", "allow", "deny", "limits", "view", "live since", "key"):
         table.add_column(heading, overflow="fold")
     for item in items:
         limits = [f"{name} {value:g}" for name, value in item["limits"].items() if value is not None]
@@ -77,6 +94,7 @@ def registered(as_json: AsJson = False) -> None:
             "\n".join(item["allow"]) or "all",
             "\n".join(item["deny"]) or "-",
             "\n".join(limits) or "-",
+            "\n".join(filter(None, [item["view"] or "as set", item["entitlement"]])),
             when(publisher.get("started_at") or "-"),
             publisher.get("key_id") or "-",
         )

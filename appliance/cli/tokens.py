@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import socket
@@ -15,16 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from appliance.cli.output import console, span
-from appliance.control.view_tokens import (
-    ALL_STREAMS,
-    MAX_LENGTH,
-    Network,
-    TokenRefusedError,
-    ViewToken,
-    issue,
-    read,
-    unverified,
-)
+from appliance.control.view_issuing import NotIssuedError, Wish, issue_checked, path_of
+from appliance.control.view_tokens import MAX_LENGTH, TokenRefusedError, read, unverified
 from appliance.errors import EX_DATAERR, EX_NOPERM, EX_USAGE, OperatorError
 from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY, VIEW_TOKEN_KEYS
@@ -89,17 +80,21 @@ def issue_command(
         )
     if paid_minutes is not None and entitlement is None:
         raise OperatorError("--paid-minutes says for how long, --entitlement for what", exit_code=EX_USAGE)
-    token = ViewToken(
-        stream=stream if stream == ALL_STREAMS else _stream(stream),
-        expires=now + minutes * 60,
+    wish = Wish(
+        stream=stream,
+        seconds=minutes * 60,
         viewer=viewer,
         session=session,
-        network=None if ip is None else _network(ip),
+        ip=ip,
         entitlement=entitlement,
-        paid_until=None if paid_minutes is None else now + paid_minutes * 60,
+        paid_seconds=None if paid_minutes is None else paid_minutes * 60,
     )
-    text = _signed(token, keys, known, now)
-    url = None if stream == ALL_STREAMS else _address(known, text, stream)
+    try:
+        token, text = issue_checked(wish, keys, now=now, max_seconds=known.view_token_max_seconds)
+    except NotIssuedError as error:
+        raise OperatorError(str(error), exit_code=EX_USAGE) from None
+    path = path_of(token, text)
+    url = None if path is None else f"http://{known.node or socket.gethostname()}:{known.delivery_port}{path}"
     if as_json:
         typer.echo(json.dumps({"token": text, "url": url, "expires": int(token.expires)}))
         return
@@ -107,7 +102,7 @@ def issue_command(
     if url is not None:
         typer.echo(f"watch  {url}")
     typer.echo(f"ends   {_shown(int(token.expires), now)}")
-    if known.view_policy == "open":
+    if known.view_policy == "open" and not known.delivery_view_auth:
         typer.echo("note   view_policy is open: everybody may watch without it", err=True)
 
 
@@ -115,6 +110,9 @@ def issue_command(
 def show_command(
     *,
     stream: Annotated[str | None, typer.Option(help="The stream to watch; else the token's own.")] = None,
+    entitlement: Annotated[
+        str | None, typer.Option(help="What the stream wants paid, as it was registered.")
+    ] = None,
     ip: Annotated[str | None, typer.Option(help="The viewer's address; else it is not looked at.")] = None,
     settings: SettingsOption = SETTINGS_FILE,
     directory: DirectoryOption = CREDENTIALS_DIRECTORY,
@@ -136,7 +134,10 @@ def show_command(
         header, claims = unverified(text)
         token = read(text, keys, now=now, max_seconds=known.view_token_max_seconds)
         token.permit(
-            wanted or StreamName(token.stream), now=now, needs_entitlement=known.view_needs_entitlement
+            wanted or StreamName(token.stream),
+            now=now,
+            needs_entitlement=known.view_needs_entitlement,
+            entitlement=entitlement,
         )
         if ip is not None:
             token.permit_address(ip)
@@ -188,37 +189,11 @@ def _shown(seconds: object, now: float) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%SZ} ({f'in {span(away)}' if away >= 0 else f'{span(-away)} ago'})"
 
 
-def _signed(token: ViewToken, keys: TokenKeys, known: Settings, now: float) -> str:
-    try:
-        text = issue(keys, token, now=now)
-        # What would be refused is not given out.
-        read(text, keys, now=now, max_seconds=known.view_token_max_seconds)
-    except (ValueError, TokenRefusedError) as error:
-        reason = error.reason if isinstance(error, TokenRefusedError) else str(error)
-        raise OperatorError(f"no such token can be issued: {reason}", exit_code=EX_USAGE) from None
-    return text
-
-
-def _address(known: Settings, token: str, stream: str) -> str:
-    host = known.node or socket.gethostname()
-    return f"http://{host}:{known.delivery_port}/hls/t/{token}/{stream}.m3u8"
-
-
 def _stream(text: str) -> StreamName:
     try:
         return parse_stream_name(text)
     except InvalidStreamNameError as error:
         raise OperatorError(str(error), exit_code=EX_USAGE) from None
-
-
-def _network(text: str) -> Network:
-    try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        raise OperatorError(
-            f"--ip: {text!r} is refused; allowed is an address or a network, such as 192.0.2.0/24",
-            exit_code=EX_USAGE,
-        ) from None
 
 
 def _keys(directory: Path) -> TokenKeys:

@@ -22,6 +22,7 @@ from appliance.control.publish import Publish
 from appliance.control.reconcile import Reconciler
 from appliance.control.streams import Streams
 from appliance.control.view import View
+from appliance.control.view_sync import ViewSync
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,14 +35,16 @@ def create_app(control: Control) -> Starlette:
     publish, play, done = Publish(control), Play(control), Done(control)
     streams, keys, health = Streams(control), Keys(control), Health(control)
     metrics, view = Metrics(control), View(control)
-    reconciler = Reconciler(control)
+    reconciler, view_sync = Reconciler(control), ViewSync(control)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         # Before the first request: what runs already must be known, or a reconnect would wait for its reader.
-        await reconciler.attempt()
+        # So must be whose session was ended.
+        await asyncio.gather(reconciler.attempt(), view_sync.attempt())
         tasks = [
             asyncio.create_task(reconciler.run(), name="reconciler"),
+            asyncio.create_task(view_sync.run(), name="view sync"),
             asyncio.create_task(control.dropper.listen(control.leases, control.host), name="dropper"),
         ]
         if control.backend is not None:

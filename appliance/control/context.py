@@ -13,7 +13,8 @@ from appliance.control.needed_keys import NeededKeys
 from appliance.control.readers import Readers
 from appliance.control.stat import IngestStat
 from appliance.control.units import StreamUnits
-from appliance.control.view_policy import PolicyOf, SettingsPolicy
+from appliance.control.view_policy import RegistryPolicy
+from appliance.control.viewers import Viewers
 from appliance.secrets.keyring import Keyring
 from appliance.secrets.token_key_file import TokenKeyFile
 from appliance.state.api_tokens import ApiTokens
@@ -23,6 +24,7 @@ from appliance.state.lease import Leases
 from appliance.state.registry import Registry
 from appliance.state.sessions import Sessions
 from appliance.state.valkey import State
+from appliance.state.viewers import ViewerSessions
 
 if TYPE_CHECKING:
     from appliance.control.secrets import Secrets
@@ -41,7 +43,7 @@ class Control:
     keyring: Keyring
     needed_keys: NeededKeys
     token_keys: TokenKeyFile
-    view_policy: PolicyOf
+    view_policy: RegistryPolicy
     state: State
     leases: Leases
     counters: Counters
@@ -52,6 +54,8 @@ class Control:
     admin_token: str = field(repr=False)
     dropper: Dropper
     sessions: Sessions
+    viewer_sessions: ViewerSessions
+    viewers: Viewers
     ingest: IngestStat
     units: StreamUnits
     readers: Readers
@@ -64,6 +68,7 @@ class Control:
         Raises OperatorError when the content keyring or the keys of view tokens cannot be read.
         """
         state = State(Path(settings.valkey_socket), secrets.valkey_password)
+        registry, viewer_sessions = Registry(state), ViewerSessions(state)
         host = settings.node or socket.gethostname()
         return cls(
             settings=settings,
@@ -72,11 +77,11 @@ class Control:
             keyring=Keyring.load(secrets.content_keyring),
             needed_keys=NeededKeys(Path(settings.media_root), settings),
             token_keys=TokenKeyFile(secrets.view_token_keys),
-            view_policy=SettingsPolicy(settings),
+            view_policy=RegistryPolicy(registry, settings),
             state=state,
             leases=Leases(state, settings.lease_seconds),
             counters=Counters(state),
-            registry=Registry(state),
+            registry=registry,
             bans=Bans(
                 state,
                 failures=settings.publish_failures,
@@ -88,6 +93,8 @@ class Control:
             admin_token=secrets.admin_token,
             dropper=Dropper(state, Path(settings.ingest_control_socket)),
             sessions=Sessions(state),
+            viewer_sessions=viewer_sessions,
+            viewers=Viewers(viewer_sessions),
             ingest=IngestStat(settings.stat_url),
             units=StreamUnits(),
             readers=Readers(),

@@ -1,6 +1,7 @@
 """`POST /auth/play`: RTMP play is for the streams' own readers, unless a setting opens it.
 
-Then the backend, where there is one, decides about each player.
+Then the backend, where there is one, decides about each player. A stream whose viewers need a token is not
+played so: nothing would look at the token again, and what is sent is not encrypted.
 A reader is recognised by a secret and by coming from this host; either alone is not enough.
 """
 
@@ -58,14 +59,26 @@ class Play:
             answer.background = BackgroundTask(self._joined, stream, callback.client)
             record("play", verdict="allowed", status=200, reader=True, **seen)
             return answer
-        if callback.app == APPLICATION and self._control.settings.rtmp_play:
-            if (refusal := await self._ask_backend(stream, callback, seen)) is not None:
-                return refusal
-            await self._count(stream)
-            record("play", verdict="allowed", status=200, reader=False, **seen)
-            return answer
-        record("play", verdict="refused", status=403, reason="RTMP play is off", **seen)
-        return detail(403, "Not allowed")
+        if (why := await self._not_by_rtmp(callback.app, stream)) is not None:
+            record("play", verdict="refused", status=403, reason=why, **seen)
+            return detail(403, "Not allowed")
+        if (refusal := await self._ask_backend(stream, callback, seen)) is not None:
+            return refusal
+        await self._count(stream)
+        record("play", verdict="allowed", status=200, reader=False, **seen)
+        return answer
+
+    async def _not_by_rtmp(self, app: str, stream: StreamName) -> str | None:
+        """Why nobody may play the stream over RTMP, None when somebody may."""
+        if app != APPLICATION or not self._control.settings.rtmp_play:
+            return "RTMP play is off"
+        try:
+            policy = (await self._control.view_policy(stream)).name
+        except StateUnavailableError as error:
+            return str(error)
+        if policy == "open" or (policy == "backend" and self._control.backend is not None):
+            return None
+        return f"its view policy is {policy}"
 
     async def _ask_backend(
         self, stream: StreamName, callback: Callback, seen: dict[str, Any]

@@ -1,30 +1,41 @@
 """`GET /auth/view`: may this viewer watch this stream?
 
 Delivery asks before it serves a playlist, a key or a thumbnail, and remembers the answer for some seconds.
-policy → token → stream, entitlement, address → concurrent sessions. Whether the stream exists is not looked
-at, so no answer tells.
+policy → token (stream, entitlement, address) or the backend → ended sessions → concurrent sessions. Whether
+the stream exists is not looked at, so no answer tells.
+
+Without Valkey: what is known of a stream goes on to hold, valid tokens let in, and the backend is asked about
+those who were in already. Who would be new to it is refused, as is everybody without a token of ours where
+nobody can say how a stream may be watched.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 
 from appliance.control.audit import record, untrusted
 from appliance.control.first_seen import FirstSeen
+from appliance.control.refusal import RefusedError
 from appliance.control.responses import NO_STORE, detail
 from appliance.control.view_sessions import SessionLimit
-from appliance.control.view_tokens import TokenRefusedError, ViewToken, read
-from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name
+from appliance.control.view_tokens import ALL_STREAMS, TokenRefusedError, read
+from appliance.control.viewer import Asked, Viewer
+from appliance.names import InvalidStreamNameError, parse_stream_name
+from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from appliance.control.context import Control
+    from appliance.control.view_policy import ViewPolicy
+    from appliance.control.view_tokens import ViewToken
 
 _TEXTS: Final = {401: "A valid view token is needed", 402: "Payment required", 403: "Not allowed"}
+_NOT_NOW: Final = "Not possible at the moment"
 
 _CHALLENGE: Final = 'Bearer realm="view"'
 """An answer 401 names what would help (RFC 9110, section 11.6.1; RFC 6750, section 3)."""
@@ -39,16 +50,15 @@ class View:
 
     def __init__(self, control: Control) -> None:
         self._control = control
-        self._limit = SessionLimit(control.sessions, control.settings.view_sessions_per_viewer)
+        self._limit = SessionLimit(control.sessions)
         self._first_seen = FirstSeen(seconds=_UNSEEN_SECONDS, capacity=_REMEMBERED)
 
     async def endpoint(self, request: Request) -> Response:
-        """204 yes; 401 no valid token; 402 not paid for; 403 not here, or too often at once."""
+        """204 yes; 401 no valid token; 402 unpaid; 403 not here, or too often at once; 503 nobody can say."""
         name, address = request.headers.get("x-stream", ""), request.headers.get("x-real-ip", "")
         seen: dict[str, Any] = {"stream": untrusted(name), "client_ip": untrusted(address)}
         try:
-            stream = parse_stream_name(name)
-            token = await self.admit(stream, request.headers.get("x-view-token", ""), address)
+            viewer = await self.admit(Asked.of(request, parse_stream_name(name)))
         except InvalidStreamNameError as error:
             record("view", verdict="refused", status=403, reason=str(error), **seen)
             return detail(403, _TEXTS[403])
@@ -58,26 +68,88 @@ class View:
             if refused.status == 401:
                 answer.headers["WWW-Authenticate"] = _CHALLENGE
             return answer
+        except RefusedError as refused:
+            record("view", verdict="refused", status=refused.status, reason=refused.reason, **seen)
+            return detail(refused.status, refused.text)
         # A viewer is asked about every few seconds; the log has the first time.
-        if token is not None and self._first_seen((token.digest, stream, address)):
-            viewer = None if token.viewer is None else untrusted(token.viewer)
-            record("view", verdict="allowed", status=204, viewer=viewer, **seen)
+        if viewer.about.policy != "open" and self._first_seen((viewer.id, address)):
+            who = None if viewer.about.viewer is None else untrusted(viewer.about.viewer)
+            record("view", verdict="allowed", status=204, viewer=who, **seen)
         return Response(status_code=204, headers=NO_STORE)
 
-    async def admit(self, stream: StreamName, text: str, address: str) -> ViewToken | None:
-        """The token by which a viewer at `address` may watch `stream`; None where none is needed.
+    async def admit(self, asked: Asked) -> Viewer:
+        """The session as which who asks may watch.
 
-        Raises TokenRefusedError.
+        Raises TokenRefusedError, and RefusedError (503) when nobody can say.
         """
-        policy = await self._control.view_policy(stream)
-        if policy.name == "open":
-            return None
-        if not text:
+        try:
+            policy = await self._control.view_policy(asked.stream)
+        except StateUnavailableError as error:
+            raise RefusedError(503, _NOT_NOW, str(error)) from None
+        limit = self._control.settings.view_sessions_per_viewer
+        match policy.name:
+            case "open":
+                viewer, limit = Viewer.unnamed(asked, "open"), 0
+            case "token":
+                viewer = Viewer.of_token(asked, self._token(asked, policy))
+            case "backend":
+                viewer, limit = await self._by_backend(asked, policy, limit)
+            case "unknown":
+                viewer = self._by_token_alone(asked, policy)
+        self._control.viewers.refuse_ended(viewer)
+        await self._limit.check(viewer, limit)
+        self._control.viewers.note(viewer)
+        return viewer
+
+    def _token(self, asked: Asked, policy: ViewPolicy) -> ViewToken:
+        """The token of who asks, by which it may watch. Raises TokenRefusedError."""
+        if not asked.token:
             raise TokenRefusedError(401, "no token")
         now = time.time()
         longest = self._control.settings.view_token_max_seconds
-        token = read(text, self._control.token_keys(), now=now, max_seconds=longest)
-        token.permit(stream, now=now, needs_entitlement=policy.needs_entitlement)
-        token.permit_address(address)
-        await self._limit.check(token, address)
+        token = read(asked.token, self._control.token_keys(), now=now, max_seconds=longest)
+        token.permit(
+            asked.stream,
+            now=now,
+            needs_entitlement=policy.needs_entitlement,
+            entitlement=policy.entitlement,
+        )
+        token.permit_address(asked.address)
         return token
+
+    def _by_token_alone(self, asked: Asked, policy: ViewPolicy) -> Viewer:
+        """Nobody can say how the stream may be watched. A token of ours for this very stream does.
+
+        One for all streams does not, as this one may want an entitlement.
+        """
+        unknown = RefusedError(
+            503, _NOT_NOW, "Valkey is silent, and how the stream may be watched is not known"
+        )
+        try:
+            token = self._token(asked, policy)
+        except TokenRefusedError as refused:
+            # It may well be open, or the backend's.
+            if refused.status == 401 and self._control.settings.view_policy != "token":
+                raise unknown from None
+            raise
+        if token.stream == ALL_STREAMS:
+            raise unknown
+        return Viewer.of_token(asked, token)
+
+    async def _by_backend(self, asked: Asked, policy: ViewPolicy, limit: int) -> tuple[Viewer, int]:
+        """Returns who may watch, and how often at once."""
+        backend = self._control.backend
+        if backend is None:
+            reason = "the stream's viewers are the backend's, and there is none: set http_callback_url"
+            raise RefusedError(503, _NOT_NOW, reason)
+        viewer = Viewer.unnamed(asked, "backend")
+        viewers = self._control.viewers
+        viewers.refuse_ended(viewer)
+        if viewers.silent and not viewers.is_in(viewer):
+            reason = "Valkey is silent: of those that the backend lets in, only who was in before watches on"
+            raise RefusedError(503, _NOT_NOW, reason)
+        grant = await backend.viewers.judge(asked, viewer, policy.entitlement)
+        about = replace(viewer.about, viewer=grant.viewer, expires=grant.expires)
+        subject = viewer.subject if grant.viewer is None else f"backend {grant.viewer}"
+        most = limit if grant.max_sessions is None else grant.max_sessions
+        return replace(viewer, about=about, subject=subject), most

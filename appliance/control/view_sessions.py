@@ -13,46 +13,35 @@ from appliance.state.valkey import StateUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from appliance.control.view_tokens import ViewToken
+    from appliance.control.viewer import Viewer
     from appliance.state.sessions import Sessions
 
-RETRY_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 2.0
 """How long a state that did not answer is left alone: a frozen one would hold up each viewer for a second."""
 
 
 class SessionLimit:
-    """Counts sessions. Without the shared state every signed token lets in, uncounted.
-
-    A viewer is the token's `sub`, or the token where it has none; a session is its `sid`, or the token at one
-    address.
+    """Counts sessions. Without the shared state everybody who may watch is let in, uncounted.
 
     Parameters
     ----------
     sessions
         The sessions in the shared state.
-    limit
-        Sessions of one viewer at once; 0 for no limit.
     clock
         Monotonic seconds.
     """
 
-    def __init__(
-        self, sessions: Sessions, limit: int, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, sessions: Sessions, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._sessions = sessions
-        self._limit = limit
         self._clock = clock
         self._silent_until: float | None = None
 
-    async def check(self, token: ViewToken, address: str) -> None:
-        """Raises TokenRefusedError (403) when the viewer watches in too many other places."""
-        if self._limit == 0 or (self._silent_until is not None and self._clock() < self._silent_until):
+    async def check(self, viewer: Viewer, limit: int) -> None:
+        """Raises TokenRefusedError (403) when its subject has `limit` other sessions; 0: no limit."""
+        if limit == 0 or (self._silent_until is not None and self._clock() < self._silent_until):
             return
-        # With a mark in front: no viewer can take the name of a token for itself, nor a session.
-        viewer = f"sub {token.viewer}" if token.viewer is not None else f"token {token.digest}"
-        session = f"sid {token.session}" if token.session is not None else f"token {token.digest} {address}"
         try:
-            admitted = await self._sessions.admit(viewer, session, self._limit)
+            admitted = await self._sessions.admit(viewer.subject, viewer.session, limit)
         except StateUnavailableError as error:
             if self._silent_until is None:  # once, not for every viewer
                 record("view_sessions", level=logging.WARNING, counted=False, reason=str(error))
@@ -62,4 +51,4 @@ class SessionLimit:
             self._silent_until = None
             record("view_sessions", counted=True)
         if not admitted:
-            raise TokenRefusedError(403, f"the viewer has {self._limit} other sessions")
+            raise TokenRefusedError(403, f"the viewer has {limit} other sessions")

@@ -82,12 +82,21 @@ class ViewToken:
         """Stands for the token where the token itself must not be kept."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:32]
 
-    def permit(self, stream: StreamName, *, now: float, needs_entitlement: bool) -> None:
-        """Raises TokenRefusedError unless the token is for `stream` (403), and paid for (402)."""
+    def permit(
+        self, stream: StreamName, *, now: float, needs_entitlement: bool, entitlement: str | None = None
+    ) -> None:
+        """Raises TokenRefusedError unless the token is for `stream` (403), and paid for (402).
+
+        `needs_entitlement`: it has to name one; `entitlement`: it has to name this one.
+        """
         if self.stream not in {ALL_STREAMS, stream}:
             raise TokenRefusedError(403, f"the token is for {self.stream}")
-        if needs_entitlement and self.entitlement is None:
+        if self.entitlement is None and (needs_entitlement or entitlement is not None):
             raise TokenRefusedError(402, "the token names no entitlement")
+        if entitlement not in {None, self.entitlement}:
+            raise TokenRefusedError(
+                402, f"the token is not for the entitlement {untrusted(entitlement or '')}"
+            )
         if self.paid_until is not None and now >= self.paid_until:
             raise TokenRefusedError(402, f"the entitlement {untrusted(self.entitlement or '')} is over")
 

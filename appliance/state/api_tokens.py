@@ -14,7 +14,16 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from appliance.state.valkey import PREFIX, State, StateUnavailableError, translated
 
-Scope = Literal["streams:read", "streams:write", "publishers:drop", "bans:write", "tokens:write"]
+Scope = Literal[
+    "streams:read",
+    "streams:write",
+    "publishers:drop",
+    "viewers:read",
+    "viewers:drop",
+    "view-tokens:write",
+    "bans:write",
+    "tokens:write",
+]
 """What a token allows; `openapi.json` says which operation needs which."""
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)

@@ -1,4 +1,4 @@
-"""Registered streams: who may publish each of them, from where, and within which limits.
+"""Registered streams: who may publish each of them, from where, within which limits, and who may watch.
 
 A stream is one JSON document under a key of its own, its keys are another; an index keeps the names in order.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from appliance.names import StreamName
+from appliance.settings import ViewPolicyName
 from appliance.state.valkey import PREFIX, Script, State, StateUnavailableError, translated
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class RegisteredStream:
     """A stream that needs a key to be published.
 
     created_at: ISO 8601, UTC; allow, deny: networks (CIDR) that a publisher must, and must not, come from, an
-    empty `allow` being everywhere.
+    empty `allow` being everywhere; view: who may watch, None for what the setting `view_policy` says;
+    entitlement: what a viewer must have paid for.
     """
 
     name: StreamName
@@ -48,6 +50,8 @@ class RegisteredStream:
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    view: ViewPolicyName | None = None
+    entitlement: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +96,20 @@ class Registry:
         with translated():
             text = await self._state.client.get(_STREAM + name)
         return _stream(name, text)
+
+    async def many(
+        self, names: Sequence[StreamName]
+    ) -> dict[StreamName, RegisteredStream | StateUnavailableError | None]:
+        """Each of the streams: None if it is not registered, the error if it cannot be read."""
+        with translated():
+            texts = await self._state.client.mget([_STREAM + name for name in names]) if names else []
+        found: dict[StreamName, RegisteredStream | StateUnavailableError | None] = {}
+        for name, text in zip(names, texts, strict=True):
+            try:
+                found[name] = _stream(name, text)
+            except StateUnavailableError as error:  # one that is broken does not hide the others
+                found[name] = error
+        return found
 
     async def look(self, name: StreamName, key_id: str) -> Entry:
         """The stream, one key of it and whether it is kept out, in one question."""

@@ -25,16 +25,21 @@ class Verdicts:
         self._state = state
         self._life_ms = round(life_seconds * 1000)
 
-    async def remember(self, kind: str, stream: StreamName, who: str, status: int) -> None:
-        """Notes that `status` was answered to a question of `kind` about `who` and `stream`, now."""
-        with translated():
-            await self._state.client.set(_key(kind, stream, who), status, px=self._life_ms)
+    async def remember(self, kind: str, stream: StreamName, who: str, status: int, said: str = "") -> None:
+        """Notes that `status` was answered to a question of `kind` about `who` and `stream`, now.
 
-    async def recall(self, kind: str, stream: StreamName, who: str) -> int | None:
-        """What was answered last, None when that is too long ago or never was."""
+        `said`: what came with it.
+        """
+        with translated():
+            text = f"{status} {said}".rstrip()
+            await self._state.client.set(_key(kind, stream, who), text, px=self._life_ms)
+
+    async def recall(self, kind: str, stream: StreamName, who: str) -> tuple[int, str] | None:
+        """Status and `said` of the last answer, None when that is too long ago or never was."""
         with translated():
             found = await self._state.client.get(_key(kind, stream, who))
-        return int(found) if found and found.isascii() and found.isdigit() and len(found) == 3 else None
+        status, _, said = (found or "").partition(" ")
+        return (int(status), said) if status.isascii() and status.isdigit() and len(status) == 3 else None
 
 
 def _key(kind: str, stream: StreamName, who: str) -> str:

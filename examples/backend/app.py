@@ -1,4 +1,4 @@
-"""A backend of a streaming host: it decides who may publish and play, and hears what happened.
+"""A backend of a streaming host: it decides who may publish, play and watch, and hears what happened.
 
     WEBHOOK_SECRET=… uvicorn app:app --port 9000
 
@@ -50,11 +50,17 @@ async def may_publish(given: tuple[str, dict[str, Any]] = Depends(message)) -> d
 
 
 @app.post("/auth/play")
-async def may_play(given: tuple[str, dict[str, Any]] = Depends(message)) -> dict[str, str]:
-    """2xx lets the player in; 402 tells it to pay."""
+async def may_play(given: tuple[str, dict[str, Any]] = Depends(message)) -> dict[str, Any]:
+    """2xx lets the player in, 402 tells it to pay.
+
+    With `protocol` "hls" it is a viewer: look at `token`, `addr`, `referrer`. The answer may say for how many
+    seconds it was paid, who it is (`sub`) and how often that one may watch at once (`max_sessions`).
+    """
     _, fields = given
     if fields["name"] not in MAY_PLAY:
         raise HTTPException(402, "Payment required")
+    if fields.get("protocol") == "hls":
+        return {"status": "allowed", "expires_in": 3600}
     return {"status": "allowed"}
 
 

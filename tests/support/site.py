@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from defusedxml import ElementTree as DefusedET
 
@@ -52,6 +54,28 @@ class Site:
 
     address: str
     ssh: tuple[str, ...]
+    inventory: Path
+
+    @property
+    def neighbour(self) -> str:
+        """The address under which the host reaches this machine."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unsent:
+            unsent.connect((self.address, 9))
+            return str(unsent.getsockname()[0])
+
+    def apply(self, *arguments: str, **settings: Any) -> None:
+        """Run playbooks/site.yml with the tests' settings and these."""
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self.inventory),
+             "playbooks/site.yml", "--extra-vars", json.dumps(SETTINGS | settings), *arguments],
+            cwd=TOP,
+            env={**os.environ, "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command on the host as root; its arguments arrive as they are."""
@@ -112,7 +136,7 @@ class Site:
 
 def _site(found: lab.Lab) -> Site:
     host = found.host(HOST)
-    return Site(host.address, host.ssh)
+    return Site(host.address, host.ssh, found.inventory)
 
 
 @contextmanager
@@ -126,18 +150,9 @@ def provisioned() -> Iterator[Site]:
         return
     made = lab.up([HOST], lab=LAB, say=lambda line: print(line, file=sys.stderr))
     try:
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(made.inventory),
-             "playbooks/site.yml", "--extra-vars", json.dumps(SETTINGS)],
-            cwd=TOP,
-            env={**os.environ, "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-        yield _site(made)
+        host = _site(made)
+        host.apply()
+        yield host
     finally:
         if os.environ.get("APPLIANCE_TEST_KEEP") != "1":
             lab.down(LAB)

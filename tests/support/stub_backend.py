@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 
 
@@ -35,13 +36,14 @@ class StubBackend:
     requests: list[Request] = field(default_factory=list)
     choose: Callable[[Request], bytes | None] | None = None
     connections: int = 0
+    host: str = "127.0.0.1"
     port: int = 0
     tls: bool = False
 
     @property
     def url(self) -> str:
         """Its address."""
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
     @property
     def paths(self) -> list[str]:
@@ -52,7 +54,7 @@ class StubBackend:
     async def listening(self, context: ssl.SSLContext | None = None) -> AsyncIterator[StubBackend]:
         """Serves inside the block."""
         self.tls = context is not None
-        server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=context)
+        server = await asyncio.start_server(self._accept, self.host, self.port, ssl=context)
         self.port = server.sockets[0].getsockname()[1]
         self._serving: set[asyncio.Task[None]] = set()
         try:
@@ -62,6 +64,27 @@ class StubBackend:
             for task in self._serving:
                 task.cancel()
             await asyncio.gather(*self._serving, return_exceptions=True)
+
+    @contextlib.contextmanager
+    def beside(self) -> Iterator[StubBackend]:
+        """Serves inside the block, in a thread, for tests that are no coroutines."""
+        loop, ready = asyncio.new_event_loop(), threading.Event()
+        end = asyncio.Event()
+
+        async def serve() -> None:
+            async with self.listening():
+                ready.set()
+                await end.wait()
+
+        thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+        thread.start()
+        try:
+            assert ready.wait(10)
+            yield self
+        finally:
+            loop.call_soon_threadsafe(end.set)
+            thread.join(10)
+            loop.close()
 
     def _reply(self, request: Request) -> bytes | None:
         if self.choose is not None:

@@ -7,7 +7,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from appliance.control.view_tokens import MAX_CLAIM
 from appliance.names import STREAM_NAME_PATTERN
+from appliance.settings import ViewPolicyName
 from appliance.state.api_tokens import Scope
 from appliance.state.registry import Limits
 
@@ -21,6 +23,10 @@ def _network(text: str) -> str:
 
 Network = Annotated[str, AfterValidator(_network), Field(max_length=64, examples=["192.0.2.0/24"])]
 Time = Annotated[str, Field(description="ISO 8601, UTC", examples=["2026-05-01T12:00:00.000+00:00"])]
+Entitlement = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_CLAIM, description="What was paid for: the claim `ent` of a token."),
+]
 Note = Annotated[str, Field(max_length=200, description="For people; never a secret.")]
 
 
@@ -29,11 +35,18 @@ class _Model(BaseModel):
 
 
 class StreamSpec(_Model):
-    """What may be said of a stream: from where it may be published, and what its publisher must keep to."""
+    """What may be said of a stream.
+
+    From where it may be published (`allow`, `deny`), what its publisher must keep to (`limits`), who may
+    watch it (`view`; null for the host's setting `view_policy`) and what a viewer must have paid for
+    (`entitlement`).
+    """
 
     allow: Annotated[tuple[Network, ...], Field(max_length=100)] = ()
     deny: Annotated[tuple[Network, ...], Field(max_length=100)] = ()
     limits: Limits = Limits()
+    view: ViewPolicyName | None = None
+    entitlement: Entitlement | None = None
 
 
 class Stream(_Model):
@@ -44,6 +57,8 @@ class Stream(_Model):
     allow: tuple[str, ...]
     deny: tuple[str, ...]
     limits: Limits
+    view: ViewPolicyName | None
+    entitlement: str | None
     publisher: Publisher | None = None
 
 
@@ -104,6 +119,58 @@ class BanList(_Model):
     """The bans, the one that ends first at the head."""
 
     items: list[BanItem]
+
+
+class ViewerItem(_Model):
+    """A session that was seen within the last 30 s.
+
+    `viewer` and `session` are what its token, or the backend, names; `ends_at`: of that token.
+    """
+
+    id: str
+    viewer: str | None
+    session: str | None
+    client_ip: str
+    user_agent: str
+    policy: str
+    since: Time
+    seen_at: Time
+    ends_at: Time | None
+
+
+class ViewerPage(_Model):
+    """Viewers in the order of their ids; `next` is the `after` of the next page, None on the last.
+
+    `total`: how many there are on all pages.
+    """
+
+    items: list[ViewerItem]
+    total: int
+    next: str | None
+
+
+class ViewTokenSpec(_Model):
+    """What a view token shall say: for which stream (`*`: all), for whom, until when, from where.
+
+    `viewer`: sessions are counted for each; `session`: else each address is one; `entitlement`: what was paid
+    for, and `paid_seconds` for how long, else for as long as the token holds.
+    """
+
+    stream: Annotated[str, Field(max_length=64)]
+    viewer: Annotated[str, Field(min_length=1, max_length=MAX_CLAIM)] | None = None
+    session: Annotated[str, Field(min_length=1, max_length=MAX_CLAIM)] | None = None
+    expires_in_seconds: Annotated[int, Field(gt=0, le=2_592_000)] = 3600
+    ip: Annotated[str, Field(max_length=64, examples=["192.0.2.7"])] | None = None
+    entitlement: Entitlement | None = None
+    paid_seconds: Annotated[int, Field(gt=0, le=2_592_000)] | None = None
+
+
+class NewViewToken(_Model):
+    """A view token, kept nowhere; `path` plays with it on any host of the site, null for all streams."""
+
+    token: str
+    path: str | None
+    expires_at: Time
 
 
 class TokenSpec(_Model):

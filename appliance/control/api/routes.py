@@ -13,6 +13,8 @@ from appliance.control.api.openapi import document
 from appliance.control.api.operations import PREFIX, route
 from appliance.control.api.streams import StreamOperations
 from appliance.control.api.tokens import TokenOperations
+from appliance.control.api.view_tokens import ViewTokenOperations
+from appliance.control.api.viewers import ViewerOperations
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -23,7 +25,14 @@ if TYPE_CHECKING:
 
 def api_routes(control: Control) -> list[Route]:
     """Returns what `/api/v1` answers."""
-    groups = (StreamOperations, KeyOperations, BanOperations, TokenOperations)
+    groups = (
+        StreamOperations,
+        KeyOperations,
+        ViewerOperations,
+        ViewTokenOperations,
+        BanOperations,
+        TokenOperations,
+    )
     operations = [operation for group in groups for operation in group(control).operations()]
     described = document(operations)
 

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from appliance.control.api.models import Publisher, Stream, StreamPage, StreamSpec
-from appliance.control.api.operations import Created, Operation, Parameter
+from appliance.control.api.operations import Created, Operation
+from appliance.control.api.paging import page_parameters, page_wanted
 from appliance.control.api.problem import ProblemError
+from appliance.control.view_policy import why_not_kept
 from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name
 from appliance.state.registry import RegisteredStream
 
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from appliance.control.context import Control
     from appliance.state.lease import Lease
 
-_PAGE: Final = 100
-_MOST: Final = 1000
 _DROP_SECONDS: Final = 2.0
 """The time in which a publisher that was asked to go is gone."""
 _LOOK_SECONDS: Final = 0.05
@@ -57,13 +57,7 @@ class StreamOperations:
                 id="listStreams", method="GET", path="/streams", scope="streams:read",
                 summary="The registered streams", handler=self.page, answer=StreamPage,
                 problems={400: "A query parameter is out of bounds."},
-                parameters=[
-                    Parameter(name="after", schema={"type": "string"}, text="Begin behind this name."),
-                    Parameter(
-                        name="limit", text="Streams on a page.",
-                        schema={"type": "integer", "minimum": 1, "maximum": _MOST, "default": _PAGE},
-                    ),
-                ],
+                parameters=page_parameters("Streams"),
             ),
             Operation(
                 id="getStream", method="GET", path="/streams/{stream}", scope="streams:read",
@@ -73,7 +67,7 @@ class StreamOperations:
                 id="putStream", method="PUT", path="/streams/{stream}", scope="streams:write",
                 summary="Register a stream, or replace what is said of it; its keys stay",
                 handler=self.put, body=StreamSpec, answer=Stream,
-                problems={404: "It is no name of a stream."},
+                problems={404: "It is no name of a stream.", 409: "This host cannot keep to who may watch."},
             ),
             Operation(
                 id="deleteStream", method="DELETE", path="/streams/{stream}", scope="streams:write",
@@ -89,12 +83,9 @@ class StreamOperations:
         ]  # fmt: skip
 
     async def page(self, request: Request, _: Any) -> StreamPage:
-        """`limit` streams behind `after`."""
-        given = request.query_params.get("limit", str(_PAGE))
-        if not (given.isascii() and given.isdigit() and 1 <= int(given) <= _MOST):
-            raise ProblemError(400, f"limit is {given!r}; allowed is a whole number from 1 to {_MOST}")
-        limit = int(given)
-        found = await self._control.registry.page(after=request.query_params.get("after", ""), limit=limit)
+        """Some of them."""
+        after, limit = page_wanted(request)
+        found = await self._control.registry.page(after=after, limit=limit)
         leases = {lease.stream: lease for lease in await self._control.leases.all()}
         items = [_shown(stream, leases.get(stream.name)) for stream in found]
         return StreamPage(items=items, next=found[-1].name if len(found) == limit else None)
@@ -107,6 +98,8 @@ class StreamOperations:
     async def put(self, request: Request, body: StreamSpec) -> Created:
         """Registers it, or replaces what stands for it."""
         name = stream_of(request)
+        if (why := why_not_kept(body.view, body.entitlement, self._control.settings)) is not None:
+            raise ProblemError(409, why)
         known = await self._control.registry.get(name)
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         stream = RegisteredStream(
@@ -115,6 +108,8 @@ class StreamOperations:
             allow=body.allow,
             deny=body.deny,
             limits=body.limits,
+            view=body.view,
+            entitlement=body.entitlement,
         )
         new = await self._control.registry.put(stream)
         return Created(new, _shown(stream, await self._control.leases.get(name)))

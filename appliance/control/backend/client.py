@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from appliance.secrets.webhook_secret import WebhookSecret
 
 MAX_ANSWER: Final = 16 * 1024
-"""Bytes of an answer's body; the status is all that counts."""
+"""Bytes of an answer's body; of most answers the status is all that counts."""
 
 _CONNECTIONS: Final = httpx.Limits(max_connections=32, max_keepalive_connections=16, keepalive_expiry=30.0)
 
@@ -58,7 +58,14 @@ class BackendClient:
         )
 
     async def post(self, path: str, body: bytes, *, content_type: str, identity: str, seconds: float) -> int:
-        """Posts `body` to `path` and returns the answer's status.
+        """As `ask`; returns the answer's status alone."""
+        status, _ = await self.ask(path, body, content_type=content_type, identity=identity, seconds=seconds)
+        return status
+
+    async def ask(
+        self, path: str, body: bytes, *, content_type: str, identity: str, seconds: float
+    ) -> tuple[int, bytes]:
+        """Posts `body` to `path` and returns the answer's status and body.
 
         Parameters
         ----------
@@ -83,15 +90,15 @@ class BackendClient:
         """Closes the connections."""
         await self._http.aclose()
 
-    async def _exchange(self, url: str, body: bytes, headers: dict[str, str]) -> int:
+    async def _exchange(self, url: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         async with self._http.stream("POST", url, content=body, headers=headers) as answer:
-            size = 0
+            content = bytearray()
             # Raw: what a compressed body would unpack to is nobody's business here.
             async for chunk in answer.aiter_raw():
-                size += len(chunk)
-                if size > MAX_ANSWER:
+                content += chunk
+                if len(content) > MAX_ANSWER:
                     raise BackendSilentError(f"an answer of more than {MAX_ANSWER} bytes")
-            return answer.status_code
+            return answer.status_code, bytes(content)
 
 
 def new_identity() -> str:

@@ -1,8 +1,8 @@
-"""What the backend decides: may this connection publish, may this one play?
+"""What the backend decides: may this connection publish, may this one play, may this viewer watch?
 
 2xx allows. 401, 402, 403 and 409 refuse with that status, 404 with 403 (an answer must not tell which streams
-exist). Anything else is no verdict: the question is put again within its time, and then the policy for a
-silent backend decides.
+exist). Anything else is no verdict, also a yes whose content cannot be read (`grant`): the question is put
+again within its time, and then the policy for a silent backend decides.
 """
 
 from __future__ import annotations
@@ -12,36 +12,75 @@ import ipaddress
 import json
 import logging
 import random
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, Self
 from urllib.parse import urlencode
 
 from appliance.control.audit import record
 from appliance.control.backend.breaker import Breaker
 from appliance.control.backend.client import BackendSilentError, new_identity
+from appliance.control.backend.grant import Grant, UnreadableGrantError
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from appliance.control.backend.client import BackendClient
     from appliance.control.callback import Callback
     from appliance.names import StreamName
     from appliance.settings import Settings
     from appliance.state.verdicts import Verdicts
 
-Kind = Literal["publish", "play"]
+Kind = Literal["publish", "play", "view"]
+"""A viewer's question goes where a player's does: the backend is asked at /auth/play about both."""
 
 _REFUSALS: Final = {401: 401, 402: 402, 403: 403, 404: 403, 409: 409}
+_PATHS: Final[Mapping[Kind, str]] = {"publish": "/auth/publish", "play": "/auth/play", "view": "/auth/play"}
 _PAUSE_SECONDS: Final = 0.1
 _TEXTS: Final = {402: "Payment required", 503: "Not possible at the moment"}
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What the backend is asked: `fields`, about `stream`.
+
+    `subject`: whom the verdict is about, None when it is not to be repeated.
+    """
+
+    kind: Kind
+    stream: StreamName
+    fields: Mapping[str, str]
+    subject: str | None
+
+    @classmethod
+    def of(cls, kind: Literal["publish", "play"], stream: StreamName, callback: Callback) -> Self:
+        """What a connection to nginx asks.
+
+        The backend is sent `call` (`publish` or `play`), `app`, `name`, `addr` and `clientid` as nginx sent
+        them, and nothing else: the other fields and the encoder's `?arguments` may carry a key or a token.
+        """
+        fields = {
+            "call": kind,
+            "app": callback.app,
+            "name": callback.name,
+            "addr": callback.addr,
+            "clientid": callback.client,
+        }
+        return cls(kind, stream, fields, _subject(kind, callback))
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """`status` is 200, or what a refused caller is told; `source` says whose verdict it is, for the log."""
+    """`status` is 200, or what a refused caller is told; `source` says whose verdict it is, for the log.
+
+    `grant`: what a viewer was allowed, nothing in particular where nothing was said.
+    """
 
     status: int
     source: Literal["backend", "last-known", "silent"]
     reason: str
+    grant: Grant = field(default_factory=Grant)
 
     @property
     def allowed(self) -> bool:
@@ -63,33 +102,28 @@ class Decisions:
         self._settings = settings
         self.breaker = Breaker()
 
-    async def ask(self, kind: Kind, stream: StreamName, callback: Callback, *, seconds: float) -> Verdict:
-        """The verdict about `callback`, within `seconds` and a moment for Valkey.
+    async def ask(
+        self, kind: Literal["publish", "play"], stream: StreamName, callback: Callback, *, seconds: float
+    ) -> Verdict:
+        """The verdict about `callback`, within `seconds` and a moment for Valkey."""
+        return await self.put(Question.of(kind, stream, callback), seconds=seconds)
 
-        The backend is sent `call` (`publish` or `play`), `app`, `name`, `addr` and `clientid` as nginx sent
-        them, and nothing else: the other fields and the encoder's `?arguments` may carry a key or a token.
-        """
+    async def put(self, question: Question, *, seconds: float) -> Verdict:
+        """The answer to `question`, within `seconds` and a moment for Valkey."""
         try:
-            answered = await self._question(kind, callback, seconds)
+            status, grant = await self._answer(question, seconds)
         except BackendSilentError as error:
-            return await self._without_backend(kind, stream, callback, str(error))
-        await self._remember(kind, stream, callback, answered)
-        return Verdict(answered, "backend", f"the backend answered {answered}")
+            return await self._without_backend(question, str(error))
+        await self._remember(question, status, grant)
+        return Verdict(status, "backend", f"the backend answered {status}", grant)
 
-    async def _question(self, kind: Kind, callback: Callback, seconds: float) -> int:
+    async def _answer(self, question: Question, seconds: float) -> tuple[int, Grant]:
         clock = asyncio.get_running_loop().time
         deadline = clock() + seconds
-        fields = {
-            "call": kind,
-            "app": callback.app,
-            "name": callback.name,
-            "addr": callback.addr,
-            "clientid": callback.client,
-        }
         if self._settings.callback_form == "json":
-            content_type, body = "application/json", json.dumps(fields).encode()
+            content_type, body = "application/json", json.dumps(dict(question.fields)).encode()
         else:
-            content_type, body = "application/x-www-form-urlencoded", urlencode(fields).encode()
+            content_type, body = "application/x-www-form-urlencoded", urlencode(question.fields).encode()
         identity = new_identity()
         trouble = "no time is left to ask it"
         for attempt in range(self._settings.callback_attempts):
@@ -101,43 +135,48 @@ class Decisions:
             if not self.breaker.permits():
                 raise BackendSilentError("it failed again and again and is left alone for a few seconds")
             try:
-                status = await self._client.post(
-                    f"/auth/{kind}", body, content_type=content_type, identity=identity, seconds=left
+                status, content = await self._client.ask(
+                    _PATHS[question.kind], body, content_type=content_type, identity=identity, seconds=left
                 )
-            except BackendSilentError as error:
-                trouble = str(error)
-            else:
                 if 200 <= status < 300 or status in _REFUSALS:
+                    told = question.kind == "view" and status not in _REFUSALS
+                    grant = Grant.read(content, now=time.time()) if told else Grant()
                     self.breaker.succeeded()
-                    return _REFUSALS.get(status, 200)
+                    return _REFUSALS.get(status, 200), grant
                 trouble = f"it answered {status}"
+            except (BackendSilentError, UnreadableGrantError) as error:
+                trouble = str(error)
             self.breaker.failed()
-            record("backend", level=logging.WARNING, question=kind, attempt=attempt + 1, reason=trouble)
+            record(
+                "backend", level=logging.WARNING, question=question.kind, attempt=attempt + 1, reason=trouble
+            )
         raise BackendSilentError(trouble)
 
-    async def _without_backend(
-        self, kind: Kind, stream: StreamName, callback: Callback, trouble: str
-    ) -> Verdict:
+    async def _without_backend(self, question: Question, trouble: str) -> Verdict:
         silent = Verdict(503, "silent", f"the backend is silent: {trouble}")
-        who = _subject(kind, callback)
-        if self._settings.callback_when_silent == "refuse" or who is None:
+        if self._settings.callback_when_silent == "refuse" or question.subject is None:
             return silent
         try:
-            known = await self._verdicts.recall(kind, stream, who)
+            known = await self._verdicts.recall(question.kind, question.stream, question.subject)
         except StateUnavailableError as error:
             return Verdict(503, "silent", f"{silent.reason}; its last verdict is not known: {error}")
         if known is None:
             return silent
-        return Verdict(known, "last-known", f"{silent.reason}; its last verdict was {known}")
+        status, said = known
+        # A yes to a viewer comes with how long it was meant for.
+        grant = Grant.parse(said) if question.kind == "view" and status == 200 else Grant()
+        if grant is None:
+            return silent
+        return Verdict(status, "last-known", f"{silent.reason}; its last verdict was {status}", grant)
 
-    async def _remember(self, kind: Kind, stream: StreamName, callback: Callback, status: int) -> None:
-        who = _subject(kind, callback)
-        if self._settings.callback_when_silent == "refuse" or who is None:
+    async def _remember(self, question: Question, status: int, grant: Grant) -> None:
+        if self._settings.callback_when_silent == "refuse" or question.subject is None:
             return
+        said = [grant.dumps()] if question.kind == "view" and status == 200 else []
         try:
-            await self._verdicts.remember(kind, stream, who, status)
+            await self._verdicts.remember(question.kind, question.stream, question.subject, status, *said)
         except StateUnavailableError as error:
-            record("remember", level=logging.WARNING, stream=stream, reason=str(error))
+            record("remember", level=logging.WARNING, stream=question.stream, reason=str(error))
 
 
 def _subject(kind: Kind, callback: Callback) -> str | None:

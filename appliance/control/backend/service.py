@@ -9,6 +9,7 @@ from appliance.control.backend.client import BackendClient
 from appliance.control.backend.decisions import Decisions
 from appliance.control.backend.deliver import Deliverer
 from appliance.control.backend.ingest_alerts import IngestAlerts
+from appliance.control.backend.viewers import ViewJudge
 from appliance.state.events import Events
 from appliance.state.plays import Plays
 from appliance.state.verdicts import Verdicts
@@ -29,6 +30,7 @@ class Backend:
     plays: Plays
     deliverer: Deliverer
     ingest_alerts: IngestAlerts
+    viewers: ViewJudge
 
     @classmethod
     def build(cls, settings: Settings, secrets: Secrets, state: State, host: str) -> Self | None:
@@ -37,11 +39,13 @@ class Backend:
             return None
         client = BackendClient(settings.http_callback_url, secrets.webhook_secrets)
         events = Events(state)
+        decisions = Decisions(client, Verdicts(state, settings.callback_last_known_seconds), settings)
         return cls(
             client=client,
-            decisions=Decisions(client, Verdicts(state, settings.callback_last_known_seconds), settings),
+            decisions=decisions,
             events=events,
             plays=Plays(state, host),
             deliverer=Deliverer(events, client, settings, host),
             ingest_alerts=IngestAlerts(events, settings, host),
+            viewers=ViewJudge(decisions, settings.callback_view_seconds),
         )

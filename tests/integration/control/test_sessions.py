@@ -11,6 +11,8 @@ import pytest
 
 from appliance.control.view_sessions import SessionLimit
 from appliance.control.view_tokens import TokenRefusedError, ViewToken
+from appliance.control.viewer import Asked, Viewer
+from appliance.names import StreamName
 from appliance.state.sessions import Sessions
 from appliance.state.valkey import State, StateUnavailableError
 from tests.integration.control.conftest import eventually
@@ -99,9 +101,9 @@ def token(number: int = 0, *, viewer: str | None = "anna", session: str | None =
     return ViewToken(stream="demo", expires=0, viewer=viewer, session=session, text=f"a.{number}")
 
 
-async def refused(limit: SessionLimit, asked: ViewToken, address: str = ADDRESS) -> bool:
+async def refused(limit: SessionLimit, shown: ViewToken, address: str = ADDRESS, most: int = 1) -> bool:
     try:
-        await limit.check(asked, address)
+        await limit.check(Viewer.of_token(Asked(stream=StreamName("demo"), address=address), shown), most)
     except TokenRefusedError as error:
         assert error.status == 403  # noqa: PT017
         return True
@@ -109,7 +111,7 @@ async def refused(limit: SessionLimit, asked: ViewToken, address: str = ADDRESS)
 
 
 async def test_whose_sessions_are_counted(state: State) -> None:
-    limit = SessionLimit(Sessions(state), 1)
+    limit = SessionLimit(Sessions(state))
     assert not await refused(limit, token(session="tv"))
     assert not await refused(limit, token(1, session="tv"), "192.0.2.8")  # the same session, by a new token
     assert await refused(limit, token(session="phone"))
@@ -125,8 +127,8 @@ async def test_whose_sessions_are_counted(state: State) -> None:
 
 
 async def test_no_limit_asks_nobody(state: State) -> None:
-    limit = SessionLimit(Sessions(state), 0)
-    assert not any([await refused(limit, token(number)) for number in range(20)])
+    limit = SessionLimit(Sessions(state))
+    assert not any([await refused(limit, token(number), most=0) for number in range(20)])
     assert await state.client.keys("*") == []
 
 
@@ -134,7 +136,7 @@ async def test_without_valkey_viewers_are_let_in_and_counted_again_later(
     valkey: tuple[Valkey, str], state: State
 ) -> None:
     clock = Clock()
-    limit = SessionLimit(Sessions(state), 1, clock=clock)
+    limit = SessionLimit(Sessions(state), clock=clock)
     assert not await refused(limit, token(session="tv"))
     await valkey[0].end()
     assert not await refused(limit, token(session="phone"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
@@ -10,13 +11,40 @@ import pytest
 from appliance.control.app import create_app
 from appliance.control.context import Control
 from appliance.control.secrets import Secrets
+from appliance.control.view_policy import RegistryPolicy
 from appliance.secrets.keyring import Keyring
 from appliance.secrets.token_keys import TokenKeys
 from appliance.settings import Settings
+from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
+
+    from appliance.names import StreamName
+    from appliance.state.registry import RegisteredStream
+
+
+@dataclass
+class Registered:
+    """A registry without a Valkey: what `streams` holds; `trouble` is what a Valkey raises that is away."""
+
+    streams: dict[StreamName, RegisteredStream | StateUnavailableError | None] = field(default_factory=dict)
+    trouble: StateUnavailableError | None = None
+    asked: list[Sequence[StreamName]] = field(default_factory=list)
+
+    async def many(self, names: Sequence[StreamName]) -> dict[StreamName, Any]:
+        """As the registry's."""
+        self.asked.append(names)
+        if self.trouble is not None:
+            raise self.trouble
+        return {name: self.streams.get(name) for name in names}
+
+
+@pytest.fixture
+def registered() -> Registered:
+    """What is registered: nothing."""
+    return Registered()
 
 
 @pytest.fixture
@@ -26,7 +54,7 @@ def settings() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def control(tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[Control]:
+async def control(tmp_path: Path, settings: dict[str, Any], registered: Registered) -> AsyncIterator[Control]:
     (tmp_path / "content-keyring").write_text(Keyring.create(bytes(16)).dumps())
     (tmp_path / "view-token-keys").write_text(TokenKeys.create().dumps())
     known = Settings(
@@ -38,7 +66,7 @@ async def control(tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[Con
     )
     paths = tmp_path / "content-keyring", tmp_path / "view-token-keys"
     built = Control.build(known, Secrets("password", "secret", *paths, "pepper", "admin", ()))
-    yield built
+    yield replace(built, view_policy=RegistryPolicy(cast("Any", registered), known))
     await built.close()
 
 

@@ -6,22 +6,23 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
-from appliance.control.app import create_app
-from appliance.control.view_policy import ViewPolicy
 from appliance.control.view_tokens import ViewToken, issue
+from appliance.names import StreamName
 from appliance.secrets.credentials import replace_credential
+from appliance.state.registry import RegisteredStream
+from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.control.context import Control
-    from appliance.names import StreamName
+
+    from .conftest import Registered
 
 Ask = Callable[..., Awaitable[httpx.Response]]
 TOKENS = pytest.mark.parametrize("settings", [{"view_policy": "token"}])
@@ -92,14 +93,70 @@ async def test_a_name_that_is_none_is_refused(ask: Ask, control: Control, stream
     assert (await ask(token(control, stream="*"), stream=stream)).status_code == 403
 
 
-async def test_each_stream_may_have_a_policy_of_its_own(control: Control) -> None:
-    async def policy_of(stream: StreamName) -> ViewPolicy:
-        return ViewPolicy("token" if stream == "private" else "open")
+def register(registered: Registered, name: str, **said: Any) -> None:
+    stream = StreamName(name)
+    registered.streams[stream] = RegisteredStream(name=stream, created_at="", **said)
 
-    transport = httpx.ASGITransport(create_app(replace(control, view_policy=policy_of)))
-    async with httpx.AsyncClient(transport=transport, base_url="http://control") as client:
-        for stream, status in (("public", 204), ("private", 401)):
-            assert (await client.get("/auth/view", headers={"X-Stream": stream})).status_code == status
+
+async def test_each_stream_may_have_a_policy_of_its_own(ask: Ask, registered: Registered) -> None:
+    register(registered, "private", view="token")
+    register(registered, "public", view="open")
+    register(registered, "as-set")
+    for stream, status in (("public", 204), ("private", 401), ("as-set", 204), ("unknown", 204)):
+        assert (await ask(stream=stream)).status_code == status
+
+
+@TOKENS
+async def test_a_stream_may_be_open_where_others_are_not(ask: Ask, registered: Registered) -> None:
+    register(registered, "public", view="open")
+    assert (await ask(stream="public")).status_code == 204
+    assert (await ask()).status_code == 401
+
+
+async def test_a_stream_wants_its_own_entitlement(ask: Ask, control: Control, registered: Registered) -> None:
+    """Also where it says nothing of tokens, and streams are open otherwise."""
+    register(registered, "match", entitlement="season")
+    for entitlement, status in ((None, 402), ("other", 402), ("season", 204)):
+        given = token(control, stream="match", entitlement=entitlement)
+        assert (await ask(given, stream="match")).status_code == status
+    assert (await ask(stream="match")).status_code == 401
+    assert (await ask(token(control, stream="*"), stream="match")).status_code == 402
+
+
+async def test_what_cannot_be_read_is_closed(
+    ask: Ask, control: Control, registered: Registered, caplog: pytest.LogCaptureFixture
+) -> None:
+    registered.streams[StreamName("odd")] = StateUnavailableError("Valkey: odd is no record of this program")
+    with caplog.at_level(logging.INFO, logger="appliance"):
+        assert (await ask(token(control, stream="odd"), stream="odd")).status_code == 503
+    assert logged(caplog)[-1]["reason"] == "Valkey: odd is no record of this program"
+    assert (await ask(stream="other")).status_code == 204
+
+
+async def test_where_nothing_is_known_a_token_for_the_very_stream_lets_in(
+    ask: Ask, control: Control, registered: Registered, caplog: pytest.LogCaptureFixture
+) -> None:
+    registered.trouble = StateUnavailableError("Valkey: away")
+    assert (await ask(token(control))).status_code == 204
+    for given in ("", "a.b.c", token(control, stream="*")):
+        with caplog.at_level(logging.INFO, logger="appliance"):
+            assert (await ask(given)).status_code == 503
+        assert "Valkey is silent" in logged(caplog)[-1]["reason"]
+    assert (await ask(token(control, stream="other"))).status_code == 403
+
+
+@TOKENS
+async def test_where_nothing_is_known_but_the_hosts_policy_a_token_is_asked_for(
+    ask: Ask, registered: Registered
+) -> None:
+    registered.trouble = StateUnavailableError("Valkey: away")
+    assert (await ask()).status_code == 401
+
+
+@pytest.mark.parametrize("settings", [{"delivery_view_auth": True}])
+async def test_without_a_backend_its_viewers_are_refused(ask: Ask, registered: Registered) -> None:
+    register(registered, "match", view="backend")
+    assert (await ask("a.b.c", stream="match")).status_code == 503
 
 
 @TOKENS

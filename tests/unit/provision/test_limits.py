@@ -70,6 +70,7 @@ def test_a_port_that_is_not_served_clashes_with_none(site: Site) -> None:
         ({"segment_second": 2}, "did you mean segment_seconds?"),
         ({"rtmp_play": "yes"}, "allowed is true or false"),
         ({"stat_url": "http://127.0.0.1:1/stat"}, "ingest_stat_port (stat_url)"),
+        ({"delivery_view_auth": True}, "delivery_view_auth, ingest_rtmp_port"),
         ({"http_callback_url": "https://a.example"}, "control_http_callback_url (http_callback_url)"),
         ({"callback_seconds": 5}, "allowed is at most 6 together for all callback_attempts (2)"),
         ({"ladder": "nowhere"}, "allowed: a ladder whose file origin_ladders names"),
@@ -86,6 +87,10 @@ def test_who_may_watch_is_asked_wherever_not_everybody_may(site: Site) -> None:
     assert site.play(CHECK, vars=closed).returncode == 0
     [line] = refused(site, delivery_view_auth=False, **closed)
     assert line.startswith("delivery_view_auth = False")
+    judged = {"control_settings": {"view_policy": "backend"}}
+    url = {"control_http_callback_url": "https://backend.example"}
+    assert site.play(CHECK, vars={**judged, **url}).returncode == 0
+    assert "a control_http_callback_url beside view_policy backend" in " ".join(refused(site, **judged))
     [line] = refused(site, delivery_auth_cache_seconds=11)
     assert line.startswith("delivery_auth_cache_seconds = 11; allowed: 1 to 10")
 

@@ -34,15 +34,15 @@ class Memory:
     """Verdicts that are remembered without a Valkey; `away` is one that does not answer."""
 
     def __init__(self) -> None:
-        self.known: dict[tuple[str, ...], int] = {}
+        self.known: dict[tuple[str, ...], tuple[int, str]] = {}
         self.away = False
 
-    async def remember(self, *key: Any) -> None:
+    async def remember(self, kind: str, stream: str, who: str, status: int, said: str = "") -> None:
         if self.away:
             raise StateUnavailableError("away")
-        self.known[key[:-1]] = key[-1]
+        self.known[kind, stream, who] = status, said
 
-    async def recall(self, *key: str) -> int | None:
+    async def recall(self, *key: str) -> tuple[int, str] | None:
         if self.away:
             raise StateUnavailableError("away")
         return self.known.get(key)

@@ -123,6 +123,18 @@ def test_an_old_answer_is_none(delivery: Delivery, control: Control) -> None:
 
 
 @TOKENS
+def test_another_page_or_player_is_another_question(delivery: Delivery, control: Control) -> None:
+    """A backend may judge by both; of viewers behind one address one alone may be on the right page."""
+    path, page = within(GOOD, "/hls/demo.m3u8"), "https://site.example/watch"
+    for _ in range(2):
+        for referrer, player in ((f"{page}?id=secret", "p1"), (page, "p2"), ("https://other.example/", "p1")):
+            delivery.ask(path, Referer=referrer, User_Agent=player)
+    delivery.ask(path, Referer=f"https://site.example/hls/t/{GOOD}/x", User_Agent="x" * 1000)
+    seen = [(view.get("X-View-Referrer"), view.get("X-View-User-Agent")) for view in control.views]
+    assert seen == [(page, "p1"), (page, "p2"), ("https://other.example/", "p1"), ("-", "x" * 256)]
+
+
+@TOKENS
 def test_many_requests_of_one_viewer_are_one_question(delivery: Delivery, control: Control) -> None:
     with ThreadPoolExecutor(50) as pool:
         asked = [pool.submit(delivery.ask, within(GOOD, "/hls/demo.m3u8")) for _ in range(50)]

@@ -1,0 +1,69 @@
+"""Every second: what is remembered about streams and viewers is made to agree with Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from appliance.control.audit import record
+from appliance.control.view_policy import TO_HAVE_IT_ASK, delivery_asks, effective
+from appliance.state.valkey import StateUnavailableError
+
+if TYPE_CHECKING:
+    from appliance.control.context import Control
+
+ROUND_SECONDS: Final = 1.0
+
+
+class ViewSync:
+    """The loop; `attempt` is one round."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._trouble: str | None = None
+        self._looked = delivery_asks(control.settings)
+
+    async def run(self) -> None:
+        """Goes on for ever."""
+        while True:
+            await asyncio.sleep(ROUND_SECONDS)
+            await self.attempt()
+
+    async def attempt(self) -> None:
+        """One round that never raises: trouble is logged when it begins and when it ends."""
+        try:
+            await self._control.viewers.sync()
+            await self._control.view_policy.refresh()
+            if not self._looked:
+                self._looked = True
+                await self._warn()
+        except StateUnavailableError as error:
+            self._say(str(error))
+        # Broad on purpose, as in the reconciler: what it let through would end the loop, and silently.
+        except Exception as error:  # noqa: BLE001
+            self._say(type(error).__name__)
+        else:
+            self._say(None)
+
+    async def _warn(self) -> None:
+        """Says which streams were registered for some viewers, and are open to all on this host.
+
+        As when `delivery_view_auth` was taken back.
+        """
+        default, after = self._control.settings.view_policy, ""
+        while page := await self._control.registry.page(after=after, limit=1000):
+            after = page[-1].name
+            streams = [
+                each.name for each in page if effective(each.view, each.entitlement, default) != "open"
+            ]
+            if streams:
+                reason = f"delivery asks nobody, so everybody may watch them. {TO_HAVE_IT_ASK}"
+                record("view_policy", level=logging.ERROR, streams=streams, reason=reason)
+
+    def _say(self, trouble: str | None) -> None:
+        if trouble is None and self._trouble is not None:
+            record("view_sync", action="recovered")
+        elif trouble is not None and self._trouble is None:
+            record("view_sync", level=logging.WARNING, action="waiting", reason=trouble)
+        self._trouble = trouble

@@ -1,0 +1,119 @@
+"""One viewer of one stream: what delivery says of who asks, and what makes a session of it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+from appliance.state.viewers import About
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from appliance.control.view_tokens import ViewToken
+    from appliance.names import StreamName
+
+_LONGEST: Final = 256
+"""Characters of a user agent and of a referrer; delivery cuts them too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What delivery says of a viewer's request. Nothing of it is proved.
+
+    `token` as it was shown, "" for none; `referrer` is without query and fragment, "" or "-" where there is
+    none that may be told.
+    """
+
+    stream: StreamName
+    address: str
+    token: str = ""
+    user_agent: str = ""
+    referrer: str = ""
+
+    @classmethod
+    def of(cls, request: Request, stream: StreamName) -> Self:
+        """Reads the headers that delivery sets."""
+        headers = request.headers
+        return cls(
+            stream=stream,
+            address=headers.get("x-real-ip", ""),
+            token=headers.get("x-view-token", ""),
+            user_agent=headers.get("x-view-user-agent", "")[:_LONGEST],
+            referrer=headers.get("x-view-referrer", "")[:_LONGEST],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Viewer:
+    """A session. `subject` and `session` say whose it is and which, for counting.
+
+    They bear a mark in front, so no viewer can take the name of a token for itself, nor a session. `id`
+    stands for it towards operators and the backend.
+    """
+
+    id: str
+    stream: StreamName
+    subject: str
+    session: str
+    about: About
+
+    @classmethod
+    def of_token(cls, asked: Asked, token: ViewToken) -> Self:
+        """A viewer is the token's `sub`, or the token where it has none.
+
+        A session is its `sid`, or the token at one address.
+        """
+        subject = f"sub {token.viewer}" if token.viewer is not None else f"token {token.digest}"
+        if token.session is not None:
+            session = f"sid {token.session}"
+        else:
+            session = f"token {token.digest} {asked.address}"
+        about = About(
+            viewer=token.viewer,
+            session=token.session,
+            address=asked.address,
+            user_agent=asked.user_agent,
+            policy="token",
+            token=token.digest,
+            expires=token.expires,
+        )
+        return cls(
+            id=_id(asked.stream, subject, session),
+            stream=asked.stream,
+            subject=subject,
+            session=session,
+            about=about,
+        )
+
+    @classmethod
+    def unnamed(cls, asked: Asked, policy: str) -> Self:
+        """Whom no token of ours names: a session is an address with one player, and what it showed."""
+        token = digest(asked.token) if asked.token else None
+        subject = f"address {asked.address}" if token is None else f"shown {token}"
+        session = f"player {token or ''} {asked.address} {asked.user_agent}"
+        about = About(
+            viewer=None,
+            session=None,
+            address=asked.address,
+            user_agent=asked.user_agent,
+            policy=policy,
+            token=token,
+        )
+        return cls(
+            id=_id(asked.stream, subject, session),
+            stream=asked.stream,
+            subject=subject,
+            session=session,
+            about=about,
+        )
+
+
+def digest(text: str) -> str:
+    """Stands for a text that must not be kept itself."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _id(*parts: str) -> str:
+    return digest("\0".join(parts))[:16]
