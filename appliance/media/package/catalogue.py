@@ -31,9 +31,10 @@ class Entry:
     """One segment of one rendition. Times are unix seconds, durations seconds, `size` bytes on disk.
 
     `init` is the number of its init section; below 0 it has none. `open` holds while only parts of it can be
-    had, whose bytes `size` counts. A part's place in `parts` is its number; with `gap` there is no file of
-    it: the picture before it stands still, or it could not be written. `full` tells that its last part has probably come, `known` that the state
-    on disk has it. `parts`, `full` and `known` stay in memory: they do not outlive the process.
+    had, whose bytes `size` counts; `full` tells that its last part has probably come, `known` that the state
+    on disk has it. `parts`, `full` and `known` stay in memory: they do not outlive the process. A part's
+    place in `parts` is its number; with `gap` it has no file: the picture before it stands still, or it could
+    not be written.
     """
 
     msn: int

@@ -248,5 +248,5 @@ def _key(key: Key | None) -> str:
 
 @lru_cache(maxsize=1024)
 def _date(unix: float) -> str:
-    """ISO 8601 in UTC with milliseconds (4.4.4.6). Kept: each version of a playlist repeats the one before."""
+    """ISO 8601 in UTC with milliseconds (4.4.4.6). Kept: each playlist repeats the one before."""
     return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
