@@ -190,6 +190,17 @@ class Settings:
         number(0.05, 60, "seconds"),
         "Pause after the first failed attempt at an event; it doubles with each, up to 60 s.",
     )
+    webhook_secret_grace_seconds: float = _setting(
+        604_800.0,
+        number(0, 7_776_000, "seconds"),
+        "How long requests to the backend are signed with the webhook secret of before, beside the new one.",
+    )
+    internal_secret_grace_seconds: float = _setting(
+        3600.0,
+        number(60, 86_400, "seconds"),
+        "How long a replaced secret between this host's own parts is good. The keys of view tokens are good "
+        "for view_token_max_seconds, so that no token ends early.",
+    )
     alert_min_kbps: int = _setting(
         0,
         integer(0, 1_000_000),

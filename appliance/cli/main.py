@@ -34,6 +34,7 @@ AREAS = {
     "events": "What the backend is told, and what it would not take.",
     "keys": "The keys of what is streamed: see, change, forget.",
     "tokens": "View tokens: issue one, explain one.",
+    "secrets": "The secrets of a host: how old they are, and new ones.",
     "credentials": "The secrets a host keeps in /etc/appliance/credentials.",
 }
 

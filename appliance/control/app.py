@@ -40,7 +40,10 @@ def create_app(control: Control) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         # Before the first request: what runs already must be known, or a reconnect would wait for its reader.
         await reconciler.attempt()
+        # So must secrets that were rotated since systemd read them.
+        await control.followed.look()
         tasks = [
+            asyncio.create_task(control.followed.run(), name="secrets"),
             asyncio.create_task(reconciler.run(), name="reconciler"),
             asyncio.create_task(control.dropper.listen(control.leases, control.host), name="dropper"),
         ]

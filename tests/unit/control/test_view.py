@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -15,11 +16,8 @@ import pytest
 from appliance.control.app import create_app
 from appliance.control.view_policy import ViewPolicy
 from appliance.control.view_tokens import ViewToken, issue
-from appliance.secrets.credentials import replace_credential
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from appliance.control.context import Control
     from appliance.names import StreamName
 
@@ -103,9 +101,9 @@ async def test_each_stream_may_have_a_policy_of_its_own(control: Control) -> Non
 
 
 @TOKENS
-async def test_a_rotation_turns_nobody_away(ask: Ask, control: Control, tmp_path: Path) -> None:
+async def test_a_rotation_turns_nobody_away(ask: Ask, control: Control) -> None:
     before = token(control)
-    replace_credential(tmp_path / "view-token-keys", control.token_keys().rotated().dumps())
+    control.secrets.take_over("view-token-keys", control.token_keys().rotated(timedelta(hours=1)))
     assert (await ask(before)).status_code == 204
     after = token(control)
     assert after.partition(".")[0] != before.partition(".")[0]
