@@ -56,6 +56,7 @@ def create_app(control: Control) -> Starlette:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await control.followed.end()
             await control.close()
 
     return Starlette(

@@ -37,14 +37,15 @@ class Followed:
         self._refused: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Looks for ever; nobody is waited for who has ended."""
-        try:
-            while True:
-                await self.look()
-                await asyncio.sleep(_LOOK_SECONDS)
-        finally:
-            with contextlib.suppress(StateUnavailableError):
-                await self._shared.forget_held(self._host)
+        """Looks for ever."""
+        while True:
+            await self.look()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def end(self) -> None:
+        """The service ends: who rotates need not wait for it."""
+        with contextlib.suppress(StateUnavailableError):
+            await self._shared.forget_held(self._host)
 
     async def look(self) -> None:
         """Takes over what is newer, offers what is newer here, and notes what is held. It never raises."""

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from appliance.state.valkey import State
 
 HELD_WITHIN_SECONDS: Final = 30.0
-"""Control services look once a second. Longer than HELD_SECONDS: one that was killed is waited for no more."""
+"""Control services look once a second. Longer than HELD_SECONDS: who was killed is not waited for."""
 
 _POLL_SECONDS: Final = 0.1
 

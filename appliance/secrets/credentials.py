@@ -155,7 +155,15 @@ def _webhook_secret(path: Path, given: str | None, grace: timedelta) -> str | No
     """The credential's new text, None when it may stay."""
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     if given is not None:
-        changed = with_given(parse_webhook_secrets(text) if text.strip() else None, given, grace)
+        try:
+            present = parse_webhook_secrets(text) if text.strip() else None
+        except ValueError as error:
+            raise OperatorError(
+                f"credential {path}: {error}",
+                exit_code=EX_CONFIG,
+                hint="remove it and run: appliance credentials init",
+            ) from None
+        changed = with_given(present, given, grace)
         if changed is not None:
             return changed.dumps()
     return None if text.strip() or given else new_webhook_secret() + "\n"

@@ -57,10 +57,9 @@ def parse_webhook_secret(text: str) -> WebhookSecret:
 
 def parse_webhook_secrets(text: str) -> DatedSecrets:
     """The secrets of a credential. Raises ValueError when a line is no secret, or none is there."""
-    found = DatedSecrets.parse(text)
-    for entry in found.entries:
-        parse_webhook_secret(entry.text)
-    return found
+    for line in filter(str.strip, text.splitlines()):
+        parse_webhook_secret(line.split()[0])
+    return DatedSecrets.parse(text)
 
 
 def signing(secrets: DatedSecrets, now: datetime) -> tuple[WebhookSecret, ...]:

@@ -3,6 +3,6 @@
 Asked, before an answer is given to nginx: `decisions` puts the question with `client`, which signs it
 (`signature`); `breaker` keeps a backend that fails from costing every encoder its time limit.
 Told, after the fact: `messages` are the events, `deliver` brings them at least once and in order per stream.
-`ingest_alerts` looks for what publishers send outside the limits.
+`ingest_alerts` looks for what publishers send outside the limits, `key_changes` for new content keys.
 `service` puts the parts together.
 """
