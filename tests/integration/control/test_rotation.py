@@ -22,7 +22,10 @@ import yaml
 from appliance.control.view_tokens import ViewToken, issue
 from appliance.errors import OperatorError
 from appliance.media.stream_client import StreamClient
+from appliance.media.stream_socket import listening
+from appliance.names import StreamName
 from appliance.ops.rotation import Rotation
+from appliance.secrets.keyring import Keyring
 from appliance.secrets.rotating import read_lines, read_newest
 from appliance.secrets.token_keys import TokenKeys
 from appliance.settings import Settings
@@ -30,6 +33,7 @@ from appliance.state.events import Event, Events
 from appliance.state.shared_secrets import SECRETS
 from appliance.state.valkey import State, StateUnavailableError
 from tests.integration.control.conftest import Service, Site, eventually
+from tests.support.key_user import Stream
 from tests.support.listening import free_port
 from tests.support.stub_backend import Request, StubBackend
 
@@ -78,9 +82,9 @@ class Host:
     def acl(self) -> Path:
         return self.files / "valkey" / "users.acl"
 
-    def rotation(self) -> Rotation:
+    def rotation(self, *running: str) -> Rotation:
         known = Settings.load(self.files / "appliance.yml")
-        streams = StreamClient(self.files / "run", units=set)
+        streams = StreamClient(self.files / "run", units=lambda: {StreamName(name) for name in running})
         return Rotation(self.credentials, known, self.name, self.state, streams, self.acl, lambda _: None)
 
     def keys(self) -> TokenKeys:
@@ -299,8 +303,12 @@ async def test_internal_secrets_change_under_a_running_service(site: Site, here:
     assert [await here.administer(old_admin), await here.administer(new_admin)] == [200, 200]
     # of this host alone
     assert [await there.administer(old_admin), await there.administer(new_admin)] == [200, 401]
-    await here.rotation().rotate(READER, grace=timedelta(seconds=2))
+    keyring, handed = Keyring.load(here.credentials / "content-keyring"), list[str]()
+    (here.files / "run" / "demo").mkdir(parents=True)
+    async with listening(here.files / "run" / "demo", Stream(keyring), keyring, handed.append):
+        await here.rotation("demo").rotate(READER, grace=timedelta(seconds=2))
     new_reader = read_newest(here.credentials, READER)
+    assert handed == [new_reader]
     for reader in (old_reader, new_reader):
         assert (await site.ask("play", "demo", reader=reader)).status_code == 200
 
