@@ -68,7 +68,10 @@ def test_old_ones_are_shown_with_their_end_and_no_value_is(directory: Path) -> N
 @pytest.mark.parametrize(
     ("timer", "overdue"),
     [
-        (Timer(active=True, after=NOW + 9 * DAY, last=NOW + HOUR), False),  # another host's turn was before ours
+        (
+            Timer(active=True, after=NOW + 9 * DAY, last=NOW + HOUR),
+            False,
+        ),  # another host's turn was before ours
         (Timer(active=True, after=NOW + 9 * DAY, last=NOW + 2 * DAY), True),  # it fired, and nothing is new
         (Timer(active=True, after=NOW + 2 * DAY, last=None), True),  # its time has passed
         (Timer(active=False, after=None, last=NOW + 2 * DAY), False),
