@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import os
 import shutil
 import signal
 import sys
@@ -367,3 +368,19 @@ async def test_the_command_behind_the_timers(site: Site, here: Host) -> None:
     status, said = await call(VIEW)
     assert (status, "Traceback" in said) == (69, False)
     assert after == read_newest(here.credentials, ADMIN)
+
+
+async def test_the_backend_hears_of_a_new_master_key(here: Host, backend: StubBackend) -> None:
+    systemctl = here.files / "bin" / "systemctl"
+    systemctl.parent.mkdir()
+    systemctl.write_text("#!/bin/sh\nexit 0\n")  # no stream runs, and the service starts anew
+    systemctl.chmod(0o755)
+    process = await asyncio.create_subprocess_exec(
+        *(str(Path(sys.executable).with_name("appliance")), "secrets", "rotate", "master-key"),
+        *(f"--settings={here.files / 'appliance.yml'}", f"--directory={here.credentials}"),
+        env={**os.environ, "PATH": f"{systemctl.parent}:{os.environ['PATH']}"},
+    )
+    assert await process.wait() == 0
+    await eventually(lambda: any(b"key.rotated" in one.body for one in backend.requests))
+    data = json.loads(backend.requests[-1].body)["data"]
+    assert data == {"key": "master-key", "generation": 2, "host": "here"}
