@@ -80,7 +80,8 @@ class Followed:
         if ROTATING[name].shared or field is not None:
             newer = held.version > version or (held.version == version and keyring.current > generation)
             if newer:
-                await self._shared.offer(Sealed.seal(where, held.version, held.dumps(), keyring))
+                sealed = Sealed.seal(where, held.version, held.dumps(), keyring)
+                await self._shared.offer(sealed, instead_of=held.version)
 
     def _refuse(self, name: str, reason: str) -> None:
         if self._refused.get(name) != reason:

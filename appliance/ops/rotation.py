@@ -127,11 +127,12 @@ class Rotation:
 
     async def _newer(self, name: str, present: Rotating) -> Rotating | None:
         """What Valkey has of it that is newer than `present`."""
-        field = (await SharedSecrets(self.state).all()).get(field_of(name, self.host))
+        where = field_of(name, self.host)
+        field = (await SharedSecrets(self.state).all()).get(where)
         if field is None:
             return None
         try:
-            sealed = Sealed.parse(name if ROTATING[name].shared else field_of(name, self.host), field)
+            sealed = Sealed.parse(where, field)
             if sealed.version <= present.version:
                 return None
             return ROTATING[name].parse(sealed.open(Keyring.load(self.directory / CONTENT_KEYRING)))
@@ -149,21 +150,27 @@ class Rotation:
         if name == VALKEY_PASSWORD:
             await valkey_password.allow(self.state, [*_texts(new), *_texts(present)], self.acl_file)
             replace_credential(path, new.dumps())
-            await self._offer(name, new, fresh=fresh)
+            await self._offer(name, present, new, fresh=fresh)
             await valkey_password.allow(self.state, _texts(new), self.acl_file)
             return
-        await self._offer(name, new, fresh=fresh)
+        new = await self._offer(name, present, new, fresh=fresh)
         replace_credential(path, new.dumps())
         if name == READER_SECRET:
             await asyncio.to_thread(self._hand_over, _texts(new)[0])
 
-    async def _offer(self, name: str, new: Rotating, *, fresh: bool) -> None:
-        """Returns when every control service that needs it holds `new`."""
+    async def _offer(self, name: str, present: Rotating, new: Rotating, *, fresh: bool) -> Rotating:
+        """Returns what every control service that needs it holds then.
+
+        That is `new`, or what another host has made in the same moment.
+        """
         shared, where = SharedSecrets(self.state), field_of(name, self.host)
         keyring = Keyring.load(self.directory / CONTENT_KEYRING)
-        await shared.offer(Sealed.seal(where, new.version, new.dumps(), keyring))
-        if fresh:
-            await self._tell(name, new)
+        sealed = Sealed.seal(where, new.version, new.dumps(), keyring)
+        if await shared.offer(sealed, instead_of=present.version):
+            if fresh:
+                await self._tell(name, new)
+        else:
+            new = await self._newer(name, present) or new
         host = None if ROTATING[name].shared else self.host
         deadline = time.monotonic() + HELD_WITHIN_SECONDS
         while lacking := await shared.lacking(name, new.version, host=host):
@@ -175,6 +182,7 @@ class Rotation:
                     hint=f"see why: journalctl -u appliance-control; again: appliance secrets rotate {name}",
                 )
             await asyncio.sleep(_POLL_SECONDS)
+        return new
 
     def _hand_over(self, secret: str) -> None:
         failed = []

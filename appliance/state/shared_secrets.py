@@ -103,9 +103,13 @@ class SharedSecrets:
                 [found] = await pipe.execute()
         return dict(found)
 
-    async def offer(self, sealed: Sealed) -> bool:
-        """Stores it; False when what is there is as new or newer, and under as new a master key."""
+    async def offer(self, sealed: Sealed, *, instead_of: int) -> bool:
+        """Stores it; False when what is there is newer than the version `instead_of`.
+
+        So it is, too, when what is there is the same version under as new a master key.
+        """
         fields = [sealed.name, str(sealed.version), str(sealed.generation), sealed.ciphertext]
+        fields.append(str(instead_of))
         return bool(await self._offer([SECRETS], fields))
 
     async def note_held(self, host: str, versions: Mapping[str, int]) -> None:

@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -197,6 +197,26 @@ async def test_one_host_makes_a_new_one_and_the_others_take_it_over(here: Host, 
     events = [entry.event for entry, _ in await Events(here.state).newest(10)]
     assert [event.type for event in events] == ["key.rotated"] * 2
     assert f'"kid": "{here.keys().current}"' in events[-1].body
+
+
+async def test_two_that_make_one_in_the_same_moment_end_with_the_same(here: Host, there: Host) -> None:
+    def in_thread(host: Host) -> None:
+        async def rotate() -> None:
+            async with contextlib.AsyncExitStack() as stack:
+                state = State(
+                    Path(host.rotation().known.valkey_socket), read_newest(host.credentials, VALKEY)
+                )
+                stack.push_async_callback(state.close)
+                await replace(host.rotation(), state=state).rotate(VIEW)
+
+        asyncio.run(rotate())
+
+    before = token(here.keys())
+    await asyncio.gather(*(asyncio.to_thread(in_thread, host) for host in (here, there)))
+    assert here.keys() == there.keys()
+    assert len(here.keys().keys) == 2
+    for host in (here, there):
+        assert [await host.view(text) for text in (before, token(here.keys()))] == [204, 204]
 
 
 async def test_what_stands_in_valkey_opens_nothing(here: Host) -> None:
