@@ -32,9 +32,22 @@ def directory(tmp_path: Path) -> Path:
 
 
 def test_what_systemd_prints_is_read() -> None:
-    text = "NextElapseUSecRealtime=@1767322800\nLastTriggerUSec=\nActiveState=active\n"
-    assert parse_timer(text) == Timer(active=True, after=datetime.fromtimestamp(1767322800, UTC), last=None)
-    assert parse_timer("NextElapseUSecRealtime=n/a\nActiveState=inactive\n") == STOPPED
+    row = {
+        "next": 1767322800000000,
+        "left": 1,
+        "last": None,
+        "passed": 0,
+        "unit": "a.timer",
+        "activates": "b",
+    }
+    due = datetime.fromtimestamp(1767322800, UTC)
+    assert parse_timer(json.dumps([row]), "a.timer") == Timer(active=True, after=due, last=None)
+    ran = row | {"last": 1767322800000000, "next": None}
+    assert parse_timer(json.dumps([ran]), "a.timer") == Timer(active=False, after=None, last=due)
+    assert parse_timer(json.dumps([row]), "other.timer") == STOPPED
+    assert parse_timer("[]", "a.timer") == STOPPED
+    with pytest.raises(ValueError, match="no list"):
+        parse_timer("{}", "a.timer")
 
 
 def test_every_secret_has_a_row(directory: Path) -> None:
