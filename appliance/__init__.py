@@ -6,8 +6,10 @@ The sub-packages follow a stream's way and who looks after it: ``media`` (receiv
 loads from us), ``lab`` (hosts to try everything on), ``demo`` (one of them with a stream on it) and ``cli``
 (the ``appliance`` command).
 
-What several of them use: ``settings`` (of a host), ``names`` (of streams), ``errors`` (what an operator is
-told), ``program`` (how the command is called here), ``journal`` (log lines) and ``sdnotify`` (signs of life).
+What several of them use: ``settings`` (of a host; beside it ``settings_file``, how they are written,
+``setting_rules``, what each may be, and ``settings_together``, which do not go together), ``names`` (of
+streams), ``errors`` (what an operator is told), ``program`` (how the command is called here), ``journal``
+(log lines) and ``sdnotify`` (signs of life).
 """
 
 __version__ = "0.1.0"

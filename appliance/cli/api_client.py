@@ -11,7 +11,8 @@ import httpx
 
 from appliance.cli.host import host_settings
 from appliance.errors import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, OperatorError
-from appliance.secrets.credentials import ADMIN_TOKEN, CREDENTIALS_DIRECTORY, read_credential
+from appliance.secrets.credentials import ADMIN_TOKEN, CREDENTIALS_DIRECTORY
+from appliance.secrets.rotating import read_newest
 from appliance.settings import SETTINGS_FILE
 
 _SECONDS: Final = 10.0
@@ -37,7 +38,7 @@ class ApiClient:
                 exit_code=EX_NOPERM,
                 hint=f"run it as root: sudo appliance {' '.join(sys.argv[1:])}",
             )
-        self._token = read_credential(CREDENTIALS_DIRECTORY / ADMIN_TOKEN)
+        self._token = read_newest(CREDENTIALS_DIRECTORY, ADMIN_TOKEN)
 
     def ask(self, method: str, *path: str, body: object = None, **query: str) -> Any:
         """Returns what `/api/v1/PATH…` answers, None when that is nothing.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from appliance.errors import EX_DATAERR, OperatorError
 from appliance.secrets.credentials import CONTENT_KEYRING, CREDENTIALS_DIRECTORY, make_missing
 from appliance.secrets.keyring import Keyring, parse_master
 from appliance.secrets.webhook_secret import parse_webhook_secret
+from appliance.settings import SETTINGS_FILE, Settings
 
 app = typer.Typer(no_args_is_help=True, help="The secrets a host keeps below /etc/appliance/credentials.")
 
@@ -25,6 +27,7 @@ def _group() -> None:
 
 @app.command("init")
 def init_command(
+    *,
     directory: Annotated[Path, typer.Option(help="Where the secrets live.")] = CREDENTIALS_DIRECTORY,
     master_stdin: Annotated[
         bool,
@@ -43,6 +46,9 @@ def init_command(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Say what is missing, make nothing.")
     ] = False,
+    settings: Annotated[Path, typer.Option(help="Settings file; its defaults where there is none.")] = (
+        SETTINGS_FILE
+    ),
     as_json: Annotated[
         bool, typer.Option("--json", help="Print {changed, made, kept, mended, unfinished}.")
     ] = False,
@@ -54,13 +60,21 @@ def init_command(
     --finish` makes it the current one everywhere. `unfinished` in the JSON says that this is to be done.
 
     A given WEBHOOK_SECRET becomes the one that requests to the backend are signed with; the one before signs
-    beside it, so that the backend can change in its own time. Without one the host draws one.
+    beside it for webhook_secret_grace_seconds, so that the backend can change in its own time. Without one
+    the host draws one, which `appliance secrets rotate webhook-secret` may replace.
     """
     # One line for each that was asked for, in this order; a missing line is an empty one.
     lines = [*sys.stdin.read().split("\n"), ""] if master_stdin or webhook_stdin else []
     master = _read_master(lines.pop(0)) if master_stdin else None
     webhook_secret = _read_webhook_secret(lines.pop(0)) if webhook_stdin else None
-    outcome = make_missing(directory, master, webhook_secret=webhook_secret, check=check)
+    known = Settings.load(settings) if settings.exists() else Settings()
+    outcome = make_missing(
+        directory,
+        master,
+        webhook_secret=webhook_secret,
+        webhook_grace=timedelta(seconds=known.webhook_secret_grace_seconds),
+        check=check,
+    )
     if as_json:
         unfinished = not check and Keyring.load(directory / CONTENT_KEYRING).next is not None
         typer.echo(
@@ -98,10 +112,11 @@ def _read_master(text: str) -> bytes | None:
         ) from None
 
 
-def _read_webhook_secret(text: str) -> str | None:
+def _read_webhook_secret(text: str) -> str:
+    """The secret that was given, empty when the operator chooses none."""
     given = text.strip()
     if not given:
-        return None
+        return ""
     try:
         return parse_webhook_secret(given).text
     except ValueError as error:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import json
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,11 +13,11 @@ import typer
 from rich.table import Table
 
 from appliance.cli.output import console, short_time
-from appliance.errors import EX_DATAERR, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, OperatorError
-from appliance.secrets.credentials import CREDENTIALS_DIRECTORY, VALKEY_PASSWORD, read_credential
+from appliance.cli.state_client import with_state
+from appliance.errors import EX_DATAERR, EX_USAGE, OperatorError
+from appliance.secrets.credentials import CREDENTIALS_DIRECTORY
 from appliance.settings import SETTINGS_FILE, Settings
 from appliance.state.events import Entry, Events
-from appliance.state.valkey import State, StateUnavailableError
 
 app = typer.Typer(no_args_is_help=True, help="What the backend is told, and what it would not take.")
 
@@ -131,38 +129,9 @@ def replay_command(
 
 def _with_events(settings: Path, directory: Path, use: Callable[[Events], Awaitable[None]]) -> None:
     """Runs `use` with the events of this host's Valkey. Raises OperatorError."""
-    socket = Path(Settings.load(settings).valkey_socket)
-    if directory.exists() and not os.access(directory, os.X_OK):
-        raise OperatorError(
-            f"user id {os.geteuid()} may not read {directory / VALKEY_PASSWORD}",
-            exit_code=EX_NOPERM,
-            hint="run it as root",
-        )
-    password = read_credential(directory / VALKEY_PASSWORD)
-
-    async def run() -> None:
-        async with _connected(socket, password) as events:
-            await use(events)
-
-    try:
-        asyncio.run(run())
-    except KeyboardInterrupt:
-        return  # the way to leave --follow
-    except StateUnavailableError as error:
-        raise OperatorError(
-            f"Valkey at {socket}: {str(error).removeprefix('Valkey: ')}",
-            exit_code=EX_UNAVAILABLE,
-            hint="see why: systemctl status valkey-server; journalctl -u valkey-server",
-        ) from None
-
-
-@asynccontextmanager
-async def _connected(socket: Path, password: str) -> AsyncIterator[Events]:
-    state = State(socket, password)
-    try:
-        yield Events(state)
-    finally:
-        await state.close()
+    # Ctrl-C is the way to leave --follow.
+    with contextlib.suppress(KeyboardInterrupt):
+        with_state(Settings.load(settings), directory, lambda state: use(Events(state)))
 
 
 def _described(entry: Entry) -> dict[str, Any]:

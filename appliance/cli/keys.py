@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,13 +13,17 @@ import typer
 
 from appliance.cli.host import host_settings
 from appliance.cli.key_tables import LiveKeys, describe, print_tables
+from appliance.cli.state_client import with_state
+from appliance.control.backend.messages import key_rotated
 from appliance.errors import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, OperatorError
 from appliance.media.package.needed_keys import longest_need, named_by_stream
 from appliance.media.stream_client import STREAMS_DIRECTORY, NoStreamError, StreamClient, StreamSilentError
 from appliance.ops.master_key import MasterKey
 from appliance.secrets.credentials import CONTENT_KEYRING, CREDENTIALS_DIRECTORY
 from appliance.secrets.keyring import Keyring
-from appliance.settings import SETTINGS_FILE
+from appliance.settings import SETTINGS_FILE, Settings
+from appliance.state.events import Events
+from appliance.state.valkey import State
 
 app = typer.Typer(no_args_is_help=True, help="The keys of what is streamed: content keys and master keys.")
 
@@ -65,6 +70,7 @@ def list_command(
 
 @app.command("rotate")
 def rotate_command(
+    *,
     names: Annotated[
         list[str] | None, typer.Argument(metavar="STREAM", help="Live streams; all when none is named.")
     ] = None,
@@ -74,6 +80,7 @@ def rotate_command(
     finish: Annotated[
         bool, typer.Option("--finish", help="With --master: only finish a rotation that was cut short.")
     ] = False,
+    settings: SettingsOption = SETTINGS_FILE,
     directory: DirectoryOption = CREDENTIALS_DIRECTORY,
     streams: StreamsOption = STREAMS_DIRECTORY,
 ) -> None:
@@ -84,11 +91,7 @@ def rotate_command(
     """
     client = StreamClient(streams)
     if master and not names:
-        key = MasterKey(_path(directory), client, say=typer.echo)
-        if finish:
-            key.finish()
-        else:
-            key.rotate()
+        rotate_master_key(client, settings, directory, finish=finish)
         return
     if master or finish:
         raise OperatorError(
@@ -96,7 +99,7 @@ def rotate_command(
             "[STREAM]...` and `keys rotate --master [--finish]`",
             exit_code=EX_USAGE,
         )
-    _rotate_content_keys(client, names)
+    rotate_content_keys(client, names)
 
 
 @app.command("purge")
@@ -136,7 +139,43 @@ def purge_command(
         typer.echo(f"{'would go' if check else 'forgotten'}: generation {number}")
 
 
-def _rotate_content_keys(client: StreamClient, names: list[str] | None) -> None:
+def rotate_master_key(client: StreamClient, settings: Path, directory: Path, *, finish: bool = False) -> None:
+    """A new generation of the master key everywhere on this host; with `finish` one that was cut short.
+
+    The backend hears of it, where there is one. Raises OperatorError.
+    """
+    path = _path(directory)
+    before = Keyring.load(path).current
+    key = MasterKey(path, client, say=typer.echo)
+    try:
+        if finish:
+            key.finish()
+        else:
+            key.rotate()
+    finally:
+        # A stream that did not take it makes it no less the current one.
+        current = Keyring.load(path).current
+        known = Settings.load(settings) if settings.exists() else Settings()
+        if current != before and known.http_callback_url:
+            _tell_master_rotated(known, directory, current)
+
+
+def _tell_master_rotated(known: Settings, directory: Path, generation: int) -> None:
+    host = known.node or socket.gethostname()
+
+    async def tell(state: State) -> None:
+        event = key_rotated("master-key", host=host, generation=generation)
+        await Events(state).add(event)
+
+    try:
+        with_state(known, directory, tell)
+    except OperatorError as error:
+        # Keys change without Valkey, too.
+        typer.echo(f"the backend is not told: {error.message}", err=True)
+
+
+def rotate_content_keys(client: StreamClient, names: list[str] | None) -> None:
+    """New content keys for the live streams `names`, None for all. Raises OperatorError."""
     running = client.running()
     unknown = sorted(set(names or ()) - set(running))
     if unknown:

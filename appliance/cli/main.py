@@ -35,6 +35,7 @@ AREAS = {
     "keys": "The keys of what is streamed: see, change, forget.",
     "viewers": "Who watches, and ending a session.",
     "tokens": "View tokens: issue one, explain one.",
+    "secrets": "The secrets of a host: how old they are, and new ones.",
     "credentials": "The secrets a host keeps in /etc/appliance/credentials.",
 }
 

@@ -45,8 +45,15 @@ async def _run(stream: StreamName, settings: Settings) -> None:
     from appliance.media.serve.server import PLAYLIST_SOCKET, PlaylistServer
     from appliance.media.session import StreamSession
     from appliance.media.stream_socket import listening, socket_directory
-    from appliance.secrets.credentials import CONTENT_KEYRING, handed_over, read_reader_secret
+    from appliance.secrets.credentials import CONTENT_KEYRING, READER_SECRET, handed_over
     from appliance.secrets.keyring import Keyring
+    from appliance.secrets.rotating import read_newest
+
+    def play_name(secret: str) -> str:
+        return f"{stream}?reader={secret}"
+
+    def replace_reader_secret(secret: str) -> None:
+        session.replace_play_name(play_name(secret))
 
     credentials = handed_over("stream@ID.service")
     keyring = Keyring.load(credentials / CONTENT_KEYRING) if settings.encryption == "aes-128" else None
@@ -59,7 +66,7 @@ async def _run(stream: StreamName, settings: Settings) -> None:
         load_ladder(ladder_path(settings.ladder)),
         packager,
         directory=root / stream,
-        play_name=f"{stream}?reader={read_reader_secret(credentials)}",
+        play_name=play_name(read_newest(credentials, READER_SECRET)),
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -70,6 +77,6 @@ async def _run(stream: StreamName, settings: Settings) -> None:
             await door.enter_async_context(
                 PlaylistServer(root / stream, edge).listening(room / PLAYLIST_SOCKET)
             )
-            await door.enter_async_context(listening(room, packager, keyring))
+            await door.enter_async_context(listening(room, packager, keyring, replace_reader_secret))
         with contextlib.suppress(asyncio.CancelledError):
             await session.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -14,13 +15,17 @@ from typing import Annotated, Any
 import typer
 
 from appliance.cli.output import console, span
+from appliance.cli.state_client import with_state
 from appliance.control.view_issuing import NotIssuedError, Wish, issue_checked, path_of
 from appliance.control.view_tokens import MAX_LENGTH, TokenRefusedError, read, unverified
 from appliance.errors import EX_DATAERR, EX_NOPERM, EX_USAGE, OperatorError
+from appliance.media.stream_client import StreamClient
 from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name
+from appliance.ops.rotation import Rotation
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY, VIEW_TOKEN_KEYS
 from appliance.secrets.token_keys import TokenKey, TokenKeys
 from appliance.settings import SETTINGS_FILE, Settings
+from appliance.state.valkey import State
 
 app = typer.Typer(no_args_is_help=True, help="View tokens: who may watch what, and until when.")
 
@@ -71,7 +76,8 @@ def issue_command(
 
     Whoever has the token can watch: it is for one viewer, and for no log.
     """
-    known, keys, now = Settings.load(settings), _keys(directory), time.time()
+    known, now = Settings.load(settings), time.time()
+    keys = _newest_keys(known, directory)
     if minutes * 60 > known.view_token_max_seconds:
         raise OperatorError(
             f"--minutes: {minutes:g} is refused; allowed are {known.view_token_max_seconds / 60:g} "
@@ -194,6 +200,23 @@ def _stream(text: str) -> StreamName:
         return parse_stream_name(text)
     except InvalidStreamNameError as error:
         raise OperatorError(str(error), exit_code=EX_USAGE) from None
+
+
+def _newest_keys(known: Settings, directory: Path) -> TokenKeys:
+    """The keys of this host, or what another host has made of them since.
+
+    Without Valkey those on disk sign.
+    """
+    keys = _keys(directory)
+
+    async def take_over(state: State) -> None:
+        host = known.node or socket.gethostname()
+        await Rotation(directory, known, host, state, StreamClient()).take_over(VIEW_TOKEN_KEYS)
+
+    with contextlib.suppress(OperatorError):
+        with_state(known, directory, take_over)
+        keys = _keys(directory)
+    return keys
 
 
 def _keys(directory: Path) -> TokenKeys:

@@ -42,7 +42,10 @@ def create_app(control: Control) -> Starlette:
         # Before the first request: what runs already must be known, or a reconnect would wait for its reader.
         # So must be whose session was ended.
         await asyncio.gather(reconciler.attempt(), view_sync.attempt())
+        # And secrets that were rotated since systemd read them.
+        await control.followed.look()
         tasks = [
+            asyncio.create_task(control.followed.run(), name="secrets"),
             asyncio.create_task(reconciler.run(), name="reconciler"),
             asyncio.create_task(view_sync.run(), name="view sync"),
             asyncio.create_task(control.dropper.listen(control.leases, control.host), name="dropper"),
@@ -56,6 +59,7 @@ def create_app(control: Control) -> Starlette:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await control.followed.end()
             await control.close()
 
     return Starlette(

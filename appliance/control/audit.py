@@ -1,5 +1,8 @@
-"""The audit log: every decision as one line of the journal.
+"""The audit log: every decision as one line of JSON in the journal.
 
+A decision (publish, play, view, api) has verdict (allowed or refused), status, client_ip, and what it is
+about; a refusal has its reason. A viewer's first yes in a minute stands for those that follow. The journal
+keeps it within its own bounds of size (role base), and no rate drops a line (LogRateLimitIntervalSec=).
 Fields never carry an argument of a request, so no key of a stream and no reader's secret reaches a log.
 """
 

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Final, Self
 
 from appliance.control.backend.service import Backend
 from appliance.control.drop import Dropper
+from appliance.control.followed import Followed
 from appliance.control.needed_keys import NeededKeys
 from appliance.control.readers import Readers
 from appliance.control.stat import IngestStat
 from appliance.control.units import StreamUnits
 from appliance.control.view_policy import RegistryPolicy
 from appliance.control.viewers import Viewers
-from appliance.secrets.keyring import Keyring
-from appliance.secrets.token_key_file import TokenKeyFile
 from appliance.state.api_tokens import ApiTokens
 from appliance.state.bans import Bans
 from appliance.state.counters import Counters
@@ -27,7 +26,11 @@ from appliance.state.valkey import State
 from appliance.state.viewers import ViewerSessions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from appliance.control.secrets import Secrets
+    from appliance.secrets.keyring import Keyring
+    from appliance.secrets.token_keys import TokenKeys
     from appliance.settings import Settings
 
 FAILURE_WINDOW_SECONDS: Final = 60.0
@@ -39,10 +42,11 @@ class Control:
 
     settings: Settings
     host: str
-    reader_secret: str = field(repr=False)
+    secrets: Secrets
+    followed: Followed
     keyring: Keyring
     needed_keys: NeededKeys
-    token_keys: TokenKeyFile
+    token_keys: Callable[[], TokenKeys]
     view_policy: RegistryPolicy
     state: State
     leases: Leases
@@ -51,7 +55,6 @@ class Control:
     bans: Bans
     api_tokens: ApiTokens
     stream_key_pepper: bytes = field(repr=False)
-    admin_token: str = field(repr=False)
     dropper: Dropper
     sessions: Sessions
     viewer_sessions: ViewerSessions
@@ -63,20 +66,18 @@ class Control:
 
     @classmethod
     def build(cls, settings: Settings, secrets: Secrets) -> Self:
-        """Puts the parts together; nothing connects yet.
-
-        Raises OperatorError when the content keyring or the keys of view tokens cannot be read.
-        """
+        """Puts the parts together; nothing connects yet."""
         state = State(Path(settings.valkey_socket), secrets.valkey_password)
         registry, viewer_sessions = Registry(state), ViewerSessions(state)
         host = settings.node or socket.gethostname()
         return cls(
             settings=settings,
             host=host,
-            reader_secret=secrets.reader_secret,
-            keyring=Keyring.load(secrets.content_keyring),
+            secrets=secrets,
+            followed=Followed(secrets, state, host),
+            keyring=secrets.keyring,
             needed_keys=NeededKeys(Path(settings.media_root), settings),
-            token_keys=TokenKeyFile(secrets.view_token_keys),
+            token_keys=secrets.token_keys,
             view_policy=RegistryPolicy(registry, settings),
             state=state,
             leases=Leases(state, settings.lease_seconds),
@@ -90,7 +91,6 @@ class Control:
             ),
             api_tokens=ApiTokens(state),
             stream_key_pepper=secrets.stream_key_pepper.encode(),
-            admin_token=secrets.admin_token,
             dropper=Dropper(state, Path(settings.ingest_control_socket)),
             sessions=Sessions(state),
             viewer_sessions=viewer_sessions,

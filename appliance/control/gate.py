@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from appliance.control.audit import record, untrusted
 from appliance.control.refusal import RefusedError
 from appliance.names import APPLICATION, InvalidStreamNameError, parse_stream_name
+from appliance.secrets.moment import is_over
 from appliance.secrets.stream_keys import StreamKey, matches, parse_key
 from appliance.state.valkey import StateUnavailableError
 
@@ -93,14 +94,14 @@ def why_over(key: KeyRecord, now: datetime) -> str | None:
     """Returns in words why `key` lets nobody in at `now`; None while it does."""
     if is_revoked(key, now):
         return f"was revoked at {key.revoked_at}"
-    if key.expires_at is not None and datetime.fromisoformat(key.expires_at) <= now:
+    if is_over(key.expires_at, now):
         return f"expired at {key.expires_at}"
     return None
 
 
 def is_revoked(key: KeyRecord, now: datetime) -> bool:
     """Whether `key` was revoked, and the grace it was given is over: its publisher has to go, too."""
-    return key.revoked_at is not None and datetime.fromisoformat(key.revoked_at) <= now
+    return key.revoked_at is not None and is_over(key.revoked_at, now)
 
 
 def _outside(address: str, stream: RegisteredStream) -> str | None:

@@ -40,7 +40,6 @@ class Play:
 
     def __init__(self, control: Control) -> None:
         self._control = control
-        self._secret = control.reader_secret.encode()
 
     async def endpoint(self, request: Request) -> Response:
         """200 allowed; 400 not a callback; 403 everything else, or what the backend says."""
@@ -115,7 +114,8 @@ class Play:
 
     def _is_reader(self, callback: Callback) -> bool:
         given = callback.arguments.get("reader", "").encode("utf-8", "replace")
-        return hmac.compare_digest(given, self._secret) and callback.from_loopback
+        good = [hmac.compare_digest(given, one.encode()) for one in self._control.secrets.reader_secrets()]
+        return any(good) and callback.from_loopback
 
     async def _joined(self, stream: StreamName, client: str) -> None:
         await asyncio.sleep(_HEADSTART_SECONDS)

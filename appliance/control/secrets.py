@@ -1,57 +1,108 @@
-"""The service's secrets, as systemd hands them over."""
+"""The service's secrets: as systemd handed them over, until a rotation brings newer ones.
+
+systemd's copy is fixed while the unit runs. What is rotated comes through Valkey into this object
+(`appliance.control.followed`), and everybody asks it anew each time: no restart, nothing on disk to read.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
 
 from appliance.secrets.credentials import (
     ADMIN_TOKEN,
     CONTENT_KEYRING,
+    READER_SECRET,
     STREAM_KEY_PEPPER,
     VALKEY_PASSWORD,
     VIEW_TOKEN_KEYS,
+    WEBHOOK_SECRET,
     handed_over,
     read_credential,
-    read_reader_secret,
-    read_webhook_secrets,
 )
+from appliance.secrets.keyring import Keyring
+from appliance.secrets.rotating import ROTATING, read_lines
+from appliance.secrets.token_keys import TokenKeys
+from appliance.secrets.webhook_secret import signing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from appliance.secrets.dated_secrets import DatedSecrets
+    from appliance.secrets.rotating import Rotating
     from appliance.secrets.webhook_secret import WebhookSecret
 
 
-@dataclass(frozen=True, slots=True)
 class Secrets:
     """What the service must know and never show.
 
-    `content_keyring` and `view_token_keys` are paths: their readers parse them. `webhook_secrets` sign what
-    the backend is sent, the newest first.
+    Parameters
+    ----------
+    keyring
+        The master keys; another one comes with a restart (`appliance.ops.master_key`).
+    stream_key_pepper
+        What the digests of stream keys are made with; never another one.
+    token_keys, lines
+        The rotating ones: what signs view tokens, and the others by the name of their credential.
     """
 
-    valkey_password: str = field(repr=False)
-    reader_secret: str = field(repr=False)
-    content_keyring: Path
-    view_token_keys: Path
-    stream_key_pepper: str = field(repr=False)
-    admin_token: str = field(repr=False)
-    webhook_secrets: tuple[WebhookSecret, ...] = field(repr=False)
+    def __init__(
+        self,
+        keyring: Keyring,
+        stream_key_pepper: str,
+        token_keys: TokenKeys,
+        lines: Mapping[str, DatedSecrets],
+    ) -> None:
+        self.keyring = keyring
+        self.stream_key_pepper = stream_key_pepper
+        self._token_keys = token_keys
+        self._lines = dict(lines)
 
     @classmethod
-    def load(cls, directory: Path | None = None) -> Secrets:
+    def load(cls, directory: Path | None = None) -> Self:
         """Reads the credentials from `directory`, or from $CREDENTIALS_DIRECTORY.
 
         Raises OperatorError (EX_CONFIG) naming the file that is missing, empty or malformed.
         """
         directory = directory or handed_over("appliance-control.service")
         return cls(
-            valkey_password=read_credential(directory / VALKEY_PASSWORD),
-            reader_secret=read_reader_secret(directory),
-            content_keyring=directory / CONTENT_KEYRING,
-            stream_key_pepper=read_credential(directory / STREAM_KEY_PEPPER),
-            admin_token=read_credential(directory / ADMIN_TOKEN),
-            view_token_keys=directory / VIEW_TOKEN_KEYS,
-            webhook_secrets=read_webhook_secrets(directory),
+            Keyring.load(directory / CONTENT_KEYRING),
+            read_credential(directory / STREAM_KEY_PEPPER),
+            TokenKeys.load(directory / VIEW_TOKEN_KEYS),
+            {name: read_lines(directory, name) for name in ROTATING if name != VIEW_TOKEN_KEYS},
         )
+
+    def held(self, name: str) -> Rotating:
+        """What the service has of the rotating credential `name`."""
+        return self._token_keys if name == VIEW_TOKEN_KEYS else self._lines[name]
+
+    def take_over(self, name: str, newer: Rotating) -> None:
+        """`newer` holds from now on."""
+        if isinstance(newer, TokenKeys):
+            self._token_keys = newer
+        else:
+            self._lines[name] = newer
+
+    def token_keys(self) -> TokenKeys:
+        """The keys that verify view tokens now."""
+        return self._token_keys.valid(datetime.now(UTC))
+
+    def reader_secrets(self) -> tuple[str, ...]:
+        """What a stream's own reader may show."""
+        return self._texts(READER_SECRET)
+
+    def admin_tokens(self) -> tuple[str, ...]:
+        """What this host's own commands may show."""
+        return self._texts(ADMIN_TOKEN)
+
+    def valkey_password(self) -> str:
+        """What Valkey is to be shown."""
+        return self._lines[VALKEY_PASSWORD].newest.text
+
+    def webhook_secrets(self) -> tuple[WebhookSecret, ...]:
+        """What requests to the backend are signed with, see `signing`."""
+        return signing(self._lines[WEBHOOK_SECRET], datetime.now(UTC))
+
+    def _texts(self, name: str) -> tuple[str, ...]:
+        return tuple(item.text for item in self._lines[name].valid(datetime.now(UTC)))

@@ -102,6 +102,10 @@ class StreamSession:
         """Ends the session cleanly and keeps its state on disk: the next one resumes from there."""
         self._events.put_nowait(_Signal.STOP)
 
+    def replace_play_name(self, play_name: str) -> None:
+        """The reader plays `play_name` from its next connection on; the one it has goes on."""
+        self._play_name = play_name
+
     async def run(self) -> None:
         """Lives the stream's life; returns when it is over, or after `stop`.
 
@@ -121,7 +125,7 @@ class StreamSession:
         self._ready_by = now + _READY_S
         self._enter(State.WAITING, "no publisher yet", self._settings.grace_seconds)
         tasks = [
-            asyncio.create_task(read_stream(self._url, self._play_name, self._events.put_nowait)),
+            asyncio.create_task(read_stream(self._url, lambda: self._play_name, self._events.put_nowait)),
             asyncio.create_task(self._tick()),
             asyncio.create_task(self._live()),
         ]

@@ -104,6 +104,10 @@ class StreamClient:
         """Gives it `keyring`, whose current master makes the key of its next segment."""
         return self._ask(stream, {"verb": "keyring", "keyring": keyring.dumps()})
 
+    def hand_over_reader_secret(self, stream: StreamName, secret: str) -> None:
+        """Gives its reader a new secret, for its next connection."""
+        self._ask(stream, {"verb": "reader", "secret": secret})
+
     def _ask(self, stream: StreamName, request: dict[str, Any]) -> KeyInUse:
         try:
             with self._connected(stream) as connection, connection.makefile("rwb") as channel:

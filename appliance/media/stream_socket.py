@@ -6,13 +6,14 @@ One JSON object on a line is a request, one on a line the answer, and the connec
     {"verb": "rotate"}                       a new one from the next segment on
     {"verb": "keyring", "keyring": TEXT}     a new keyring (`appliance.secrets.keyring`); its current master
                                              makes the key of the next segment
+    {"verb": "reader", "secret": TEXT}       what the reader shows from its next connection on
 
     {"ok": true, "generation": 2, "key": {"kid": "2-…", "since": 1767322800.0}}
     {"ok": false, "error": "…"}
 
 `generation` is that of the master which makes the next key; `key` is null before the first segment and
 without encryption. Only root and the service's own user are heard (SO_PEERCRED, unix(7)). No answer and no
-log line repeats what came in: it may be a keyring.
+log line repeats what came in: it may be a keyring or a secret.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from appliance.media.unix_server import unix_server
-from appliance.secrets.keyring import Keyring, KeyringError
+from appliance.secrets.json_file import MalformedKeysError
+from appliance.secrets.keyring import Keyring
+from appliance.secrets.rotating import is_reader_secret
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from appliance.names import StreamName
 
@@ -72,20 +75,28 @@ def socket_directory(stream: StreamName) -> Path | None:
 
 
 @contextlib.asynccontextmanager
-async def listening(directory: Path, packager: KeyUser, keyring: Keyring | None) -> AsyncIterator[None]:
+async def listening(
+    directory: Path,
+    packager: KeyUser,
+    keyring: Keyring | None,
+    replace_reader_secret: Callable[[str], None] = lambda _: None,
+) -> AsyncIterator[None]:
     """Serves control.sock in `directory`, mode 0600, from the running event loop until the block is left.
 
-    `keyring` is the one the packager began with, None without encryption. Raises OSError when the socket
-    cannot be made.
+    `keyring` is the one the packager began with, None without encryption; `replace_reader_secret` gets the
+    reader's new secret. Raises OSError when the socket cannot be made.
     """
-    door = _Door(packager, keyring)
+    door = _Door(packager, keyring, replace_reader_secret)
     async with unix_server(directory / CONTROL_SOCKET, 0o600, door.serve, limit=LONGEST_LINE):
         yield
 
 
 class _Door:
-    def __init__(self, packager: KeyUser, keyring: Keyring | None) -> None:
+    def __init__(
+        self, packager: KeyUser, keyring: Keyring | None, replace_reader_secret: Callable[[str], None]
+    ) -> None:
         self._packager = packager
+        self._replace_reader_secret = replace_reader_secret
         self._generation = None if keyring is None else keyring.current
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -140,13 +151,18 @@ class _Door:
                     raise _RefusedError("this stream is not encrypted and takes no keyring")
                 try:
                     keyring = Keyring.parse(text)
-                except KeyringError as error:
+                except MalformedKeysError as error:
                     raise _RefusedError(f"the keyring is refused: {error}") from None
                 self._packager.replace_keyring(keyring)
                 self._generation = keyring.current
                 log.info("an operator hands over a keyring; generation %d is current", keyring.current)
+            case {"verb": "reader", "secret": str(secret)}:
+                if not is_reader_secret(secret):
+                    raise _RefusedError("a reader's secret has letters, digits, - and _ alone")
+                self._replace_reader_secret(secret)
+                log.info("an operator hands over a new secret of the reader")
             case _:
-                raise _RefusedError("unknown request; known verbs: key, rotate, keyring")
+                raise _RefusedError("unknown request; known verbs: key, rotate, keyring, reader")
 
 
 def _parse(line: bytes) -> dict[str, Any]:

@@ -25,7 +25,8 @@ import yaml
 from appliance.errors import OperatorError
 from appliance.names import shorten
 from appliance.provision.variables import Declared, shown
-from appliance.settings import LAST_PORT, Settings
+from appliance.setting_rules import LAST_PORT
+from appliance.settings import Settings
 
 Truth = Callable[[str], bool]
 """Evaluates a condition in Ansible's language."""

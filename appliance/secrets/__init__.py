@@ -4,6 +4,7 @@
 `keyring` is one of them, the generations of master keys; `content_keys` derives from a master what opens a
 stream's segments. How a new master comes to who needs it: `appliance.ops.master_key`. `stream_keys` are what
 encoders show; their digests are kept. `token_keys` is another file, what view tokens are signed with;
-`token_key_file` notices when it was replaced. `webhook_secret` is one more: what requests to the customer's
-backend are signed with. `moment` is how these files write times down.
+`json_file` is what it has in common with the keyring. `webhook_secret` is one more: what requests to the
+customer's backend are signed with, lines as `dated_secrets` has them. `rotating` are those that are replaced
+while services run. `moment` is how these files write times down.
 """

@@ -10,18 +10,14 @@ import contextlib
 import fcntl
 import os
 import secrets
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from appliance.errors import EX_CONFIG, EX_NOPERM, OperatorError
 from appliance.secrets.keyring import Keyring
 from appliance.secrets.token_keys import TokenKeys
-from appliance.secrets.webhook_secret import (
-    WebhookSecret,
-    new_webhook_secret,
-    parse_webhook_secrets,
-    with_given,
-)
+from appliance.secrets.webhook_secret import new_webhook_secret, parse_webhook_secrets, with_given
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +33,8 @@ VIEW_TOKEN_KEYS: Final = "view-token-keys"  # noqa: S105 - the name of a credent
 WEBHOOK_SECRET: Final = "webhook-secret"  # noqa: S105 - the name of a credential, not its value
 
 _RANDOM_BYTES: Final = 32
+DEFAULT_GRACE: Final = timedelta(days=7)
+"""How long a webhook secret is good after another one was given, where no setting says otherwise."""
 
 
 def handed_over(unit: str) -> Path:
@@ -66,39 +64,6 @@ def read_credential(path: Path) -> str:
     return text
 
 
-def read_reader_secret(directory: Path) -> str:
-    """The secret that a stream's own reader is known by.
-
-    Raises OperatorError (EX_CONFIG) as `read_credential` does, and when it would not survive in a play name.
-    """
-    path = directory / READER_SECRET
-    secret = read_credential(path)
-    if not (secret.isascii() and secret.replace("-", "").replace("_", "").isalnum()):
-        # It travels in an RTMP play name; `&` or `=` would make other arguments of it.
-        raise OperatorError(
-            f"credential {path}: allowed are letters, digits, - and _",
-            exit_code=EX_CONFIG,
-            hint="remove it and run: appliance credentials init",
-        )
-    return secret
-
-
-def read_webhook_secrets(directory: Path) -> tuple[WebhookSecret, ...]:
-    """What requests to the backend are signed with, the newest first.
-
-    Raises OperatorError (EX_CONFIG) as `read_credential` does, and when a line of it is no secret.
-    """
-    path = directory / WEBHOOK_SECRET
-    try:
-        return parse_webhook_secrets(read_credential(path))
-    except ValueError as error:
-        raise OperatorError(
-            f"credential {path}: {error}",
-            exit_code=EX_CONFIG,
-            hint="remove it and run: appliance credentials init",
-        ) from None
-
-
 class Outcome(NamedTuple):
     """What `make_missing` did: names of credentials, and the paths that others could enter or read."""
 
@@ -108,12 +73,18 @@ class Outcome(NamedTuple):
 
 
 def make_missing(
-    directory: Path, master: bytes | None, *, webhook_secret: str | None = None, check: bool = False
+    directory: Path,
+    master: bytes | None,
+    *,
+    webhook_secret: str | None = None,
+    webhook_grace: timedelta = DEFAULT_GRACE,
+    check: bool = False,
 ) -> Outcome:
     """Makes what is missing below `directory` (0700, files 0400); with `check` it only looks.
 
     A given `master` or `webhook_secret` (one that `parse_webhook_secret` accepts) is taken in beside what is
-    there already.
+    there already; that webhook secret is good for `webhook_grace` more. An empty one says that the operator
+    chooses none, None says nothing.
 
     What is there already and open to others than this user is closed to them. Two calls at the same time make
     the same secrets: the second one finds those of the first.
@@ -126,7 +97,7 @@ def make_missing(
         STREAM_KEY_PEPPER: _random,
         ADMIN_TOKEN: _random,
         VIEW_TOKEN_KEYS: _token_keys,
-        WEBHOOK_SECRET: lambda path: _webhook_secret(path, webhook_secret),
+        WEBHOOK_SECRET: lambda path: _webhook_secret(path, webhook_secret, webhook_grace),
     }
     outcome = Outcome([], [], [])
     try:
@@ -180,12 +151,22 @@ def _token_keys(path: Path) -> str | None:
     return None
 
 
-def _webhook_secret(path: Path, given: str | None) -> str | None:
+def _webhook_secret(path: Path, given: str | None, grace: timedelta) -> str | None:
     """The credential's new text, None when it may stay."""
-    present = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     if given is not None:
-        return with_given(present, given)
-    return None if present.strip() else new_webhook_secret() + "\n"
+        try:
+            present = parse_webhook_secrets(text) if text.strip() else None
+        except ValueError as error:
+            raise OperatorError(
+                f"credential {path}: {error}",
+                exit_code=EX_CONFIG,
+                hint="remove it and run: appliance credentials init",
+            ) from None
+        changed = with_given(present, given, grace)
+        if changed is not None:
+            return changed.dumps()
+    return None if text.strip() or given else new_webhook_secret() + "\n"
 
 
 def _random(path: Path) -> str | None:

@@ -15,9 +15,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from appliance.errors import EX_CONFIG, OperatorError
 from appliance.secrets.content_keys import KeyId, UnknownKeyError, derive
-from appliance.secrets.moment import moment
+from appliance.secrets.json_file import (
+    MalformedKeysError,
+    load,
+    parse_entry,
+    parse_object,
+    parse_optional_time,
+    parse_time,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -25,10 +31,6 @@ if TYPE_CHECKING:
 
 _MASTER_LENGTHS: Final = (16, 32)
 _MASTER_FORM: Final = re.compile("|".join(f"[0-9a-fA-F]{{{2 * length}}}" for length in _MASTER_LENGTHS))
-
-
-class KeyringError(ValueError):
-    """The text is no keyring; the message says why and holds no secret."""
 
 
 def parse_master(text: str) -> bytes:
@@ -82,37 +84,23 @@ class Keyring:
 
         Raises OperatorError (EX_CONFIG) when it cannot be read or is not a keyring; never shows its content.
         """
-        try:
-            return cls.parse(path.read_text(encoding="ascii"))
-        except OSError as error:
-            raise _refusal(path, f"cannot be read: {error.strerror}") from None
-        except ValueError as error:
-            # UnicodeDecodeError is a ValueError that quotes the file.
-            reason = "not ASCII text" if isinstance(error, UnicodeError) else str(error)
-            raise _refusal(path, reason) from None
+        return load(path, cls.parse, what="content keyring")
 
     @classmethod
     def parse(cls, text: str) -> Keyring:
-        """The keyring that `text` (JSON) describes. Raises KeyringError."""
-        try:
-            data: Any = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise KeyringError(f"not JSON (line {error.lineno})") from None
-        except (ValueError, RecursionError):  # a number of thousands of digits; brackets without end
-            raise KeyringError("not JSON that can be read") from None
-        if not isinstance(data, dict) or not isinstance(data.get("generations"), dict):
-            raise KeyringError('no object with "current" and "generations"')
-        generations = {_number(key): _generation(key, entry) for key, entry in data["generations"].items()}
+        """The keyring that `text` (JSON) describes. Raises MalformedKeysError."""
+        data, entries = parse_object(text, "generations")
+        generations = {_number(key): _generation(key, entry) for key, entry in entries.items()}
         current, following, given = data.get("current"), data.get("next"), data.get("given")
         # `True` is a number to Python, and equal to 1
         if type(current) is not int or current not in generations:
-            raise KeyringError('"current" names none of the generations')
+            raise MalformedKeysError('"current" names none of the generations')
         if following is not None and (
             type(following) is not int or following not in {*generations} - {current}
         ):
-            raise KeyringError('"next" names none of the generations, or the current one')
+            raise MalformedKeysError('"next" names none of the generations, or the current one')
         if given is not None and not (isinstance(given, str) and re.fullmatch(r"[0-9a-f]{64}", given)):
-            raise KeyringError('"given" is not a SHA-256 in hex')
+            raise MalformedKeysError('"given" is not a SHA-256 in hex')
         return cls(current, generations, following, given)
 
     def dumps(self) -> str:
@@ -190,35 +178,24 @@ class Keyring:
 
 def _number(text: str) -> int:
     if re.fullmatch(r"[1-9][0-9]{0,8}", text) is None:
-        raise KeyringError("a generation is not a whole number from 1 to 999999999")
+        raise MalformedKeysError("a generation is not a whole number from 1 to 999999999")
     return int(text)
 
 
 def _generation(number: str, entry: object) -> Generation:
-    if not isinstance(entry, dict):
-        raise KeyringError(f"generation {number} is not an object")
-    master, created = entry.get("master"), entry.get("created")
+    whose = f"generation {number}"
+    fields = parse_entry(entry, whose)
+    master = fields.get("master")
     try:
         key = parse_master(master) if isinstance(master, str) else None
     except ValueError:
         key = None
     if key is None:
-        raise KeyringError(f'"master" of generation {number} is not 32 or 64 hex digits')
-    began, ended = moment(created), moment(entry.get("retired"))
-    if began is None:
-        raise KeyringError(f'"created" of generation {number} is not an ISO 8601 time with its zone')
-    if ended is None and entry.get("retired") is not None:
-        raise KeyringError(f'"retired" of generation {number} is not an ISO 8601 time with its zone')
-    return Generation(key, began, ended)
+        raise MalformedKeysError(f'"master" of {whose} is not 32 or 64 hex digits')
+    return Generation(
+        key, parse_time(fields, "created", whose), parse_optional_time(fields, "retired", whose)
+    )
 
 
 def _digest(master: bytes) -> str:
     return hashlib.sha256(master).hexdigest()
-
-
-def _refusal(path: Path, reason: str) -> OperatorError:
-    return OperatorError(
-        f"content keyring {path}: {reason}",
-        exit_code=EX_CONFIG,
-        hint="make the missing credentials with: appliance credentials init",
-    )

@@ -1,8 +1,8 @@
-"""Times as the files of secrets write them."""
+"""Times as secrets, tokens and keys have them: ISO 8601 with its zone."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 
 def moment(text: object) -> datetime | None:
@@ -12,3 +12,20 @@ def moment(text: object) -> datetime | None:
     except ValueError:
         return None
     return found if found is not None and found.tzinfo is not None else None
+
+
+def holds(ends: datetime | None, now: datetime) -> bool:
+    """Whether what ends at `ends` (None: never) still holds at `now`."""
+    return ends is None or now < ends
+
+
+def is_over(ends: str | None, now: datetime | None = None) -> bool:
+    """Whether the ISO 8601 time `ends` is reached (None: never); what is no time is over."""
+    return ends is not None and (
+        (found := moment(ends)) is None or not holds(found, now or datetime.now(UTC))
+    )
+
+
+def version_of(created: datetime | None) -> int:
+    """The time as a version that grows: whole milliseconds since 1970; 0 without a time."""
+    return 0 if created is None else round(created.timestamp() * 1000)

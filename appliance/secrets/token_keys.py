@@ -1,7 +1,7 @@
 """The keys that sign view tokens (HMAC-SHA256, RFC 7518, section 3.2).
 
 A JSON file: ``{"current": KID, "keys": {KID: {"secret": HEX, "created": ISO 8601}}}``. A key that signed once
-has the time of its end in "retired"; it verifies what it signed until it is taken out.
+has the time of that in "retired", and in "ends" the time until which it verifies what it signed.
 """
 
 from __future__ import annotations
@@ -10,11 +10,18 @@ import json
 import re
 import secrets
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
 
-from appliance.errors import EX_CONFIG, OperatorError
-from appliance.secrets.moment import moment
+from appliance.secrets.json_file import (
+    MalformedKeysError,
+    load,
+    parse_entry,
+    parse_object,
+    parse_optional_time,
+    parse_time,
+)
+from appliance.secrets.moment import holds, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,20 +35,18 @@ _KID: Final = re.compile(r"[0-9a-f]{16}")
 _SECRET: Final = re.compile(r"[0-9a-f]{64}")
 
 
-class TokenKeysError(ValueError):
-    """The text is no file of token keys; the message says why and holds no secret."""
-
-
 @dataclass(frozen=True, slots=True)
 class TokenKey:
     """One signing key. `secret` is 32 bytes and never shows in a repr.
 
-    `retired` is when it stopped being the one that signs; None while it is.
+    `retired` is when it stopped being the one that signs, `ends` when it stops verifying;
+    None while it signs.
     """
 
     secret: bytes = field(repr=False)
     created: datetime
     retired: datetime | None = None
+    ends: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,77 +68,63 @@ class TokenKeys:
 
         Raises OperatorError (EX_CONFIG) when it cannot be read or holds no keys; never shows its content.
         """
-        try:
-            return cls.parse(path.read_text(encoding="ascii"))
-        except OSError as error:
-            raise _refusal(path, f"cannot be read: {error.strerror}") from None
-        except ValueError as error:
-            # UnicodeDecodeError is a ValueError that quotes the file.
-            reason = "not ASCII text" if isinstance(error, UnicodeError) else str(error)
-            raise _refusal(path, reason) from None
+        return load(path, cls.parse, what="view token keys")
 
     @classmethod
     def parse(cls, text: str) -> TokenKeys:
-        """The keys that `text` (JSON) describes. Raises TokenKeysError."""
-        try:
-            data: Any = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise TokenKeysError(f"not JSON (line {error.lineno})") from None
-        except (ValueError, RecursionError):  # a number of thousands of digits; brackets without end
-            raise TokenKeysError("not JSON that can be read") from None
-        if not isinstance(data, dict) or not isinstance(data.get("keys"), dict):
-            raise TokenKeysError('no object with "current" and "keys"')
-        keys = {kid: _key(kid, entry) for kid, entry in data["keys"].items()}
+        """The keys that `text` (JSON) describes. Raises MalformedKeysError."""
+        data, entries = parse_object(text, "keys")
+        keys = {kid: _key(kid, entry) for kid, entry in entries.items()}
         current = data.get("current")
         if not isinstance(current, str) or current not in keys:
-            raise TokenKeysError('"current" names none of the keys')
-        if keys[current].retired is not None:
-            raise TokenKeysError('"current" names a key that is retired')
+            raise MalformedKeysError('"current" names none of the keys')
+        if keys[current].retired is not None or keys[current].ends is not None:
+            raise MalformedKeysError('"current" names a key that is retired')
         return cls(current, keys)
+
+    @property
+    def version(self) -> int:
+        """Which of two files is the later one: milliseconds of the key that signs."""
+        return version_of(self.keys[self.current].created)
 
     def dumps(self) -> str:
         """The file's text. It holds the keys: write it with mode 0400 and nowhere else."""
         entries = {}
         for kid, key in sorted(self.keys.items(), key=lambda item: item[1].created):
             entries[kid] = {"secret": key.secret.hex(), "created": key.created.isoformat()}
-            if key.retired is not None:
-                entries[kid]["retired"] = key.retired.isoformat()
+            times = {"retired": key.retired, "ends": key.ends}
+            entries[kid] |= {name: time.isoformat() for name, time in times.items() if time is not None}
         return json.dumps({"current": self.current, "keys": entries}, indent=2) + "\n"
 
-    def rotated(self, *, now: datetime | None = None) -> TokenKeys:
-        """A fresh key signs from `now` on; the one before it still verifies."""
-        moment_of_change = now or datetime.now(UTC)
-        fresh = TokenKeys.create(now=moment_of_change)
-        before = replace(self.keys[self.current], retired=moment_of_change)
-        return TokenKeys(fresh.current, {**self.keys, self.current: before, **fresh.keys})
-
-    def without(self, *, retired_before: datetime) -> TokenKeys:
-        """Forgets the keys that were retired before that time: what they signed is refused from then on."""
-        kept = {
-            kid: key for kid, key in self.keys.items() if key.retired is None or key.retired >= retired_before
+    def rotated(self, grace: timedelta, *, now: datetime | None = None) -> TokenKeys:
+        """A fresh key signs from `now` on; the one before it verifies for `grace` more."""
+        # A clock that was set back must not make the later one look like the earlier one.
+        began = max(now or datetime.now(UTC), self.keys[self.current].created + timedelta(milliseconds=1))
+        fresh, end = TokenKeys.create(now=began), began + grace
+        old = {
+            kid: replace(key, retired=key.retired or began, ends=min(key.ends or end, end))
+            for kid, key in self.keys.items()
         }
-        return replace(self, keys=kept)
+        return TokenKeys(fresh.current, {**old, **fresh.keys}).valid(began)
+
+    def valid(self, now: datetime) -> TokenKeys:
+        """Those that verify at `now`; the one that signs always does."""
+        if all(holds(key.ends, now) for key in self.keys.values()):
+            return self
+        return replace(self, keys={kid: key for kid, key in self.keys.items() if holds(key.ends, now)})
 
 
 def _key(kid: str, entry: object) -> TokenKey:
     if _KID.fullmatch(kid) is None:
-        raise TokenKeysError("a key's id is not 16 hex digits")
-    if not isinstance(entry, dict):
-        raise TokenKeysError(f"key {kid} is not an object")
-    secret = entry.get("secret")
+        raise MalformedKeysError("a key's id is not 16 hex digits")
+    whose = f"key {kid}"
+    fields = parse_entry(entry, whose)
+    secret = fields.get("secret")
     if not isinstance(secret, str) or _SECRET.fullmatch(secret) is None:
-        raise TokenKeysError(f'"secret" of key {kid} is not 64 hex digits')
-    created, retired = moment(entry.get("created")), moment(entry.get("retired"))
-    if created is None:
-        raise TokenKeysError(f'"created" of key {kid} is not an ISO 8601 time with its zone')
-    if retired is None and entry.get("retired") is not None:
-        raise TokenKeysError(f'"retired" of key {kid} is not an ISO 8601 time with its zone')
-    return TokenKey(bytes.fromhex(secret), created, retired)
-
-
-def _refusal(path: Path, reason: str) -> OperatorError:
-    return OperatorError(
-        f"view token keys {path}: {reason}",
-        exit_code=EX_CONFIG,
-        hint="make the missing credentials with: appliance credentials init",
+        raise MalformedKeysError(f'"secret" of {whose} is not 64 hex digits')
+    return TokenKey(
+        bytes.fromhex(secret),
+        parse_time(fields, "created", whose),
+        parse_optional_time(fields, "retired", whose),
+        parse_optional_time(fields, "ends", whose),
     )

@@ -1,7 +1,8 @@
 """What requests to the customer's backend are signed with (WEBHOOK_SECRET).
 
-The credential has one secret a line, the newest first. A replaced one stays as the second line, so that a
-receiver that has not learned the new one yet still finds a signature that it can verify.
+The credential has one secret a line, the newest first (`appliance.secrets.dated_secrets`). A replaced one
+stays for its grace, so that a receiver that has not learned the new one yet still finds a signature that it
+can verify.
 """
 
 from __future__ import annotations
@@ -10,11 +11,16 @@ import base64
 import binascii
 import re
 import secrets
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from appliance.secrets.dated_secrets import DatedSecret, DatedSecrets
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 _BYTES: Final = 32
-_KEPT: Final = 2
 _PREFIX: Final = "whsec_"
 _FORM: Final = re.compile(r"[!-~]{16,256}")
 
@@ -49,15 +55,22 @@ def parse_webhook_secret(text: str) -> WebhookSecret:
     return WebhookSecret(text, key)
 
 
-def parse_webhook_secrets(text: str) -> tuple[WebhookSecret, ...]:
-    """The secrets of a credential, the newest first.
+def parse_webhook_secrets(text: str) -> DatedSecrets:
+    """The secrets of a credential. Raises ValueError when a line is no secret, or none is there."""
+    for line in filter(str.strip, text.splitlines()):
+        parse_webhook_secret(line.split()[0])
+    return DatedSecrets.parse(text)
 
-    Raises ValueError when a line is no secret, or none is there.
+
+def signing(secrets: DatedSecrets, now: datetime) -> tuple[WebhookSecret, ...]:
+    """What a request is signed with at `now`; the first also signs the header that has room for one.
+
+    That is the newest where the operator chose it, and the one before it where the host drew a new one:
+    nobody can have told the receiver of that yet.
     """
-    lines = text.split()
-    if not lines:
-        raise ValueError("is empty")
-    return tuple(parse_webhook_secret(line) for line in lines)
+    valid = secrets.valid(now)
+    in_order = valid if secrets.newest.given else valid[::-1]
+    return tuple(parse_webhook_secret(entry.text) for entry in in_order)
 
 
 def new_webhook_secret() -> str:
@@ -65,10 +78,19 @@ def new_webhook_secret() -> str:
     return _PREFIX + base64.b64encode(secrets.token_bytes(_BYTES)).decode("ascii")
 
 
-def with_given(present: str, given: str) -> str | None:
-    """The credential's new text when `given` becomes the newest secret; None when it is that already."""
-    lines = present.split()
-    if lines[:1] == [given]:
-        return None
-    kept = [given, *(line for line in lines if line != given)][:_KEPT]
-    return "\n".join(kept) + "\n"
+def with_given(present: DatedSecrets | None, given: str, grace: timedelta) -> DatedSecrets | None:
+    """The secrets when the operator chose `given`, the one before good for `grace` more; None: no change.
+
+    An empty `given` says that the operator chooses none (any more): what there is stays, and may be rotated.
+    """
+    if not given:
+        if present is None or not present.newest.given:
+            return None
+        return DatedSecrets((replace(present.newest, given=False), *present.entries[1:]))
+    if present is None:
+        return DatedSecrets((DatedSecret(given, datetime.now(UTC), given=True),))
+    if present.newest.text == given:
+        if present.newest.given:
+            return None
+        return DatedSecrets((replace(present.newest, given=True), *present.entries[1:]))
+    return present.rotated(given, grace, given=True)

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from appliance.secrets.moment import is_over
 from appliance.state.valkey import PREFIX, State, StateUnavailableError, translated
 
 Scope = Literal[
@@ -84,9 +85,7 @@ class ApiTokens:
         record = None if text is None else _read(match[1], text)
         if record is None or not hmac.compare_digest(_digest(match[2]), record.digest):
             return None
-        if record.expires_at is not None and datetime.fromisoformat(record.expires_at) <= datetime.now(UTC):
-            return None
-        return record
+        return None if is_over(record.expires_at) else record
 
     async def all(self) -> list[ApiToken]:
         """Every token, the oldest first; also those that have expired."""

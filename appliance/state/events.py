@@ -46,9 +46,13 @@ class Event:
 
     @classmethod
     def new(cls, kind: str, stream: str, data: Mapping[str, Any]) -> Event:
-        """The event `kind` of `stream`, now: JSON as Standard Webhooks has it, {type, timestamp, data}."""
+        """The event `kind` of `stream`, now: JSON as Standard Webhooks has it, {type, timestamp, data}.
+
+        An empty `stream` is for what concerns none of them in particular.
+        """
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        body = json.dumps({"type": kind, "timestamp": now, "data": {"stream": stream, **data}})
+        whose = {"stream": stream} if stream else {}
+        body = json.dumps({"type": kind, "timestamp": now, "data": {**whose, **data}})
         return cls(f"evt_{secrets.token_hex(16)}", kind, stream, body)
 
     def arguments(self) -> list[str]:

@@ -11,10 +11,11 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from valkey.asyncio import BlockingConnectionPool, UnixDomainSocketConnection, Valkey
+from valkey.credentials import CredentialProvider
 from valkey.exceptions import ValkeyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 PREFIX: Final = "appliance:"
@@ -49,17 +50,18 @@ class State:
     socket
         Path of Valkey's unix socket.
     password
-        What `requirepass` asks for; None when it asks for nothing.
+        Says what Valkey asks for (a text: always that); it is asked at each new connection. None when it asks
+        for nothing.
     """
 
-    def __init__(self, socket: Path, password: str | None) -> None:
+    def __init__(self, socket: Path, password: Callable[[], str] | str | None) -> None:
         # Blocking: a burst of publishes waits for a connection of the pool instead of being refused.
         pool = BlockingConnectionPool(
             max_connections=_POOL_SIZE,
             timeout=_POOL_WAIT_SECONDS,
             connection_class=UnixDomainSocketConnection,
             path=str(socket),
-            password=password,
+            credential_provider=None if password is None else _Password(password),
             socket_timeout=COMMAND_SECONDS,
             socket_connect_timeout=COMMAND_SECONDS,
             decode_responses=True,
@@ -79,6 +81,17 @@ class State:
         with contextlib.suppress(ValkeyError, OSError):
             await self.client.aclose()
             await self.client.connection_pool.disconnect()
+
+
+class _Password(CredentialProvider):
+    """What valkey-py asks when it connects."""
+
+    def __init__(self, password: Callable[[], str] | str) -> None:
+        self._password = password
+
+    def get_credentials(self) -> tuple[str]:
+        """The password alone: it is that of the user `default`."""
+        return (self._password if isinstance(self._password, str) else self._password(),)
 
 
 class Script:

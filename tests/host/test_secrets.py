@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -65,3 +66,16 @@ def test_no_secret_stands_anywhere_else(on_host: Callable[[str], Any]) -> None:
     found = on_host(SEARCH)
     assert found["secrets"] >= 4
     assert found["places"] == []
+
+
+def test_each_secret_has_an_age_and_those_with_a_timer_their_time(host: Any) -> None:
+    shown = host.run("appliance secrets status --json")
+    assert (shown.rc, shown.stderr) == (0, "")
+    rows = {row["name"]: row for row in json.loads(shown.stdout)}
+    assert {*NAMES} - {"content-keyring"} <= rows.keys()
+    for name in ("master-key", "view-token-keys", "admin-token", "rtmp-reader-secret", "valkey-password"):
+        assert rows[name]["created"], name
+        assert rows[name]["next_rotation"], name
+        assert not rows[name]["overdue"], name
+    assert rows["webhook-secret"]["next_rotation"] is None
+    assert rows["stream-key-pepper"]["next_rotation"] is None

@@ -18,6 +18,8 @@ UNITS = [
     "srv-hls.mount",
     "appliance-rotate-content-keys.timer",
     "appliance-rotate-master-key.timer",
+    "appliance-rotate-view-token-keys.timer",
+    "appliance-rotate-internal-secrets.timer",
 ]
 
 # systemd's exposure levels: the highest that we accept
@@ -28,6 +30,7 @@ EXPOSURE = {
     "appliance-delivery.service": 3.0,
     "appliance-rotate-content-keys.service": 1.5,
     "appliance-rotate-master-key.service": 2.5,
+    "appliance-rotate@any.service": 2.7,
 }
 
 PUBLIC_PORTS = {1935, 8080, 8443}

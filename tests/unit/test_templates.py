@@ -36,6 +36,18 @@ HOST: dict[str, Any] = {
 }
 
 
+def task_variables(template: Path, loader: DataLoader) -> dict[str, Any]:
+    """Return what the first task that renders a template gives it beside the role's variables."""
+    for path in sorted(template.parents[1].glob("tasks/*.yml")):
+        for task in loader.load_from_file(str(path), trusted_as_template=True) or []:
+            files = task.get("rendered_files", {}).get("files", [])
+            # a list that an expression makes names no variables of its own
+            for file in files if isinstance(files, list) else []:
+                if file.get("template") == template.name and "vars" in file:
+                    return dict(file["vars"])
+    return {}
+
+
 def role_variables(role: Path, loader: DataLoader) -> dict[str, Any]:
     """Return the variables that a role's templates see: all roles' defaults, and the role's own vars."""
     variables: dict[str, Any] = {**HOST, "role_path": str(role), "role_name": role.name}
@@ -50,7 +62,7 @@ def test_renders_from_defaults(template: Path) -> None:
     role = ROLES / template.relative_to(ROLES).parts[0]
     loader = DataLoader()
     loader.set_basedir(str(role))
-    variables = role_variables(role, loader)
+    variables = role_variables(role, loader) | task_variables(template, loader)
     templar = Templar(loader=loader, variables=variables)
     templar.environment.loader.searchpath = [str(role / "templates")]
     text = templar.template(trust_as_template(template.read_text()), escape_backslashes=False)

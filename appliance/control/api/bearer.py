@@ -28,7 +28,9 @@ async def authorise(request: Request, control: Control, scope: Scope) -> str:
     shown = shown.strip()
     if scheme.lower() != "bearer" or not shown or len(shown) > _MOST_LETTERS:
         raise _challenge("no bearer token was shown")
-    if hmac.compare_digest(shown.encode(), control.admin_token.encode()):
+    # Each is compared, in constant time.
+    fits = [hmac.compare_digest(shown.encode(), one.encode()) for one in control.secrets.admin_tokens()]
+    if any(fits):
         return ADMIN
     token = await control.api_tokens.find(shown)
     if token is None:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from appliance.control.api.bearer import authorise
 from appliance.control.api.problem import ProblemError
-from appliance.control.audit import record
+from appliance.control.audit import record, untrusted
 from appliance.control.responses import NO_STORE
 from appliance.state.valkey import StateUnavailableError
 
@@ -81,8 +81,7 @@ def route(operation: Operation, control: Control) -> Route:
         status = operation.status
         if isinstance(result, Created):
             status, result = (201 if result.new else 200), result.content
-        if operation.method != "GET":
-            _record(operation, request, asked_by, status, None)
+        _record(operation, request, asked_by, status, None)
         if answer is None:
             return Response(status_code=status, headers=NO_STORE)
         return JSONResponse(answer.dump_python(result, mode="json"), status_code=status, headers=NO_STORE)
@@ -124,8 +123,21 @@ def _parsed(data: bytes, adapter: TypeAdapter[Any]) -> Any:
         raise ProblemError(422, "the body is not what this operation takes", errors=errors) from None
 
 
+def _address(request: Request) -> str:
+    """Who asks: delivery says for whom it asks, and lets nobody else say it."""
+    peer = "" if request.client is None else request.client.host
+    return request.headers.get("x-forwarded-for", "") or peer
+
+
 def _record(operation: Operation, request: Request, asked_by: str, status: int, reason: str | None) -> None:
-    fields = {"operation": operation.id, "asked_by": asked_by, "status": status, **request.path_params}
+    fields = {
+        "operation": operation.id,
+        "verdict": "allowed" if status < 400 else "refused",
+        "status": status,
+        "asked_by": asked_by,
+        "client_ip": untrusted(_address(request)),
+        **{name: untrusted(str(value)) for name, value in request.path_params.items()},
+    }
     if reason is not None:
         fields["reason"] = reason
     record("api", level=logging.INFO if status < 500 else logging.WARNING, **fields)

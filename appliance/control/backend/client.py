@@ -19,7 +19,7 @@ from appliance import __version__
 from appliance.control.backend.signature import sign
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from appliance.secrets.webhook_secret import WebhookSecret
 
@@ -41,10 +41,10 @@ class BackendClient:
     url
         Without a slash at its end; the paths are put behind it.
     signing
-        What requests are signed with, the newest first.
+        Says what a request is signed with, see `appliance.control.backend.signature`.
     """
 
-    def __init__(self, url: str, signing: Sequence[WebhookSecret]) -> None:
+    def __init__(self, url: str, signing: Callable[[], Sequence[WebhookSecret]]) -> None:
         self._url = url
         self._signing = signing
         self._http = httpx.AsyncClient(
@@ -76,7 +76,7 @@ class BackendClient:
 
         Raises BackendSilentError.
         """
-        headers = sign(self._signing, identity=identity, timestamp=int(time.time()), body=body)
+        headers = sign(self._signing(), identity=identity, timestamp=int(time.time()), body=body)
         headers["Content-Type"] = content_type
         try:
             async with asyncio.timeout(seconds):

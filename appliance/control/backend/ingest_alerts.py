@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from appliance.control.audit import record
+from appliance.control.backend.key_changes import KeyChanges
 from appliance.media.status import State
 from appliance.media.status_reading import Reading, read_status, streams_on_disk
 from appliance.state.events import Event
@@ -133,14 +134,17 @@ class IngestAlerts:
         self._root = Path(settings.media_root)
         self._host = host
         self._watch = Watch(settings)
-        self._wanted = bool(_figures(Reading({}), settings))
+        self._keys = KeyChanges(host)
         self._trouble: str | None = None
 
     async def run(self) -> None:
-        """Looks and tells; returns at once when no limit is set. What fails is tried again a second later."""
-        while self._wanted:
+        """Looks and tells, of changed content keys too. What fails is tried again a second later."""
+        while True:
             try:
-                for change in self._watch.look(await asyncio.to_thread(live_streams, self._root)):
+                live = await asyncio.to_thread(live_streams, self._root)
+                for event in self._keys.look(live):
+                    await self._events.add(event)
+                for change in self._watch.look(live):
                     await self._events.add(change.event(self._host))
                     self._watch.told(change)
             except (OSError, StateUnavailableError) as error:

@@ -19,6 +19,7 @@ PUBLISH_STARTED: Final = "publish.started"
 PUBLISH_ENDED: Final = "publish.ended"
 PLAY_STARTED: Final = "play.started"
 PLAY_ENDED: Final = "play.ended"
+KEY_ROTATED: Final = "key.rotated"
 
 Ending = Literal["left", "lost"]
 """How we know of an end: nginx said so, or the comparison with /stat found nobody."""
@@ -42,6 +43,26 @@ def play_started(play: Play, *, host: str) -> Event:
 def play_ended(play: Play, how: Ending, *, host: str) -> Event:
     """A player is gone."""
     return Event.new(PLAY_ENDED, play.stream, {**_of_play(play, host), "reason": how})
+
+
+def key_rotated(
+    name: str, *, host: str, stream: str = "", kid: str | None = None, generation: int | None = None
+) -> Event:
+    """Another key or secret is in use; which one, never its value.
+
+    Parameters
+    ----------
+    name
+        content-key, master-key, or the name of the credential.
+    stream
+        Whose content key it is; empty for what concerns all streams.
+    kid
+        The id of the new key, where it has one.
+    generation
+        Of the new master key.
+    """
+    known = {"key": name, "kid": kid, "generation": generation, "host": host}
+    return Event.new(KEY_ROTATED, stream, {key: value for key, value in known.items() if value is not None})
 
 
 def _of_play(play: Play, host: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Signatures of what the backend is sent: the platform's own header, and Standard Webhooks 1.0.0.
 
-`X-NGINX-Signature` is the hex HMAC-SHA256 of the body under the newest secret, its text as the key.
+`X-NGINX-Signature` is the hex HMAC-SHA256 of the body under the first secret, its text as the key.
 `webhook-signature` has `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body` for each secret, separated by
 spaces; the timestamp in it is what makes a recorded request useless after a few minutes.
 """
@@ -36,7 +36,7 @@ def sign(secrets: Sequence[WebhookSecret], *, identity: str, timestamp: int, bod
     Parameters
     ----------
     secrets
-        The newest first; at least one.
+        At least one; the first is the one of the header that has room for one.
     identity
         The same for every attempt at the same message, so that a receiver knows it again.
     timestamp

@@ -20,7 +20,7 @@ from appliance.control.refusal import RefusedError
 from appliance.control.single_flight import SingleFlight
 from appliance.control.view_tokens import TokenRefusedError
 from appliance.names import APPLICATION
-from appliance.settings import CALLBACK_SECONDS
+from appliance.settings_together import CALLBACK_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -44,16 +44,17 @@ class Lost:
 ReaderEvent = Arrival | PublisherEvent | Joined | Lost
 
 
-async def read_stream(url: RtmpUrl, play_name: str, put: Callable[[ReaderEvent], None]) -> None:
-    """Plays `play_name` from `url` for ever, connecting anew after 0.1 s, then later, at most 2 s.
+async def read_stream(url: RtmpUrl, play_name: Callable[[], str], put: Callable[[ReaderEvent], None]) -> None:
+    """Plays from `url` for ever, connecting anew after 0.1 s, then later, at most 2 s.
 
-    `put` gets Joined, each message with the moment it came, the publisher's coming and going, and Lost.
+    `play_name` says at each connection what is played. `put` gets Joined, each message with the moment it
+    came, the publisher's coming and going, and Lost.
     """
     pause = _FIRST_PAUSE_S
     last_reason = ""
     while True:
         try:
-            player = await RtmpPlayer.play(url, play_name)
+            player = await RtmpPlayer.play(url, play_name())
         except RtmpError as error:
             reason = str(error)
         else:

@@ -181,6 +181,20 @@ def certificate_problems(wanted: list[dict[str, Any]]) -> list[str]:
     return problems
 
 
+def calendar_problems(module: AnsibleModule, wanted: list[dict[str, Any]]) -> list[str]:
+    """Have systemd read each time of a timer (systemd-analyze(1), calendar)."""
+    problems = []
+    for entry in wanted:
+        code, _, error = module.run_command(["systemd-analyze", "calendar", "--", entry["calendar"]])
+        if code != 0:
+            said = (error.strip().splitlines() or ["refused"])[0]
+            problems.append(
+                f"{entry['variable']}: {entry['calendar']} is no time of systemd's ({said}); allowed is what "
+                "`systemd-analyze calendar` takes, such as weekly or Sun 04:30"
+            )
+    return problems
+
+
 def main() -> None:
     """Ansible's entry point."""
     module = AnsibleModule(
@@ -191,6 +205,7 @@ def main() -> None:
             "disk": {"type": "list", "elements": "dict", "default": []},
             "ports": {"type": "list", "elements": "dict", "default": []},
             "certificates": {"type": "list", "elements": "dict", "default": []},
+            "calendars": {"type": "list", "elements": "dict", "default": []},
             "packages": {"type": "list", "elements": "str", "default": []},
             "built_packages": {"type": "list", "elements": "str", "default": []},
         },
@@ -203,6 +218,7 @@ def main() -> None:
         *disk_problems(module.params["disk"]),
         *port_problems(module.params["ports"], found),
         *certificate_problems(module.params["certificates"]),
+        *calendar_problems(module, module.params["calendars"]),
     ]
     if problems:
         module.fail_json(

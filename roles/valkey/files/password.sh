@@ -12,7 +12,8 @@ if [ ! -s "$PASSWORD_FILE" ]; then
   mv "$PASSWORD_FILE.new" "$PASSWORD_FILE"
 fi
 
-hash=$(tr -d '\n' < "$PASSWORD_FILE" | sha256sum | cut -d' ' -f1)
+# One that `appliance secrets rotate` has written has its time behind it.
+hash=$(head -n 1 "$PASSWORD_FILE" | cut -d' ' -f1 | tr -d '\n' | sha256sum | cut -d' ' -f1)
 acl="user default on sanitize-payload #$hash ~* &* +@all"
 if [ "$(cat "$ACL_FILE" 2>/dev/null || true)" != "$acl" ]; then
   echo changed

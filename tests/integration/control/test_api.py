@@ -118,3 +118,32 @@ async def test_the_document_describes_what_is_answered(site: Site, path: str) ->
     schema = document["components"]["schemas"][reference.rpartition("/")[2]]
     answer = (await site.api("GET", path)).json()
     assert set(schema["required"]) <= answer.keys() <= set(schema["properties"])
+
+
+async def test_every_decision_stands_in_the_log_with_who_asked(site: Site) -> None:
+    """What is let in and what is not, read or changed; no token of either."""
+    for_whom = {"X-Forwarded-For": "192.0.2.7"}  # as delivery sets it
+    foreign = "at_0123"
+    assert (await site.api("GET", "streams", **for_whom)).status_code == 200
+    assert (await site.api("GET", "streams", token=foreign, **for_whom)).status_code == 401
+    assert (await site.api("DELETE", "api-tokens/x%0Ay")).status_code == 404
+    seen = [
+        {key: line.get(key) for key in ("operation", "verdict", "status", "asked_by", "client_ip")}
+        for line in site.control.events("api")
+    ]
+    read = {"operation": "listStreams", "client_ip": "192.0.2.7"}
+    assert seen == [
+        {**read, "verdict": "allowed", "status": 200, "asked_by": "admin"},
+        {**read, "verdict": "refused", "status": 401, "asked_by": "-"},
+        {
+            "operation": "deleteApiToken",
+            "verdict": "refused",
+            "status": 404,
+            "asked_by": "admin",
+            "client_ip": "127.0.0.1",
+        },
+    ]
+    assert site.control.events("api")[-1]["reason"]
+    log = site.control.log.read_text()
+    assert site.admin_token not in log
+    assert foreign not in log

@@ -13,7 +13,8 @@ import pytest
 from appliance.control.backend.signature import verify
 from appliance.media.rtmp.client import RtmpError, RtmpPlayer, RtmpUrl
 from appliance.names import StreamName
-from appliance.secrets.credentials import read_webhook_secrets
+from appliance.secrets.rotating import read_newest
+from appliance.secrets.webhook_secret import parse_webhook_secret
 from appliance.state.lease import Lease
 from appliance.state.plays import Play
 from tests.integration.control.conftest import eventually
@@ -82,7 +83,7 @@ async def test_a_publish_from_its_question_to_its_end(
     assert started["data"].keys() == {"stream", "app", "client_ip", "host", "session", "started_at"}
     assert (started["data"]["stream"], started["data"]["host"]) == ("demo", "here")
     assert ended["data"] == {**started["data"], "reason": "left"}
-    secrets = read_webhook_secrets(tmp_path / "credentials")
+    secrets = [parse_webhook_secret(read_newest(tmp_path / "credentials", "webhook-secret"))]
     for request in backend.requests:
         assert verify(secrets, request.headers, request.body, now=time.time())
         assert "s3cret" not in str(request)

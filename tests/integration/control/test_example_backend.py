@@ -42,7 +42,7 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
 
 
 async def post(url: str, path: str, content: bytes, kind: str, *secrets: str, identity: str = "msg_1") -> int:
-    client = BackendClient(url, [parse_webhook_secret(secret) for secret in secrets])
+    client = BackendClient(url, lambda: [parse_webhook_secret(secret) for secret in secrets])
     try:
         return await client.post(path, content, content_type=kind, identity=identity, seconds=20)
     finally:

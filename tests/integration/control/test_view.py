@@ -72,16 +72,6 @@ async def test_a_frozen_valkey_holds_up_one_viewer_and_no_more(site: Site, keys:
     assert site.control.events("view_sessions")[-1]["counted"] is True
 
 
-async def test_keys_that_are_rotated_under_a_running_service(
-    site: Site, keys: TokenKeys, tmp_path: Path
-) -> None:
-    """Where the service reads the file itself; systemd's copy stays as it is until the unit starts anew."""
-    rotated = keys.rotated()
-    replace_credential(tmp_path / "credentials" / "view-token-keys", rotated.dumps())
-    assert await ask(site, rotated, "tv") == 204
-    assert await ask(site, keys, "tv") == 204
-
-
 async def test_broken_keys_start_no_service(site: Site, tmp_path: Path) -> None:
     await site.control.end()
     replace_credential(tmp_path / "credentials" / "view-token-keys", "{}")

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -198,7 +199,9 @@ def test_what_is_no_token_is_called_that(host: Path, given: str) -> None:
 
 def test_a_retired_key_is_named(host: Path) -> None:
     made = issued(host, "demo")
-    replace_credential(host / "credentials" / "view-token-keys", keys(host).rotated().dumps())
+    replace_credential(
+        host / "credentials" / "view-token-keys", keys(host).rotated(timedelta(hours=1)).dumps()
+    )
     result = call(host, "show", given=made["token"])
     assert result.exit_code == 0
     assert "(retired)" in result.stdout

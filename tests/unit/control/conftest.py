@@ -12,8 +12,7 @@ from appliance.control.app import create_app
 from appliance.control.context import Control
 from appliance.control.secrets import Secrets
 from appliance.control.view_policy import RegistryPolicy
-from appliance.secrets.keyring import Keyring
-from appliance.secrets.token_keys import TokenKeys
+from appliance.secrets.credentials import make_missing
 from appliance.settings import Settings
 from appliance.state.valkey import StateUnavailableError
 
@@ -55,8 +54,6 @@ def settings() -> dict[str, Any]:
 
 @pytest.fixture
 async def control(tmp_path: Path, settings: dict[str, Any], registered: Registered) -> AsyncIterator[Control]:
-    (tmp_path / "content-keyring").write_text(Keyring.create(bytes(16)).dumps())
-    (tmp_path / "view-token-keys").write_text(TokenKeys.create().dumps())
     known = Settings(
         media_root=str(tmp_path / "hls"),
         allowed_stream_keys=("demo",),
@@ -64,8 +61,8 @@ async def control(tmp_path: Path, settings: dict[str, Any], registered: Register
         stat_url="http://127.0.0.1:9/stat",
         **settings,
     )
-    paths = tmp_path / "content-keyring", tmp_path / "view-token-keys"
-    built = Control.build(known, Secrets("password", "secret", *paths, "pepper", "admin", ()))
+    make_missing(tmp_path / "credentials", bytes(16))
+    built = Control.build(known, Secrets.load(tmp_path / "credentials"))
     yield replace(built, view_policy=RegistryPolicy(cast("Any", registered), known))
     await built.close()
 

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -13,13 +14,10 @@ import pytest
 
 from appliance.control.view_tokens import ViewToken, issue
 from appliance.names import StreamName
-from appliance.secrets.credentials import replace_credential
 from appliance.state.registry import RegisteredStream
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from appliance.control.context import Control
 
     from .conftest import Registered
@@ -160,9 +158,9 @@ async def test_without_a_backend_its_viewers_are_refused(ask: Ask, registered: R
 
 
 @TOKENS
-async def test_a_rotation_turns_nobody_away(ask: Ask, control: Control, tmp_path: Path) -> None:
+async def test_a_rotation_turns_nobody_away(ask: Ask, control: Control) -> None:
     before = token(control)
-    replace_credential(tmp_path / "view-token-keys", control.token_keys().rotated().dumps())
+    control.secrets.take_over("view-token-keys", control.token_keys().rotated(timedelta(hours=1)))
     assert (await ask(before)).status_code == 204
     after = token(control)
     assert after.partition(".")[0] != before.partition(".")[0]

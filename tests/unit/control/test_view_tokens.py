@@ -7,7 +7,7 @@ import contextlib
 import ipaddress
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
@@ -79,10 +79,10 @@ def test_what_is_issued_is_read() -> None:
 
 def test_a_token_outlives_the_rotation_of_its_key_and_ends_with_it() -> None:
     text = issue(KEYS, FULL, now=NOW)
-    rotated = KEYS.rotated()
+    rotated = KEYS.rotated(timedelta(hours=1))
     assert accept(text, rotated).stream == "demo"
     assert jwt.get_unverified_header(issue(rotated, FULL, now=NOW))["kid"] == rotated.current
-    assert "unknown" in refused(text, keys=rotated.without(retired_before=datetime(2100, 1, 1, tzinfo=UTC)))
+    assert "unknown" in refused(text, keys=rotated.valid(datetime.now(UTC) + timedelta(hours=2)))
 
 
 def test_a_token_that_would_be_too_long_is_not_issued() -> None:

@@ -251,3 +251,15 @@ def test_the_place_is_systemd_s(monkeypatch: pytest.MonkeyPatch) -> None:
     assert socket_directory(DEMO) is None
     monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/appliance-stream:/run/other")
     assert str(socket_directory(DEMO)) == "/run/appliance-stream/demo"
+
+
+async def test_a_new_secret_of_the_reader_is_handed_over(
+    tmp_path: Path, packager: Packager, client: StreamClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    handed: list[str] = []
+    async with listening(tmp_path / DEMO, packager, None, handed.append):
+        await asyncio.to_thread(client.hand_over_reader_secret, DEMO, "s3cret-of-the-reader")
+        with pytest.raises(StreamSilentError, match="letters, digits") as refused:
+            await asyncio.to_thread(client.hand_over_reader_secret, DEMO, "s3cret&name=x")
+    assert handed == ["s3cret-of-the-reader"]
+    assert "s3cret" not in caplog.text + str(refused.value)

@@ -6,20 +6,47 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from appliance.cli.secrets import GROUPS
+from appliance.ops.secret_status import TIMERS as SECRET_TIMERS
+from appliance.secrets.rotating import ROTATING
 from tests.unit.roles.conftest import Render
 
 EXPOSURE = {
     "appliance-control.service": 1.5,
     "appliance-rotate-content-keys.service": 1.5,
     "appliance-rotate-master-key.service": 2.5,
+    "appliance-rotate@.service": 2.7,
 }
 TIMERS = {
-    "appliance-rotate-content-keys.timer": "control_rotate_content_keys",
-    "appliance-rotate-master-key.timer": "control_rotate_master_key",
+    "appliance-rotate-content-keys.timer": ("control_rotate_content_keys", None),
+    "appliance-rotate-master-key.timer": ("control_rotate_master_key", None),
+    "appliance-rotate-view-token-keys.timer": (
+        "control_rotate_view_token_keys",
+        "appliance-rotate@view-token-keys.service",
+    ),
+    "appliance-rotate-webhook-secret.timer": (
+        "control_rotate_webhook_secret",
+        "appliance-rotate@webhook-secret.service",
+    ),
+    "appliance-rotate-internal-secrets.timer": (
+        "control_rotate_internal_secrets",
+        "appliance-rotate@internal.service",
+    ),
 }
+CONFIGURE = Path(__file__).resolve().parents[3] / "roles/control/tasks/configure.yml"
+
+
+def entry(timer: str) -> dict[str, Any]:
+    """Return how the role writes a timer."""
+    tasks = yaml.safe_load(CONFIGURE.read_text())
+    [write] = [task["rendered_files"] for task in tasks if "rendered_files" in task]
+    [found] = [file for file in write["files"] if file["dest"].endswith(f"/{timer}")]
+    return dict(found)
 
 
 def values(unit: str, key: str) -> list[str]:
@@ -39,7 +66,7 @@ def analyze() -> str:
 @pytest.mark.parametrize("name", EXPOSURE)
 def test_is_confined(render: Render, analyze: str, name: str, tmp_path: Path) -> None:
     """`systemd-analyze security`, without a running systemd."""
-    file = tmp_path / name
+    file = tmp_path / name.replace("@.", "@any.")
     unit = render("control", f"{name}.j2")
     # where this machine has no such program, the analysis stops before it begins
     file.write_text(re.sub(r"(?m)^(Exec\w+)=.*$", r"\1=/bin/true", unit))
@@ -82,24 +109,29 @@ def test_new_content_keys_need_no_secret(render: Render) -> None:
 def test_a_new_master_key_comes_before_old_ones_go(render: Render) -> None:
     unit = render("control", "appliance-rotate-master-key.service.j2")
     rotate, purge = values(unit, "ExecStart")
-    assert rotate.endswith("keys rotate --master")
+    assert rotate.endswith("secrets rotate master-key")
     assert purge.endswith("keys purge --yes")
     assert values(unit, "ReadWritePaths") == ["/etc/appliance/credentials"]
     # their secrets are in no argument, and nobody is asked
     assert values(unit, "Environment") == []
 
 
-@pytest.mark.parametrize(("timer", "variable"), TIMERS.items())
+@pytest.mark.parametrize("timer", TIMERS)
 @pytest.mark.parametrize("calendar", ["daily", "Sun *-*-* 04:30:00 UTC", ""])
 def test_a_timer_has_its_time(
-    *, render: Render, analyze: str, timer: str, variable: str, calendar: str, tmp_path: Path
+    *, render: Render, analyze: str, timer: str, calendar: str, tmp_path: Path
 ) -> None:
-    unit = render("control", f"{timer}.j2", **{variable: calendar})
+    variable, started = TIMERS[timer]
+    written = entry(timer)
+    assert written["vars"]["calendar"] == f"{{{{ {variable} }}}}"
+    assert "systemd-analyze verify" in written["validate"]
+    unit = render("control", written["template"], **{**written["vars"], "calendar": calendar})
     [seen] = values(unit, "OnCalendar")
     assert seen == (calendar or "weekly")
     subprocess.run([analyze, "calendar", seen], check=True, capture_output=True)
-    # the service of the same name is the one that it starts
-    service = Path(timer).stem + ".service"
+    # without Unit= the service of the same name is the one that it starts
+    assert values(unit, "Unit") == ([started] if started else [])
+    service = started or Path(timer).stem + ".service"
     (tmp_path / service).write_text("[Service]\nType=oneshot\nExecStart=/bin/true\n")
     (tmp_path / timer).write_text(unit)
     done = subprocess.run(
@@ -108,6 +140,23 @@ def test_a_timer_has_its_time(
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_only_the_rare_one_is_made_up_for(render: Render) -> None:
-    assert values(render("control", "appliance-rotate-master-key.timer.j2"), "Persistent") == ["yes"]
-    assert values(render("control", "appliance-rotate-content-keys.timer.j2"), "Persistent") == []
+@pytest.mark.parametrize("timer", TIMERS)
+def test_only_the_rare_ones_are_made_up_for(render: Render, timer: str) -> None:
+    written = entry(timer)
+    unit = render("control", written["template"], **{**written["vars"], "calendar": "weekly"})
+    assert values(unit, "Persistent") == ([] if "content-keys" in timer else ["yes"])
+
+
+def test_what_a_timer_starts_is_a_name_that_the_command_knows(render: Render) -> None:
+    unit = render("control", "appliance-rotate@.service.j2")
+    assert values(unit, "ExecStart")[0].endswith("appliance secrets rotate %i")
+    for _, started in TIMERS.values():
+        if started:
+            name = started.removeprefix("appliance-rotate@").removesuffix(".service")
+            assert name in {*ROTATING, *GROUPS}
+    # every secret that is rotated by a timer has one that the role writes
+    assert set(SECRET_TIMERS.values()) == set(TIMERS)
+
+
+def test_the_audit_log_loses_no_line_to_a_rate(render: Render) -> None:
+    assert values(render("control", "appliance-control.service.j2"), "LogRateLimitIntervalSec") == ["0"]

@@ -12,7 +12,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
 from appliance.settings import Settings
-from tests.unit.test_templates import ROLES, TEMPLATES, role_variables
+from tests.unit.test_templates import ROLES, TEMPLATES, role_variables, task_variables
 
 # The owning variable, another value, and what of the default may be left nowhere.
 SHARED: dict[str, tuple[Any, str]] = {
@@ -33,7 +33,8 @@ def rendered(template: Path) -> str:
     loader = DataLoader()
     loader.set_basedir(str(role))
     changed = {name: value for name, (value, _) in SHARED.items()}
-    templar = Templar(loader=loader, variables=role_variables(role, loader) | changed)
+    variables = role_variables(role, loader) | task_variables(template, loader) | changed
+    templar = Templar(loader=loader, variables=variables)
     templar.environment.loader.searchpath = [str(role / "templates")]
     return str(templar.template(trust_as_template(template.read_text()), escape_backslashes=False))
 

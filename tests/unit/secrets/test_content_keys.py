@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from appliance.errors import OperatorError
 from appliance.secrets.content_keys import KeyId, UnknownKeyError
-from appliance.secrets.keyring import Keyring, KeyringError
+from appliance.secrets.json_file import MalformedKeysError
+from appliance.secrets.keyring import Keyring
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +108,7 @@ def edited(**changes: object) -> str:
     ],
 )
 def test_what_is_no_keyring_is_refused_without_showing_it(text: str, tmp_path: Path) -> None:
-    with pytest.raises(KeyringError):
+    with pytest.raises(MalformedKeysError):
         Keyring.parse(text)
     path = tmp_path / "content-keyring"
     path.write_text(text)

@@ -7,6 +7,7 @@ import os
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,10 +19,12 @@ from appliance.errors import OperatorError
 from appliance.secrets.credentials import (
     locked,
     make_missing,
-    read_webhook_secrets,
     replace_credential,
 )
+from appliance.secrets.dated_secrets import DatedSecrets
 from appliance.secrets.keyring import Keyring
+from appliance.secrets.rotating import read_lines, read_newest
+from appliance.secrets.webhook_secret import signing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -191,20 +194,36 @@ def test_both_are_given_in_one_input_each_on_its_line(tmp_path: Path) -> None:
     result = run(tmp_path, *options, given=f"{MASTER}\n{SECRET}\n")
     assert json.loads(result.stdout)["made"] == IN_ORDER
     assert Keyring.load(tmp_path / "content-keyring").generations[1].master.hex() == MASTER
-    assert (tmp_path / "webhook-secret").read_text() == f"{SECRET}\n"
-    for given in (f"{MASTER}\n{SECRET}", "\n", ""):
-        assert json.loads(run(tmp_path, *options, given=given).stdout)["changed"] is False
-    assert (tmp_path / "webhook-secret").read_text() == f"{SECRET}\n"
+    assert read_newest(tmp_path, "webhook-secret") == SECRET
+    assert json.loads(run(tmp_path, *options, given=f"{MASTER}\n{SECRET}").stdout)["changed"] is False
+    # no longer chosen by the operator: the same one, and from now on the host's own
+    for changed in (True, False):
+        assert json.loads(run(tmp_path, *options, given="\n").stdout)["changed"] is changed
+    assert read_newest(tmp_path, "webhook-secret") == SECRET
+    assert not read_lines(tmp_path, "webhook-secret").newest.given
+    assert json.loads(run(tmp_path, "--json").stdout)["changed"] is False
 
 
-def test_another_webhook_secret_signs_first_and_the_one_before_beside_it(tmp_path: Path) -> None:
-    path = tmp_path / "webhook-secret"
+def test_another_webhook_secret_signs_and_the_one_before_beside_it_for_its_grace(tmp_path: Path) -> None:
     for given in (SECRET, "the-second-secret", "the-third--secret"):
         assert run(tmp_path, "--webhook-secret-stdin", given=given).exit_code == 0
-    assert path.read_text() == "the-third--secret\nthe-second-secret\n"
+    found = read_lines(tmp_path, "webhook-secret")
+    assert [item.text for item in found.entries] == ["the-third--secret", "the-second-secret", SECRET]
+    assert [item.given for item in found.entries] == [True, False, False]
+    now = datetime.now(UTC)
+    assert [item.text for item in signing(found, now)] == [item.text for item in found.entries]
+    assert [item.text for item in signing(found, now + timedelta(days=8))] == ["the-third--secret"]
     run(tmp_path, "--webhook-secret-stdin", given="the-second-secret")
-    assert path.read_text() == "the-second-secret\nthe-third--secret\n"
-    assert [secret.text for secret in read_webhook_secrets(tmp_path)] == path.read_text().split()
+    assert read_newest(tmp_path, "webhook-secret") == "the-second-secret"
+    assert len(read_lines(tmp_path, "webhook-secret").entries) == 3
+
+
+def test_a_webhook_secret_that_the_host_drew_comes_second_in_the_header_for_one() -> None:
+    """Nobody can have told the receiver of it yet."""
+    drawn = DatedSecrets.parse("the-second-secret").rotated("the-third--secret", timedelta(hours=1))
+    now = datetime.now(UTC)
+    assert [item.text for item in signing(drawn, now)] == ["the-second-secret", "the-third--secret"]
+    assert [item.text for item in signing(drawn, now + timedelta(hours=1))] == ["the-third--secret"]
 
 
 @pytest.mark.parametrize(
@@ -219,7 +238,7 @@ def test_a_webhook_secret_that_is_none_is_refused_unshown(tmp_path: Path, given:
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "webhook-secret").write_text(given)
     with pytest.raises(OperatorError) as refused:
-        read_webhook_secrets(tmp_path)
+        read_lines(tmp_path, "webhook-secret")
     assert given not in str(refused.value)
     assert "webhook-secret: allowed: 16 to 256" in str(refused.value)
 
@@ -253,8 +272,8 @@ def test_a_key_that_is_none_is_refused_unshown(tmp_path: Path, given: str) -> No
 def test_the_service_reads_what_was_made(tmp_path: Path) -> None:
     run(tmp_path)
     secrets = Secrets.load(tmp_path)
-    assert secrets.valkey_password not in repr(secrets)
-    assert secrets.reader_secret not in repr(secrets)
+    assert secrets.valkey_password() not in repr(secrets)
+    assert secrets.reader_secrets()[0] not in repr(secrets)
     (tmp_path / "valkey-password").unlink()
     with pytest.raises(OperatorError, match=r"valkey-password: No such file"):
         Secrets.load(tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -11,13 +10,14 @@ import pytest
 
 from appliance.errors import EX_CONFIG, OperatorError
 from appliance.secrets.credentials import make_missing, replace_credential
-from appliance.secrets.token_key_file import TokenKeyFile
-from appliance.secrets.token_keys import TokenKeys, TokenKeysError
+from appliance.secrets.json_file import MalformedKeysError
+from appliance.secrets.token_keys import TokenKeys
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 BORN = datetime(2026, 1, 1, tzinfo=UTC)
+DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
 KEYS = TokenKeys.create(now=BORN)
 SECRET = KEYS.keys[KEYS.current].secret
 ENTRY = {"secret": SECRET.hex(), "created": "2026-01-01T00:00:00+00:00"}
@@ -29,13 +29,13 @@ def edited(**changes: object) -> str:
 
 def test_file_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "view-token-keys"
-    twice = KEYS.rotated()
+    twice = KEYS.rotated(HOUR)
     path.write_text(twice.dumps())
     assert TokenKeys.load(path) == twice
 
 
 def test_a_rotation_signs_with_a_new_key_and_keeps_the_old_one() -> None:
-    rotated = KEYS.rotated(now=BORN + timedelta(days=30))
+    rotated = KEYS.rotated(HOUR, now=BORN + timedelta(days=30))
     assert rotated.current != KEYS.current
     assert rotated.keys[KEYS.current].secret == SECRET
     assert rotated.keys[KEYS.current].retired == BORN + timedelta(days=30)
@@ -43,13 +43,27 @@ def test_a_rotation_signs_with_a_new_key_and_keeps_the_old_one() -> None:
     assert rotated.keys[rotated.current].secret != SECRET
 
 
-def test_old_keys_go_and_the_one_that_signs_stays() -> None:
-    day = timedelta(days=1)
-    rotated = KEYS.rotated(now=BORN + day).rotated(now=BORN + 2 * day)
-    assert len(rotated.keys) == 3
-    assert set(rotated.without(retired_before=BORN + day).keys) == set(rotated.keys)
-    assert set(rotated.without(retired_before=BORN + 2 * day).keys) == set(rotated.keys) - {KEYS.current}
-    assert set(rotated.without(retired_before=BORN + 99 * day).keys) == {rotated.current}
+def test_old_keys_end_after_their_grace_and_the_one_that_signs_stays() -> None:
+    rotated = KEYS.rotated(HOUR, now=BORN + DAY)
+    old = rotated.keys[KEYS.current]
+    assert (old.retired, old.ends) == (BORN + DAY, BORN + DAY + HOUR)
+    assert rotated.valid(BORN + DAY + HOUR - SECOND) == rotated
+    assert set(rotated.valid(BORN + DAY + HOUR).keys) == {rotated.current}
+    # a later rotation does not make it last longer, and forgets what has ended
+    again = rotated.rotated(2 * HOUR, now=BORN + DAY + HOUR / 2)
+    assert again.keys[KEYS.current].ends == BORN + DAY + HOUR
+    assert again.keys[rotated.current].ends == BORN + DAY + 2.5 * HOUR
+    assert set(rotated.rotated(HOUR, now=BORN + 9 * DAY).keys) >= {rotated.current}
+    assert KEYS.current not in rotated.rotated(HOUR, now=BORN + 9 * DAY).keys
+
+
+def test_without_grace_the_old_key_ends_at_once() -> None:
+    rotated = KEYS.rotated(timedelta(0), now=BORN + DAY)
+    assert set(rotated.keys) == {rotated.current}
+
+
+def test_a_clock_that_was_set_back_makes_no_older_version() -> None:
+    assert KEYS.rotated(HOUR, now=BORN - DAY).version > KEYS.version
 
 
 @pytest.mark.parametrize(
@@ -76,7 +90,7 @@ def test_old_keys_go_and_the_one_that_signs_stays() -> None:
     ],
 )
 def test_what_holds_no_keys_is_refused_without_showing_it(text: str, tmp_path: Path) -> None:
-    with pytest.raises(TokenKeysError):
+    with pytest.raises(MalformedKeysError):
         TokenKeys.parse(text)
     path = tmp_path / "view-token-keys"
     path.write_text(text)
@@ -106,36 +120,3 @@ def test_a_broken_file_stops_the_making_of_credentials(tmp_path: Path) -> None:
     replace_credential(tmp_path / "view-token-keys", "{}")
     with pytest.raises(OperatorError, match="view token keys"):
         make_missing(tmp_path, None)
-
-
-def test_a_replaced_file_is_read_again(tmp_path: Path) -> None:
-    path = tmp_path / "view-token-keys"
-    replace_credential(path, KEYS.dumps())
-    keys = TokenKeyFile(path)
-    assert keys() == KEYS
-    rotated = KEYS.rotated()
-    replace_credential(path, rotated.dumps())
-    assert keys() == rotated
-
-
-@pytest.mark.parametrize("broken", ["{}", None])
-def test_a_file_that_breaks_meanwhile_leaves_the_keys_of_before(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: str | None
-) -> None:
-    path = tmp_path / "view-token-keys"
-    replace_credential(path, KEYS.dumps())
-    keys = TokenKeyFile(path)
-    if broken is None:
-        path.unlink()
-    else:
-        replace_credential(path, broken)
-    with caplog.at_level(logging.WARNING, logger="appliance"):
-        assert [keys(), keys()] == [KEYS, KEYS]
-    assert len(caplog.records) == (0 if broken is None else 1)  # once, not for every viewer
-    replace_credential(path, KEYS.rotated().dumps())
-    assert len(keys().keys) == 2
-
-
-def test_a_missing_file_starts_no_service(tmp_path: Path) -> None:
-    with pytest.raises(OperatorError, match="view token keys"):
-        TokenKeyFile(tmp_path / "view-token-keys")

@@ -33,7 +33,7 @@ async def backend() -> AsyncIterator[StubBackend]:
 
 
 async def post(url: str, seconds: float = 5) -> int:
-    client = BackendClient(url, [SECRET])
+    client = BackendClient(url, lambda: [SECRET])
     try:
         return await client.post("/events", b"body", content_type="text/x", identity="msg_1", seconds=seconds)
     finally:
@@ -123,7 +123,7 @@ async def test_a_proxy_of_the_environment_is_not_asked(
 
 
 async def test_connections_are_kept(backend: StubBackend) -> None:
-    client = BackendClient(backend.url, [SECRET])
+    client = BackendClient(backend.url, lambda: [SECRET])
     for number in range(5):
         await client.post("/x", b"", content_type="text/x", identity=str(number), seconds=5)
     await client.close()

@@ -60,7 +60,7 @@ async def made(backend: StubBackend) -> AsyncIterator[Callable[..., tuple[Decisi
 
     def make(**values: Any) -> tuple[Decisions, Memory]:
         memory = Memory()
-        clients.append(BackendClient(backend.url, [SECRET]))
+        clients.append(BackendClient(backend.url, lambda: [SECRET]))
         settings = Settings(callback_seconds=0.3, **values)
         return Decisions(clients[-1], cast("Any", memory), settings), memory
 

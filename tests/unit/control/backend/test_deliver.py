@@ -85,7 +85,7 @@ async def backend() -> AsyncIterator[StubBackend]:
 
 @contextlib.asynccontextmanager
 async def delivering(store: Store, backend: StubBackend) -> AsyncIterator[None]:
-    client = BackendClient(backend.url, [parse_webhook_secret("a-secret-of-the-customer")])
+    client = BackendClient(backend.url, lambda: [parse_webhook_secret("a-secret-of-the-customer")])
     task = asyncio.create_task(Deliverer(cast("Any", store), client, SETTINGS, "here").run())
     try:
         yield

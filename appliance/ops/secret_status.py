@@ -1,0 +1,125 @@
+"""How old each secret of this host is, when it is replaced, until when old ones are good. Never a value."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from appliance.ops.rotation import good_until, last_rotation
+from appliance.secrets.credentials import (
+    ADMIN_TOKEN,
+    CONTENT_KEYRING,
+    READER_SECRET,
+    STREAM_KEY_PEPPER,
+    VALKEY_PASSWORD,
+    VIEW_TOKEN_KEYS,
+    WEBHOOK_SECRET,
+)
+from appliance.secrets.keyring import Keyring
+from appliance.secrets.rotating import ROTATING, read_rotating
+from appliance.secrets.token_keys import TokenKeys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from appliance.media.stream_client import KeyInUse
+    from appliance.ops.timers import Timer
+
+CONTENT_KEYS: Final = "content-keys"
+MASTER_KEY: Final = "master-key"
+
+INTERNAL: Final = (READER_SECRET, ADMIN_TOKEN, VALKEY_PASSWORD)
+"""What this host's own parts show each other; one timer for all."""
+
+TIMERS: Final = {
+    CONTENT_KEYS: "appliance-rotate-content-keys.timer",
+    MASTER_KEY: "appliance-rotate-master-key.timer",
+    VIEW_TOKEN_KEYS: "appliance-rotate-view-token-keys.timer",
+    WEBHOOK_SECRET: "appliance-rotate-webhook-secret.timer",
+    **dict.fromkeys(INTERNAL, "appliance-rotate-internal-secrets.timer"),
+}
+
+_LATE: Final = timedelta(minutes=15)
+"""How long after its time a rotation may be at work."""
+
+_TURNS: Final = timedelta(hours=2)
+"""Hosts take turns within an hour of the timer's time: another one may have made it as long before."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretStatus:
+    """One row. `old_good_until`: the latest end of those that were replaced; `note` is for people."""
+
+    name: str
+    created: datetime | None
+    next_rotation: datetime | None
+    old_good_until: datetime | None
+    overdue: bool
+    note: str = ""
+
+    def described(self) -> dict[str, Any]:
+        """For JSON."""
+        times = {key: value for key, value in asdict(self).items() if isinstance(value, datetime)}
+        return asdict(self) | {key: value.isoformat(timespec="seconds") for key, value in times.items()}
+
+
+def secret_status(
+    directory: Path, timer: Callable[[str], Timer], live: Mapping[str, KeyInUse], now: datetime | None = None
+) -> list[SecretStatus]:
+    """Every secret of this host.
+
+    Parameters
+    ----------
+    directory
+        Where they live.
+    timer
+        Asks systemd for one of TIMERS.
+    live
+        The content keys of the streams that run here.
+
+    Raises OperatorError when a secret cannot be read.
+    """
+    now = now or datetime.now(UTC)
+    timers = {unit: timer(unit) for unit in dict.fromkeys(TIMERS.values())}
+
+    def row(name: str, created: datetime | None, note: str, *, good: datetime | None = None) -> SecretStatus:
+        its = timers.get(TIMERS.get(name, ""))
+        if its is None or not its.active:
+            return SecretStatus(name, created, None, good, overdue=False, note=note)
+        return SecretStatus(name, created, its.after, good, overdue=_overdue(created, its, now), note=note)
+
+    ages = [key.since for key in live.values() if key.since is not None]
+    keyring = Keyring.load(directory / CONTENT_KEYRING)
+    master = keyring.generations[keyring.current]
+    kept = f"generation {keyring.current}; old ones stay while they are needed: appliance keys list"
+    rows = [
+        row(CONTENT_KEYS, min(ages, default=None), f"of {len(ages)} live streams"),
+        row(MASTER_KEY, master.created, kept),
+    ]
+    for name in ROTATING:
+        present = read_rotating(directory, name)
+        made = last_rotation(present) or _written(directory / name)
+        note = "between the parts of this host" if name in INTERNAL else ""
+        if isinstance(present, TokenKeys):
+            note = f"kid {present.current}"
+        elif present.newest.given:
+            note = "chosen by the operator (WEBHOOK_SECRET), never rotated here"
+        rows.append(row(name, made, note, good=good_until(present)))
+    pepper = _written(directory / STREAM_KEY_PEPPER)
+    return [*rows, row(STREAM_KEY_PEPPER, pepper, "stays: the digests of all stream keys are made with it")]
+
+
+def _overdue(created: datetime | None, timer: Timer, now: datetime) -> bool:
+    """Whether a time of `timer` has passed that brought nothing new."""
+    if timer.after is not None and timer.after + _LATE < now:
+        return True
+    if created is None or timer.last is None or timer.last + _LATE > now:
+        return False
+    return created < timer.last - _TURNS
+
+
+def _written(path: Path) -> datetime:
+    """When the file was written: the first run on the host drew it, and nobody replaced it since."""
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -1,0 +1,60 @@
+"""What systemd says of the timers that rotate keys and secrets."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from appliance.errors import EX_OSERR, OperatorError
+
+_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """One timer. `after` is its next time, `last` the last one; None where there is none."""
+
+    active: bool
+    after: datetime | None
+    last: datetime | None
+
+
+def ask_timer(unit: str) -> Timer:
+    """What systemd says of the timer `unit`. Raises OperatorError when it says nothing."""
+    # In JSON the times are microseconds; `systemctl show` writes them for people.
+    command = ["systemctl", "list-timers", "--all", "--output=json", unit]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SECONDS)
+        return parse_timer(done.stdout, unit)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise OperatorError(
+            f"systemd does not say when {unit} is due: {error}",
+            exit_code=EX_OSERR,
+            hint=f"see why: systemctl status {unit}",
+        ) from None
+
+
+def parse_timer(printed: str, unit: str) -> Timer:
+    """What `systemctl list-timers --output=json` (systemctl(1)) says of `unit`.
+
+    One that is stopped has no next time. Raises ValueError when it is no such list.
+    """
+    rows: Any = json.loads(printed)
+    if not isinstance(rows, list):
+        raise ValueError("systemctl printed no list")  # noqa: TRY004 - of its text, not of ours
+    found = next((row for row in rows if isinstance(row, dict) and row.get("unit") == unit), {})
+    after = _time(found.get("next"))
+    return Timer(after is not None, after, _time(found.get("last")))
+
+
+def _time(microseconds: object) -> datetime | None:
+    """A time in microseconds since 1970; null, 0 and what is out of range are none."""
+    if isinstance(microseconds, bool) or not isinstance(microseconds, int) or microseconds <= 0:
+        return None
+    try:
+        return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,110 @@
+"""`secrets status`: ages, next times, what is overdue, and never a value."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from appliance.cli.secrets import app
+from appliance.errors import EX_UNAVAILABLE, OperatorError
+from appliance.media.stream_client import KeyInUse
+from appliance.ops.secret_status import TIMERS, secret_status
+from appliance.ops.timers import Timer, parse_timer
+from appliance.secrets.credentials import make_missing, replace_credential
+from appliance.secrets.rotating import read_lines, read_rotating, replaced
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = datetime.now(UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+STOPPED = Timer(active=False, after=None, last=None)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    make_missing(tmp_path / "credentials", None)
+    return tmp_path / "credentials"
+
+
+def test_what_systemd_prints_is_read() -> None:
+    row = {
+        "next": 1767322800000000,
+        "left": 1,
+        "last": None,
+        "passed": 0,
+        "unit": "a.timer",
+        "activates": "b",
+    }
+    due = datetime.fromtimestamp(1767322800, UTC)
+    assert parse_timer(json.dumps([row]), "a.timer") == Timer(active=True, after=due, last=None)
+    ran = row | {"last": 1767322800000000, "next": None}
+    assert parse_timer(json.dumps([ran]), "a.timer") == Timer(active=False, after=None, last=due)
+    assert parse_timer(json.dumps([row]), "other.timer") == STOPPED
+    assert parse_timer("[]", "a.timer") == STOPPED
+    with pytest.raises(ValueError, match="no list"):
+        parse_timer("{}", "a.timer")
+
+
+def test_every_secret_has_a_row(directory: Path) -> None:
+    timer = Timer(active=True, after=NOW + DAY, last=None)
+    live = {"demo": KeyInUse(1, "1-x", NOW - HOUR), "silent": KeyInUse(1, None, None)}
+    rows = {row.name: row for row in secret_status(directory, lambda _: timer, live, NOW)}
+    assert rows.keys() == TIMERS.keys() | {"stream-key-pepper"}
+    assert rows["content-keys"].created == NOW - HOUR
+    assert all(row.next_rotation == NOW + DAY for name, row in rows.items() if name in TIMERS)
+    assert rows["stream-key-pepper"].next_rotation is None
+    assert not any(row.overdue for row in rows.values())
+    assert all(row.created is not None for row in rows.values())
+
+
+def test_old_ones_are_shown_with_their_end_and_no_value_is(directory: Path) -> None:
+    for name in ("webhook-secret", "view-token-keys"):
+        new = replaced(name, read_rotating(directory, name), HOUR)
+        replace_credential(directory / name, new.dumps())
+    rows = {row.name: row for row in secret_status(directory, lambda _: STOPPED, {}, NOW)}
+    for name in ("webhook-secret", "view-token-keys"):
+        end = rows[name].old_good_until
+        assert end is not None
+        assert abs(end - NOW - HOUR) < timedelta(minutes=1)
+    assert rows["admin-token"].old_good_until is None
+    shown = json.dumps([row.described() for row in rows.values()])
+    for item in read_lines(directory, "webhook-secret").entries:
+        assert item.text not in shown
+    assert read_lines(directory, "admin-token").newest.text not in shown
+
+
+@pytest.mark.parametrize(
+    ("timer", "overdue"),
+    [
+        (
+            Timer(active=True, after=NOW + 9 * DAY, last=NOW + HOUR),
+            False,
+        ),  # another host's turn was before ours
+        (Timer(active=True, after=NOW + 9 * DAY, last=NOW + 2 * DAY), True),  # it fired, and nothing is new
+        (Timer(active=True, after=NOW + 2 * DAY, last=None), True),  # its time has passed
+        (Timer(active=False, after=None, last=NOW + 2 * DAY), False),
+    ],
+)
+def test_a_rotation_that_failed_is_overdue(directory: Path, timer: Timer, overdue: bool) -> None:
+    rows = secret_status(directory, lambda _: timer, {}, NOW + 3 * DAY)
+    found = {row.overdue for row in rows if row.name in {"view-token-keys", "master-key", "admin-token"}}
+    assert found == {overdue}
+
+
+def test_the_command_says_so_with_its_exit_status(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.media.stream_client.running_units", set)
+    late = Timer(active=True, after=NOW - DAY, last=None)
+    monkeypatch.setattr("appliance.cli.secrets.ask_timer", lambda _: late)
+    monkeypatch.setattr("appliance.cli.secrets.LiveKeys.ask", lambda _: type("Live", (), {"keys": {}})())
+    result = CliRunner().invoke(app, ["status", "--directory", str(directory), "--streams", str(tmp_path)])
+    assert isinstance(result.exception, OperatorError)
+    assert result.exception.exit_code == EX_UNAVAILABLE
+    assert "overdue: content-keys" in str(result.exception)
+    assert "OVERDUE" in result.stdout
