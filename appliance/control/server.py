@@ -19,6 +19,8 @@ from appliance.control.context import Control
 from appliance.errors import EX_OSERR, OperatorError
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from appliance.control.secrets import Secrets
     from appliance.settings import Settings
 
@@ -67,9 +69,15 @@ def serve(settings: Settings, secrets: Secrets, *, address: tuple[str, int]) -> 
     Raises OperatorError when the address is taken or the keyring unreadable.
     """
     journal.configure()
-    control = Control.build(settings, secrets)
-    config = uvicorn.Config(
-        create_app(control),
+    config = server_config(create_app(Control.build(settings, secrets)))
+    with _listening(address) as listening, contextlib.suppress(KeyboardInterrupt):
+        _Server(config).run(sockets=[listening])
+
+
+def server_config(app: ASGIApp) -> uvicorn.Config:
+    """How `app` is served."""
+    return uvicorn.Config(
+        app,
         log_config=None,  # journal.configure() has the root logger
         access_log=False,  # ours leaves the arguments out
         server_header=False,
@@ -77,8 +85,6 @@ def serve(settings: Settings, secrets: Secrets, *, address: tuple[str, int]) -> 
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         h11_max_incomplete_event_size=16 * 1024,
     )
-    with _listening(address) as listening, contextlib.suppress(KeyboardInterrupt):
-        _Server(config).run(sockets=[listening])
 
 
 def _listening(address: tuple[str, int]) -> socket.socket:

@@ -15,8 +15,9 @@ from starlette.responses import Response
 from appliance.control.audit import record, untrusted
 from appliance.control.first_seen import FirstSeen
 from appliance.control.responses import NO_STORE, detail
+from appliance.control.verified_tokens import VerifiedTokens
 from appliance.control.view_sessions import SessionLimit
-from appliance.control.view_tokens import TokenRefusedError, ViewToken, read
+from appliance.control.view_tokens import TokenRefusedError, ViewToken
 from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class View:
     def __init__(self, control: Control) -> None:
         self._control = control
         self._limit = SessionLimit(control.sessions, control.settings.view_sessions_per_viewer)
+        self._tokens = VerifiedTokens(control.token_keys, control.settings.view_token_max_seconds)
         self._first_seen = FirstSeen(seconds=_UNSEEN_SECONDS, capacity=_REMEMBERED)
 
     async def endpoint(self, request: Request) -> Response:
@@ -75,8 +77,7 @@ class View:
         if not text:
             raise TokenRefusedError(401, "no token")
         now = time.time()
-        longest = self._control.settings.view_token_max_seconds
-        token = read(text, self._control.token_keys(), now=now, max_seconds=longest)
+        token = self._tokens.read(text, now=now)
         token.permit(stream, now=now, needs_entitlement=policy.needs_entitlement)
         token.permit_address(address)
         await self._limit.check(token, address)
