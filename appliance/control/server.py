@@ -16,6 +16,7 @@ import uvicorn
 from appliance import journal, sdnotify
 from appliance.control.app import create_app
 from appliance.control.context import Control
+from appliance.control.protocol import BoundedProtocol
 from appliance.errors import EX_OSERR, OperatorError
 
 if TYPE_CHECKING:
@@ -78,12 +79,13 @@ def server_config(app: ASGIApp) -> uvicorn.Config:
     """How `app` is served."""
     return uvicorn.Config(
         app,
+        http=BoundedProtocol,
+        ws="none",
         log_config=None,  # journal.configure() has the root logger
         access_log=False,  # ours leaves the arguments out
         server_header=False,
         proxy_headers=False,  # nobody in front of us may say who somebody is
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        h11_max_incomplete_event_size=16 * 1024,
     )
 
 
