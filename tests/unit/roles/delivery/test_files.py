@@ -53,6 +53,10 @@ def test_what_is_served(delivery: Delivery, path: str, kind: str | None, cache: 
         ("/hls/-demo.m3u8", 404),
         (f"/hls/{'a' * 65}.m3u8", 404),
         ("/", 404),
+        ("/auth/publish", 404),  # what the control service answers to its neighbours alone
+        ("/auth/view", 404),
+        (f"/keys/demo/{KID}", 404),
+        ("/ready", 404),
     ],
 )
 def test_what_is_not_served(delivery: Delivery, path: str, status: int) -> None:
