@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,10 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.should_exit:
             return
+        # What is there now stays to the end. Looked through again and again by the collector, it held up
+        # whoever asked at that moment.
+        gc.collect()
+        gc.freeze()
         sdnotify.notify("READY=1")
         if (seconds := sdnotify.watchdog_seconds()) is not None:
             self._alive = asyncio.create_task(_keep_alive(seconds / 3), name="watchdog")

@@ -30,6 +30,9 @@ _TEXTS: Final = {401: "A valid view token is needed", 402: "Payment required", 4
 _CHALLENGE: Final = 'Bearer realm="view"'
 """An answer 401 names what would help (RFC 9110, section 11.6.1; RFC 6750, section 3)."""
 
+_YES: Final = Response(status_code=204, headers=NO_STORE)
+"""The same for all: an answer keeps nothing of the request that it is for."""
+
 _UNSEEN_SECONDS: Final = 60.0
 _REMEMBERED: Final = 20_000
 """Viewers whose coming stands in the log already; a few megabytes."""
@@ -64,7 +67,7 @@ class View:
         if token is not None and self._first_seen((token.digest, stream, address)):
             viewer = None if token.viewer is None else untrusted(token.viewer)
             record("view", verdict="allowed", status=204, viewer=viewer, **seen)
-        return Response(status_code=204, headers=NO_STORE)
+        return _YES
 
     async def admit(self, stream: StreamName, text: str, address: str) -> ViewToken | None:
         """The token by which a viewer at `address` may watch `stream`; None where none is needed.
