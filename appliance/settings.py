@@ -67,6 +67,11 @@ class Settings:
         integer(0, 10_000),
         "Refused publishes within a minute after which an address is banned; 0: never.",
     )
+    publish_attempts: int = _setting(
+        300,
+        integer(0, 100_000),
+        "Publishes of one address within a minute beyond which none is looked at; 0: no bound.",
+    )
     ban_seconds: float = _setting(
         300.0, number(1, 86_400, "seconds"), "How long an address stays banned after that."
     )

@@ -10,8 +10,10 @@ from appliance.control.audit import record, untrusted
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_QUIET: Final = frozenset({"/auth/view", "/health", "/metrics", "/ready"})
-"""Asked all the time, by delivery, by supervisors and monitors; only their failures are worth a line."""
+_QUIET: Final = ("/auth/", "/keys/", "/health", "/metrics", "/ready")
+"""Beginnings of paths of which only failures are worth a line: supervisors and monitors ask all the time,
+decisions have a line of their own, and who got a key stands in delivery's log.
+"""
 
 
 class AccessLog:
@@ -37,7 +39,7 @@ class AccessLog:
         try:
             await self._app(scope, receive, watched_send)
         finally:
-            if status >= 400 or scope["path"] not in _QUIET:
+            if status >= 400 or not scope["path"].startswith(_QUIET):
                 record(
                     "request",
                     method=scope["method"],

@@ -64,15 +64,14 @@ def create_app(control: Control) -> Starlette:
 
     return Starlette(
         routes=[
+            # delivery asks, about viewers and for keys: most of all requests, so found first
+            Route("/auth/view", view.endpoint),
+            Route("/keys/{stream}/{kid}", keys.endpoint),
             # nginx-rtmp asks
             Route("/auth/publish", publish.endpoint, methods=["POST"]),
             Route("/auth/play", play.endpoint, methods=["POST"]),
             Route("/auth/publish_done", done.publish_done, methods=["POST"]),
             Route("/auth/play_done", done.play_done, methods=["POST"]),
-            # delivery asks, about its viewers
-            Route("/auth/view", view.endpoint),
-            # players ask, through delivery
-            Route("/keys/{stream}/{kid}", keys.endpoint),
             # operators ask
             Route("/streams/active", streams.active),
             Route("/streams/stats", streams.stats),

@@ -11,6 +11,7 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from appliance.control.attempts import Attempts
 from appliance.control.audit import record, untrusted
 from appliance.control.refusal import RefusedError
 from appliance.names import APPLICATION, InvalidStreamNameError, parse_stream_name
@@ -36,6 +37,7 @@ class Gate:
 
     def __init__(self, control: Control) -> None:
         self._control = control
+        self._attempts = Attempts(control.settings.publish_attempts)
 
     async def pass_through(self, callback: Callback) -> tuple[StreamName, str]:
         """Returns the stream that `callback` may publish, and the id of the key that says so ("" for none).
@@ -43,6 +45,8 @@ class Gate:
         Raises RefusedError, always with the same status and text: the answer must not tell which streams
         exist. Raises StateUnavailableError.
         """
+        if self._attempts.too_many(callback.addr):
+            raise _refused(f"more than {self._attempts.limit} publishes within a minute")
         if (ban := await self._control.bans.find(callback.addr)) is not None:
             raise _refused(f"{ban.who} is banned for {ban.seconds:.0f} s more")
         try:

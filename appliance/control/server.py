@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 from typing import TYPE_CHECKING, Final
 
@@ -16,9 +17,12 @@ import uvicorn
 from appliance import journal, sdnotify
 from appliance.control.app import create_app
 from appliance.control.context import Control
+from appliance.control.protocol import BoundedProtocol
 from appliance.errors import EX_OSERR, OperatorError
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from appliance.control.secrets import Secrets
     from appliance.settings import Settings
 
@@ -34,6 +38,10 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.should_exit:
             return
+        # What is there now stays to the end. Looked through again and again by the collector, it held up
+        # whoever asked at that moment.
+        gc.collect()
+        gc.freeze()
         sdnotify.notify("READY=1")
         if (seconds := sdnotify.watchdog_seconds()) is not None:
             self._alive = asyncio.create_task(_keep_alive(seconds / 3), name="watchdog")
@@ -67,18 +75,23 @@ def serve(settings: Settings, secrets: Secrets, *, address: tuple[str, int]) -> 
     Raises OperatorError when the address is taken or the keyring unreadable.
     """
     journal.configure()
-    control = Control.build(settings, secrets)
-    config = uvicorn.Config(
-        create_app(control),
+    config = server_config(create_app(Control.build(settings, secrets)))
+    with _listening(address) as listening, contextlib.suppress(KeyboardInterrupt):
+        _Server(config).run(sockets=[listening])
+
+
+def server_config(app: ASGIApp) -> uvicorn.Config:
+    """How `app` is served."""
+    return uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        ws="none",
         log_config=None,  # journal.configure() has the root logger
         access_log=False,  # ours leaves the arguments out
         server_header=False,
         proxy_headers=False,  # nobody in front of us may say who somebody is
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        h11_max_incomplete_event_size=16 * 1024,
     )
-    with _listening(address) as listening, contextlib.suppress(KeyboardInterrupt):
-        _Server(config).run(sockets=[listening])
 
 
 def _listening(address: tuple[str, int]) -> socket.socket:

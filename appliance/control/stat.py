@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import ParseError
@@ -70,6 +71,7 @@ class IngestStat:
         self._url = url
         # No proxy from the environment, no redirects: it is a neighbour on this host.
         self._http = httpx.AsyncClient(timeout=_SECONDS, trust_env=False, follow_redirects=False)
+        self._asking: asyncio.Task[IngestStatus] | None = None
 
     async def fetch(self) -> bytes:
         """The XML as nginx wrote it. Raises StatUnavailableError."""
@@ -87,11 +89,24 @@ class IngestStat:
         return bytes(body)
 
     async def status(self) -> IngestStatus:
-        """What `/stat` says now. Raises StatUnavailableError."""
+        """What `/stat` says now. Raises StatUnavailableError.
+
+        Who asks while it is being asked gets the same answer: whoever tries a name that is taken has it
+        looked at, and may do so as often as it likes.
+        """
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask(), name="stat")
+        # Shielded: a caller that gives up takes no other's answer along.
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> IngestStatus:
         return parse_stat(await self.fetch())
 
     async def close(self) -> None:
         """Closes the connections."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
         await self._http.aclose()
 
     async def endpoint(self, _: Request) -> Response:

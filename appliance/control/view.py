@@ -21,8 +21,9 @@ from appliance.control.audit import record, untrusted
 from appliance.control.first_seen import FirstSeen
 from appliance.control.refusal import RefusedError
 from appliance.control.responses import NO_STORE, detail
+from appliance.control.verified_tokens import VerifiedTokens
 from appliance.control.view_sessions import SessionLimit
-from appliance.control.view_tokens import ALL_STREAMS, TokenRefusedError, read
+from appliance.control.view_tokens import ALL_STREAMS, TokenRefusedError
 from appliance.control.viewer import Asked, Viewer
 from appliance.names import InvalidStreamNameError, parse_stream_name
 from appliance.state.valkey import StateUnavailableError
@@ -40,6 +41,9 @@ _NOT_NOW: Final = "Not possible at the moment"
 _CHALLENGE: Final = 'Bearer realm="view"'
 """An answer 401 names what would help (RFC 9110, section 11.6.1; RFC 6750, section 3)."""
 
+_YES: Final = Response(status_code=204, headers=NO_STORE)
+"""The same for all: an answer keeps nothing of the request that it is for."""
+
 _UNSEEN_SECONDS: Final = 60.0
 _REMEMBERED: Final = 20_000
 """Viewers whose coming stands in the log already; a few megabytes."""
@@ -51,6 +55,7 @@ class View:
     def __init__(self, control: Control) -> None:
         self._control = control
         self._limit = SessionLimit(control.sessions)
+        self._tokens = VerifiedTokens(control.token_keys, control.settings.view_token_max_seconds)
         self._first_seen = FirstSeen(seconds=_UNSEEN_SECONDS, capacity=_REMEMBERED)
 
     async def endpoint(self, request: Request) -> Response:
@@ -75,7 +80,7 @@ class View:
         if viewer.about.policy != "open" and self._first_seen((viewer.id, address)):
             who = None if viewer.about.viewer is None else untrusted(viewer.about.viewer)
             record("view", verdict="allowed", status=204, viewer=who, **seen)
-        return Response(status_code=204, headers=NO_STORE)
+        return _YES
 
     async def admit(self, asked: Asked) -> Viewer:
         """The session as which who asks may watch.
@@ -106,8 +111,7 @@ class View:
         if not asked.token:
             raise TokenRefusedError(401, "no token")
         now = time.time()
-        longest = self._control.settings.view_token_max_seconds
-        token = read(asked.token, self._control.token_keys(), now=now, max_seconds=longest)
+        token = self._tokens.read(asked.token, now=now)
         token.permit(
             asked.stream,
             now=now,

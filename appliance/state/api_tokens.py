@@ -78,10 +78,7 @@ class ApiTokens:
         match = _FORM.fullmatch(shown)
         if match is None:
             return None
-        with translated():
-            async with self._state.client.pipeline(transaction=False) as pipe:
-                pipe.hget(_TOKENS, match[1])
-                [text] = await pipe.execute()
+        [text] = await self._state.ask(("HGET", _TOKENS, match[1]))
         record = None if text is None else _read(match[1], text)
         if record is None or not hmac.compare_digest(_digest(match[2]), record.digest):
             return None

@@ -37,12 +37,10 @@ class Counters:
         """Counts one accepted publish or play of `stream`, now."""
         key = _COUNTS + stream
         total = {"publish": "total_publishes", "play": "total_plays"}[event]
-        with translated():
-            async with self._state.client.pipeline(transaction=True) as pipe:
-                pipe.hincrby(key, total, 1)
-                pipe.hset(key, f"last_{event}", datetime.now(UTC).isoformat(timespec="milliseconds"))
-                pipe.sadd(_INDEX, stream)
-                await pipe.execute()
+        moment = datetime.now(UTC).isoformat(timespec="milliseconds")
+        await self._state.ask(
+            ("HINCRBY", key, total, 1), ("HSET", key, f"last_{event}", moment), ("SADD", _INDEX, stream)
+        )
 
     async def all(self) -> dict[str, StreamCounts]:
         """The counts of every stream that was ever published or played, by name."""
@@ -58,10 +56,7 @@ class Counters:
 
     async def get(self, stream: StreamName) -> StreamCounts | None:
         """The counts of one stream, None when it never was."""
-        with translated():
-            async with self._state.client.pipeline(transaction=False) as pipe:
-                pipe.hgetall(_COUNTS + stream)
-                [row] = await pipe.execute()
+        [row] = await self._state.ask(("HGETALL", _COUNTS + stream))
         return _counts(row) if row else None
 
 

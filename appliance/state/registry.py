@@ -93,8 +93,7 @@ class Registry:
 
     async def get(self, name: StreamName) -> RegisteredStream | None:
         """The stream, None when it is not registered."""
-        with translated():
-            text = await self._state.client.get(_STREAM + name)
+        [text] = await self._state.ask(("GET", _STREAM + name))
         return _stream(name, text)
 
     async def many(
@@ -113,12 +112,9 @@ class Registry:
 
     async def look(self, name: StreamName, key_id: str) -> Entry:
         """The stream, one key of it and whether it is kept out, in one question."""
-        with translated():
-            async with self._state.client.pipeline(transaction=False) as pipe:
-                pipe.get(_STREAM + name)
-                pipe.hget(_KEYS + name, key_id)
-                pipe.get(_KEPT_OUT + name)
-                stream, key, kept_out = await pipe.execute()
+        stream, key, kept_out = await self._state.ask(
+            ("GET", _STREAM + name), ("HGET", _KEYS + name, key_id), ("GET", _KEPT_OUT + name)
+        )
         return Entry(_stream(name, stream), _key(name, key_id, key), kept_out)
 
     async def keep_out(self, name: StreamName, reason: str, seconds: int) -> None:

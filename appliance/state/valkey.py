@@ -7,16 +7,21 @@ happens without shared state: new publishes are refused, running streams go on.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from valkey.asyncio import BlockingConnectionPool, UnixDomainSocketConnection, Valkey
 from valkey.credentials import CredentialProvider
-from valkey.exceptions import ValkeyError
+from valkey.exceptions import NoScriptError, ValkeyError
+
+from appliance.state.batch import Batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from appliance.state.batch import Command
 
 PREFIX: Final = "appliance:"
 """Every key of ours starts with it; Valkey may be shared with the customer's own programs."""
@@ -70,6 +75,15 @@ class State:
             client_name="appliance-control",
         )
         self.client = Valkey(connection_pool=pool)
+        self._batches = Batches(self.client)
+
+    async def ask(self, *commands: Command) -> list[Any]:
+        """Returns the answers to `commands`, in their order; other callers' may come in between.
+
+        Raises StateUnavailableError.
+        """
+        with translated():
+            return await self._batches.ask(*commands)
 
     async def ping(self) -> None:
         """Raises StateUnavailableError unless Valkey answers."""
@@ -78,6 +92,7 @@ class State:
 
     async def close(self) -> None:
         """Closes every connection."""
+        await self._batches.close()
         with contextlib.suppress(ValkeyError, OSError):
             await self.client.aclose()
             await self.client.connection_pool.disconnect()
@@ -98,13 +113,22 @@ class Script:
     """One Lua file of `appliance/state/scripts`, run atomically by Valkey (EVALSHA, loaded when missing)."""
 
     def __init__(self, state: State, name: str) -> None:
-        text = resources.files("appliance.state").joinpath("scripts", f"{name}.lua").read_text("utf-8")
-        self._run = state.client.register_script(text)
+        self._text = resources.files("appliance.state").joinpath("scripts", f"{name}.lua").read_text("utf-8")
+        # Valkey's name for a script (EVALSHA), no protection of anything
+        self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+        self._state = state
 
     async def __call__(self, keys: list[str], arguments: list[str]) -> Any:
         """Runs the script; its answer is what the file's head comment says.
 
         Raises StateUnavailableError.
         """
-        with translated():
-            return await self._run(keys=keys, args=arguments)
+        given: Command = (len(keys), *keys, *arguments)
+        try:
+            [answer] = await self._state.ask(("EVALSHA", self._sha, *given))
+        except StateUnavailableError as error:
+            if not isinstance(error.__cause__, NoScriptError):
+                raise
+            # A Valkey that was restarted knows no scripts; EVAL has it remember this one.
+            [answer] = await self._state.ask(("EVAL", self._text, *given))
+        return answer

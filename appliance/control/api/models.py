@@ -21,7 +21,12 @@ def _network(text: str) -> str:
         raise ValueError(f"{error}; allowed is a network such as 192.0.2.0/24 or 2001:db8::/32") from None
 
 
-Network = Annotated[str, AfterValidator(_network), Field(max_length=64, examples=["192.0.2.0/24"])]
+_NETWORK = Field(
+    max_length=64,
+    description="In CIDR notation (RFC 4632, RFC 4291), without host bits.",
+    examples=["192.0.2.0/24", "2001:db8::/32"],
+)
+Network = Annotated[str, AfterValidator(_network), _NETWORK]
 Time = Annotated[str, Field(description="ISO 8601, UTC", examples=["2026-05-01T12:00:00.000+00:00"])]
 Entitlement = Annotated[
     str,

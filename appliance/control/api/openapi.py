@@ -26,6 +26,7 @@ _EVERYWHERE: Final = {
 }
 _WITH_A_BODY: Final = {
     400: "The body broke off.",
+    408: "The body did not come in time.",
     413: "The body is too long.",
     415: "The body is not JSON.",
     422: "The body is not what this operation takes.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "/api/v1"
 _MAX_BODY: Final = 64 * 1024
+_BODY_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +105,13 @@ async def _read(request: Request) -> bytes:
         raise ProblemError(415, f"the body is {media_type or 'of no type'}; allowed is application/json")
     data = bytearray()
     try:
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > _MAX_BODY:
-                raise ProblemError(413, f"the body is longer than {_MAX_BODY} bytes")
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > _MAX_BODY:
+                    raise ProblemError(413, f"the body is longer than {_MAX_BODY} bytes")
+    except TimeoutError:
+        raise ProblemError(408, f"the body was not there within {_BODY_SECONDS:g} s") from None
     except ClientDisconnect:
         raise ProblemError(400, "the caller hung up before its body was complete") from None
     return bytes(data)

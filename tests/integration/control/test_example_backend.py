@@ -91,5 +91,23 @@ async def test_it_takes_an_event_once_and_knows_what_is_on_air(url: str) -> None
     await tell(Event.new("publish.started", "demo", second))
     await tell(Event.new("publish.ended", "demo", first))
     assert await on_air() == {"demo": {"stream": "demo", "session": "2"}}
-    await tell(Event.new("publish.ended", "demo", second))
+    ended = Event.new("publish.ended", "demo", second)
+    await tell(ended)
     assert await on_air() == {}
+
+
+async def test_what_was_recorded_and_is_sent_again_changes_nothing(url: str) -> None:
+    """Somebody on the way has signed requests; it can repeat them, in any order and to any path."""
+    started = Event.new("publish.started", "demo", {"session": "1"})
+    ended = Event.new("publish.ended", "demo", {"session": "1"})
+    question = urlencode(
+        {"call": "publish", "app": "live", "name": "demo", "addr": "", "clientid": "1"}
+    ).encode()
+    for event in (started, ended, started, ended, started):
+        sent = post(url, "/events", event.body.encode(), "application/json", SECRET, identity=event.identity)
+        assert await sent == 200
+    async with httpx.AsyncClient(trust_env=False) as http:
+        assert (await http.get(f"{url}/on-air")).json() == {}
+    assert await post(url, "/events", question, FORM, SECRET) == 400
+    assert await post(url, "/auth/publish", started.body.encode(), "application/json", SECRET) == 403
+    assert await post(url, "/auth/play", started.body.encode(), "application/json", SECRET) == 402

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from .conftest import KEY, KID, PLAYLIST, RUN
 
 if TYPE_CHECKING:
-    from .conftest import Delivery
+    from .conftest import Control, Delivery
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,10 @@ def test_what_is_served(delivery: Delivery, path: str, kind: str | None, cache: 
         ("/hls/-demo.m3u8", 404),
         (f"/hls/{'a' * 65}.m3u8", 404),
         ("/", 404),
+        ("/auth/publish", 404),  # what the control service answers to its neighbours alone
+        ("/auth/view", 404),
+        (f"/keys/demo/{KID}", 404),
+        ("/ready", 404),
     ],
 )
 def test_what_is_not_served(delivery: Delivery, path: str, status: int) -> None:
@@ -66,6 +71,18 @@ def test_keys_come_from_control(delivery: Delivery) -> None:
     assert body == KEY
     assert answer.headers["X-Asked"] == f"/keys/demo/{KID}"
     assert answer.headers.get_all("Cache-Control") == ["no-store"]
+
+
+def test_a_key_that_all_ask_for_is_asked_for_once_a_second(delivery: Delivery, control: Control) -> None:
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(delivery.ask, [f"/hls/demo/keys/{KID}"] * 200))
+    assert {(answer.status, key) for answer, key in answers} == {(200, KEY)}
+    assert {answer.headers["Cache-Control"] for answer, _ in answers} == {"no-store"}
+    assert 1 <= len(control.asked) <= 4  # the two hundred take a second or two on a busy machine
+    # Another stream's is another key.
+    delivery.ask(f"/hls/other/keys/{KID}")
+    assert len(control.asked) <= 5
+    assert f"/keys/other/{KID}" in delivery.ask(f"/hls/other/keys/{KID}")[0].headers["X-Asked"]
 
 
 def test_a_playlist_is_never_answered_from_its_age(delivery: Delivery) -> None:

@@ -1,0 +1,67 @@
+"""HTTP for callers that may be hostile: a request's head has a size and a time, both bounded.
+
+uvicorn's own implementation waits for the end of a head for ever, and keeps whatever comes until then. In
+front of the service stands an nginx that bounds both; whoever is on the host itself does not pass it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    import asyncio
+
+HEAD_SECONDS: Final = 5.0
+"""From the connection, or from the first byte of a later request, until its head is complete."""
+
+HEAD_BYTES: Final = 32 * 1024
+"""Address and headers together; nginx passes on 32 kB at most (`large_client_header_buffers`)."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1, which hangs up on those who send too much or too slowly."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_complete()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head_timer is not None:
+            # Counted before it is parsed: the parser gives a header only once it is whole.
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._head_timer is not None and self._head_bytes > HEAD_BYTES:
+            self._hang_up("a request's head is too long")
+
+    def on_message_begin(self) -> None:
+        if self._head_timer is None:
+            self._await_head()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._head_complete()
+        super().on_headers_complete()
+
+    def _await_head(self) -> None:
+        self._head_bytes = 0
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._hang_up, "a request's head is too slow")
+
+    def _head_complete(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _hang_up(self, reason: str) -> None:
+        self._head_complete()
+        if not self.transport.is_closing():
+            self.logger.warning(reason)
+            self.transport.close()
