@@ -6,6 +6,7 @@ so for as long as something playable needs the key.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
@@ -25,13 +26,15 @@ class Keys:
 
     def __init__(self, control: Control) -> None:
         self._control = control
+        # All viewers of a stream ask for the same one at the same time.
+        self._derive = lru_cache(maxsize=1024)(control.keyring.derive)
 
     async def endpoint(self, request: Request) -> Response:
         """200 with the key; 404 for a malformed name or id, an unknown generation, a key nobody needs."""
         try:
             stream = parse_stream_name(request.path_params["stream"])
             kid = KeyId.parse(request.path_params["kid"])
-            key = self._control.keyring.derive(str(kid), stream)
+            key = self._derive(str(kid), stream)
         except (InvalidStreamNameError, UnknownKeyError):
             return detail(404, "No such key")
         if not self._control.needed_keys.needs(stream, kid):

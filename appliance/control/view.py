@@ -24,7 +24,7 @@ from appliance.control.responses import NO_STORE, detail
 from appliance.control.verified_tokens import VerifiedTokens
 from appliance.control.view_sessions import SessionLimit
 from appliance.control.view_tokens import ALL_STREAMS, TokenRefusedError
-from appliance.control.viewer import Asked, Viewer
+from appliance.control.viewer import Asked, Viewer, headers_of
 from appliance.names import InvalidStreamNameError, parse_stream_name
 from appliance.state.valkey import StateUnavailableError
 
@@ -60,10 +60,11 @@ class View:
 
     async def endpoint(self, request: Request) -> Response:
         """204 yes; 401 no valid token; 402 unpaid; 403 not here, or too often at once; 503 nobody can say."""
-        name, address = request.headers.get("x-stream", ""), request.headers.get("x-real-ip", "")
+        headers = headers_of(request)
+        name, address = headers.get("x-stream", ""), headers.get("x-real-ip", "")
         seen: dict[str, Any] = {"stream": untrusted(name), "client_ip": untrusted(address)}
         try:
-            viewer = await self.admit(Asked.of(request, parse_stream_name(name)))
+            viewer = await self.admit(Asked.of(headers, parse_stream_name(name)))
         except InvalidStreamNameError as error:
             record("view", verdict="refused", status=403, reason=str(error), **seen)
             return detail(403, _TEXTS[403])

@@ -13,7 +13,7 @@ import hashlib
 import ipaddress
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import jwt
@@ -76,11 +76,11 @@ class ViewToken:
     entitlement: str | None = None
     paid_until: float | None = None
     text: str = ""
+    digest: str = field(init=False, repr=False, compare=False)
+    """Stands for the token where the token itself must not be kept."""
 
-    @property
-    def digest(self) -> str:
-        """Stands for the token where the token itself must not be kept."""
-        return hashlib.sha256(self.text.encode()).hexdigest()[:32]
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "digest", hashlib.sha256(self.text.encode()).hexdigest()[:32])
 
     def permit(
         self, stream: StreamName, *, now: float, needs_entitlement: bool, entitlement: str | None = None

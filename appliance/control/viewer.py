@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Self
 
 from appliance.state.viewers import About
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
 
     from appliance.control.view_tokens import ViewToken
@@ -33,9 +36,8 @@ class Asked:
     referrer: str = ""
 
     @classmethod
-    def of(cls, request: Request, stream: StreamName) -> Self:
-        """Reads the headers that delivery sets."""
-        headers = request.headers
+    def of(cls, headers: Mapping[str, str], stream: StreamName) -> Self:
+        """Reads what `headers_of` gave."""
         return cls(
             stream=stream,
             address=headers.get("x-real-ip", ""),
@@ -43,6 +45,14 @@ class Asked:
             user_agent=headers.get("x-view-user-agent", "")[:_LONGEST],
             referrer=headers.get("x-view-referrer", "")[:_LONGEST],
         )
+
+
+def headers_of(request: Request) -> dict[str, str]:
+    """The headers that delivery sets, and the others; each as it came first.
+
+    Starlette's own look through all of them for each that is asked for, and most requests come here.
+    """
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(request.headers.raw)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +70,11 @@ class Viewer:
     about: About
 
     @classmethod
+    @lru_cache(maxsize=20_000)
     def of_token(cls, asked: Asked, token: ViewToken) -> Self:
         """A viewer is the token's `sub`, or the token where it has none.
 
-        A session is its `sid`, or the token at one address.
+        A session is its `sid`, or the token at one address. Kept, as each comes again every few seconds.
         """
         subject = f"sub {token.viewer}" if token.viewer is not None else f"token {token.digest}"
         if token.session is not None:
