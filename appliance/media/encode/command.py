@@ -118,14 +118,14 @@ def ffmpeg_command(
         command += ["-filter_complex", ";".join(filters)]
     for rung in plan.rungs:
         output = _copied_output() if rung.copied else _video_output(plan, rung)
-        command += output + _muxer(pipes[rung.name], fragment_seconds(plan.part_seconds))
+        command += output + fragments_to(pipes[rung.name], fragment_seconds(plan.part_seconds))
     if plan.source.audio:
         bitrate = max((rung.audio_kbps for rung in plan.rungs), default=128)
         command += ["-map", f"[{AUDIO_RENDITION}]", "-c:a", "aac", "-b:a", f"{bitrate}k"]
         # What is muxed with pictures is cut where they are, to the frame.
         muxed = plan.container == "mpegts" and plan.rungs
         seconds = _ONE_FRAME_S if muxed else fragment_seconds(plan.part_seconds)
-        command += _muxer(pipes[AUDIO_RENDITION], seconds)
+        command += fragments_to(pipes[AUDIO_RENDITION], seconds)
     if plan.thumbnails:
         command += _thumbnail_output(plan, pipes[THUMBNAIL])
     return command
@@ -251,7 +251,8 @@ def _encoder(plan: RunPlan, rung: PlannedRung, settings: EncoderSettings, forced
     ]
 
 
-def _muxer(descriptor: int, seconds: float) -> list[str]:
+def fragments_to(descriptor: int, seconds: float) -> list[str]:
+    """Output options: fragments of one track, of `seconds` at least but no longer than needed, to a pipe."""
     return [
         *("-movflags", _FRAGMENT_FLAGS, "-frag_duration", str(round(seconds * 1e6))),
         # The muxer of a CMAF track has no edit list and would move the first timestamp to zero, of each
