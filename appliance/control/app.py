@@ -64,9 +64,9 @@ def create_app(control: Control) -> Starlette:
 
     return Starlette(
         routes=[
-            # delivery asks, about viewers and for keys: most of all requests, so found first
-            Route("/auth/view", view.endpoint),
-            Route("/keys/{stream}/{kid}", keys.endpoint),
+            # delivery asks, about viewers and for keys: most of all requests, so found first, and ASGI itself
+            Route("/auth/view", view, methods=["GET"]),
+            Route("/keys/{stream}/{kid}", keys, methods=["GET"]),
             # nginx-rtmp asks
             Route("/auth/publish", publish.endpoint, methods=["POST"]),
             Route("/auth/play", play.endpoint, methods=["POST"]),

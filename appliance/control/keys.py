@@ -16,7 +16,7 @@ from appliance.names import InvalidStreamNameError, parse_stream_name
 from appliance.secrets.content_keys import KeyId, UnknownKeyError
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
     from appliance.control.context import Control
 
@@ -29,11 +29,16 @@ class Keys:
         # All viewers of a stream ask for the same one at the same time.
         self._derive = lru_cache(maxsize=1024)(control.keyring.derive)
 
-    async def endpoint(self, request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The endpoint, as ASGI has it."""
+        asked = scope["path_params"]
+        await self.answer(asked["stream"], asked["kid"])(scope, receive, send)
+
+    def answer(self, name: str, key_id: str) -> Response:
         """200 with the key; 404 for a malformed name or id, an unknown generation, a key nobody needs."""
         try:
-            stream = parse_stream_name(request.path_params["stream"])
-            kid = KeyId.parse(request.path_params["kid"])
+            stream = parse_stream_name(name)
+            kid = KeyId.parse(key_id)
             key = self._derive(str(kid), stream)
         except (InvalidStreamNameError, UnknownKeyError):
             return detail(404, "No such key")

@@ -29,7 +29,9 @@ from appliance.names import InvalidStreamNameError, parse_stream_name
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from collections.abc import Mapping
+
+    from starlette.types import Receive, Scope, Send
 
     from appliance.control.context import Control
     from appliance.control.view_policy import ViewPolicy
@@ -58,9 +60,13 @@ class View:
         self._tokens = VerifiedTokens(control.token_keys, control.settings.view_token_max_seconds)
         self._first_seen = FirstSeen(seconds=_UNSEEN_SECONDS, capacity=_REMEMBERED)
 
-    async def endpoint(self, request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The endpoint, as ASGI has it."""
+        answer = await self.answer(headers_of(scope))
+        await answer(scope, receive, send)
+
+    async def answer(self, headers: Mapping[str, str]) -> Response:
         """204 yes; 401 no valid token; 402 unpaid; 403 not here, or too often at once; 503 nobody can say."""
-        headers = headers_of(request)
         name, address = headers.get("x-stream", ""), headers.get("x-real-ip", "")
         seen: dict[str, Any] = {"stream": untrusted(name), "client_ip": untrusted(address)}
         try:

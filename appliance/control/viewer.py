@@ -12,7 +12,7 @@ from appliance.state.viewers import About
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from starlette.requests import Request
+    from starlette.types import Scope
 
     from appliance.control.view_tokens import ViewToken
     from appliance.names import StreamName
@@ -47,12 +47,12 @@ class Asked:
         )
 
 
-def headers_of(request: Request) -> dict[str, str]:
+def headers_of(scope: Scope) -> dict[str, str]:
     """The headers that delivery sets, and the others; each as it came first.
 
     Starlette's own look through all of them for each that is asked for, and most requests come here.
     """
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(request.headers.raw)}
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
