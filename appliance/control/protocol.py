@@ -35,11 +35,14 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._head_timer is not None:
-            # Counted before it is parsed: the parser gives a header only once it is whole.
-            self._head_bytes += len(data)
+        awaited = self._head_timer
         super().data_received(data)
-        if self._head_timer is not None and self._head_bytes > HEAD_BYTES:
+        if self._head_timer is None:
+            return
+        # By reads, as the parser gives a header only once it is whole. What a request before this one had of
+        # the read is counted with it: a pipelined head may be as long as one read less.
+        self._head_bytes = self._head_bytes + len(data) if self._head_timer is awaited else len(data)
+        if self._head_bytes > HEAD_BYTES:
             self._hang_up("a request's head is too long")
 
     def on_message_begin(self) -> None:

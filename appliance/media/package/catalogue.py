@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -32,9 +32,9 @@ class Entry:
 
     `init` is the number of its init section; below 0 it has none. `open` holds while only parts of it can be
     had, whose bytes `size` counts; `full` tells that its last part has probably come, `known` that the state
-    on disk has it. `parts`, `full` and `known` stay in memory: they do not outlive the process. A part's
-    place in `parts` is its number; with `gap` it has no file: the picture before it stands still, or it could
-    not be written.
+    on disk has it; `dumped` is how the state wrote it last. These and `parts` stay in memory: they do not
+    outlive the process. A part's place in `parts` is its number; with `gap` it has no file: the picture
+    before it stands still, or it could not be written.
     """
 
     msn: int
@@ -50,6 +50,7 @@ class Entry:
     parts: list[Part] = field(default_factory=list)
     full: bool = False
     known: bool = False
+    dumped: tuple[tuple[Any, ...], str] | None = field(default=None, repr=False, compare=False)
 
     def lose(self) -> None:
         """Its file is not there, or is not any more: it goes on as a gap, and needs no key."""

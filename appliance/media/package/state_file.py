@@ -10,7 +10,6 @@ import json
 import math
 import re
 from dataclasses import fields
-from functools import lru_cache
 from itertools import pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
@@ -29,7 +28,7 @@ _LARGEST: Final = 2**53
 _LATEST: Final = 253_402_300_799
 """The last second of the year 9999, which is as far as a playlist's dates go."""
 
-_FORGOTTEN: Final = frozenset(("parts", "full", "known"))
+_FORGOTTEN: Final = frozenset(("parts", "full", "known", "dumped"))
 """What of an entry stays in memory."""
 
 
@@ -43,7 +42,7 @@ class StateError(ValueError):
 def dump_state(state: StreamState) -> bytes:
     """The file's content."""
     renditions = ",".join(
-        _text(item, "entries", ",".join(_entry_text(*_entry_values(entry)) for entry in item.entries))
+        _text(item, "entries", ",".join(_entry_text(entry) for entry in item.entries))
         for item in state.renditions
     )
     return _text(state, "renditions", renditions, version=_VERSION).encode()
@@ -90,10 +89,12 @@ def _text(item: StreamState | RenditionState, name: str, elements: str, **others
     return f'{_json({**others, **own})[:-1]},"{name}":[{elements}]}}'
 
 
-@lru_cache(maxsize=1024)
-def _entry_text(*values: Any) -> str:
-    """An entry as an object. Kept: all but the newest are what they were when the state was last written."""
-    return _json(dict(zip(_NAMES[Entry], values, strict=True)))
+def _entry_text(entry: Entry) -> str:
+    """`entry` as an object; the text is kept, as all but the newest stay what they are for a while."""
+    values = _entry_values(entry)
+    if entry.dumped is None or entry.dumped[0] != values:
+        entry.dumped = values, _json(dict(zip(_NAMES[Entry], values, strict=True)))
+    return entry.dumped[1]
 
 
 def _json(value: dict[str, Any]) -> str:
