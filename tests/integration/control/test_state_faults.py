@@ -57,11 +57,13 @@ class TestSlow:
         """Between the service and Valkey."""
 
         async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
-            with contextlib.suppress(OSError):
-                while data := await reader.read(65536):
-                    await asyncio.sleep(seconds)
-                    writer.write(data)
-            writer.close()
+            try:
+                with contextlib.suppress(OSError):
+                    while data := await reader.read(65536):
+                        await asyncio.sleep(seconds)
+                        writer.write(data)
+            finally:  # also of a connection that is there at the end
+                writer.close()
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             ours, theirs = await asyncio.open_unix_connection(str(tmp_path / "valkey" / "valkey.sock"))
