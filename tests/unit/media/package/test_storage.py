@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from typing import TYPE_CHECKING
@@ -28,6 +29,23 @@ def test_write_read_delete(tmp_path: Path) -> None:
     assert storage.read("e/720p/0.m4s") is None
     storage.delete("")
     assert not (tmp_path / "demo").exists()
+
+
+def test_what_is_in_a_folder_goes_where_the_folder_itself_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the sandbox a stream's folder is a mount point below one that is read-only."""
+    storage, real = Storage(tmp_path / "demo"), os.unlink
+    storage.write("e/720p/0.m4s", b"one")
+
+    def unlink(path: str, **how: int) -> None:
+        if os.path.isdir(path):  # noqa: PTH112
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        real(path, **how)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    storage.delete("")
+    assert not (tmp_path / "demo" / "e").exists()
 
 
 def test_modes_let_the_group_read(tmp_path: Path) -> None:
