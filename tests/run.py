@@ -70,10 +70,11 @@ def shell_scripts() -> list[str]:
 
 def check_steps() -> list[Step]:
     """Lint, types and unit tests."""
+    first = ["tests/unit/media", "tests/unit/control"]
     return [
         # two of about the same length, for two cores
-        tests("unit: media", "tests/unit/media"),
-        tests("unit: others", "tests/unit", "--ignore=tests/unit/media"),
+        tests("unit: media and control", *first),
+        tests("unit: others", "tests/unit", *(f"--ignore={path}" for path in first)),
         tool("ansible-lint", "--offline", "-q"),
         tool("mypy"),
         tool("ruff", "check"),
@@ -84,10 +85,14 @@ def check_steps() -> list[Step]:
 
 
 def integration_steps() -> list[Step]:
-    """Streams play in real time and wait most of it: two halves of about the same length."""
-    sessions = [*tracked("tests/integration/media/test_session*.py"), "tests/integration/lab"]
-    others = ["tests/integration", *(f"--ignore={path}" for path in sessions)]
-    return [tests("streams", *sessions), tests("others", *others)]
+    """Streams play in real time and wait most of it, so three steps share two cores."""
+    sessions = tracked("tests/integration/media/test_session*.py")
+    own = [*sessions, "tests/integration/control"]
+    return [
+        tests("streams", *sessions),
+        tests("control", "tests/integration/control"),
+        tests("others", "tests/integration", *(f"--ignore={path}" for path in own)),
+    ]
 
 
 def suite_steps(suite: str, suites: list[str]) -> list[Step]:
