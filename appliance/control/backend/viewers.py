@@ -19,6 +19,7 @@ from appliance.control.first_seen import FirstSeen
 from appliance.control.refusal import RefusedError
 from appliance.control.single_flight import SingleFlight
 from appliance.control.view_tokens import TokenRefusedError
+from appliance.control.viewer import digest
 from appliance.names import APPLICATION
 from appliance.settings_together import CALLBACK_SECONDS
 
@@ -120,7 +121,8 @@ class ViewJudge:
         if lane is None:
             lane = self._lanes[asked.address] = asyncio.Semaphore(_AT_ONCE_OF_ONE)
         async with lane, self._turns:
-            question = Question("view", asked.stream, fields, viewer.id)
+            # Repeated, too, it holds for the same page and entitlement alone.
+            question = Question("view", asked.stream, fields, digest("\0".join(what)))
             verdict = await self._decisions.put(question, seconds=deadline - self._clock())
         if verdict.source == "last-known" and self._said(asked.stream):
             record("view", level=logging.WARNING, stream=asked.stream, reason=verdict.reason)

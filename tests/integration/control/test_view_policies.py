@@ -236,6 +236,9 @@ class TestLastKnown:
         assert await watcher.ask() == 204
         [viewer] = (await site.api("GET", "streams/match/viewers")).json()["items"]
         assert viewer["viewer"] == "anna"  # what was allowed is remembered with it
+        assert await watcher.ask(referrer="https://other.example/") == 503  # it was allowed on this page
+        await register(site, "match", view="backend", entitlement="season")  # and not for this
+        await eventually(lambda: _answers(watcher, 503), 5)
 
 
 async def _repeated(site: Site, watcher: Watcher) -> bool:

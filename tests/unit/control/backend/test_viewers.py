@@ -62,9 +62,15 @@ def judge(backend: Backend, clock: Clock) -> ViewJudge:
     return ViewJudge(cast("Any", backend), 15, clock=clock)
 
 
-async def ask(judge: ViewJudge, address: str = "192.0.2.7", token: str = "a.b.c") -> None:  # noqa: S107
-    asked = Asked(stream=DEMO, address=address, token=token)
-    await judge.judge(asked, Viewer.unnamed(asked, "backend"), None)
+async def ask(
+    judge: ViewJudge,
+    address: str = "192.0.2.7",
+    token: str = "a.b.c",  # noqa: S107
+    referrer: str = "",
+    entitlement: str | None = None,
+) -> None:
+    asked = Asked(stream=DEMO, address=address, token=token, referrer=referrer)
+    await judge.judge(asked, Viewer.unnamed(asked, "backend"), entitlement)
 
 
 async def test_a_session_is_asked_about_once_while_a_yes_holds(
@@ -110,6 +116,21 @@ async def test_what_was_allowed_for_a_time_is_over_then_whoever_says_so(
     with pytest.raises(TokenRefusedError) as refused:
         await ask(judge)
     assert refused.value.status == 402
+
+
+async def test_an_answer_is_about_a_page_and_an_entitlement_also_when_it_is_repeated(
+    judge: ViewJudge, backend: Backend, clock: Clock
+) -> None:
+    """What is kept for the time of silence is found by the subject."""
+    backend.answers.set()
+    for _ in range(2):
+        await ask(judge)
+        await ask(judge, referrer="https://site.example/watch")
+        await ask(judge, entitlement="season")
+        clock.now += 60
+    subjects = [question.subject for question in backend.asked]
+    assert subjects[:3] == subjects[3:]
+    assert len(set(subjects)) == 3
 
 
 async def test_silence_is_no_refusal(judge: ViewJudge, backend: Backend, clock: Clock) -> None:
