@@ -11,6 +11,8 @@ from appliance.control.view_policy import TO_HAVE_IT_ASK, delivery_asks, effecti
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from appliance.control.context import Control
 
 ROUND_SECONDS: Final = 1.0
@@ -32,19 +34,17 @@ class ViewSync:
 
     async def attempt(self) -> None:
         """One round that never raises: trouble is logged when it begins and when it ends."""
-        try:
-            await self._control.viewers.sync()
-            await self._control.view_policy.refresh()
-            if not self._looked:
-                self._looked = True
-                await self._warn()
-        except StateUnavailableError as error:
-            self._say(str(error))
-        # Broad on purpose, as in the reconciler: what it let through would end the loop, and silently.
-        except Exception as error:  # noqa: BLE001
-            self._say(type(error).__name__)
-        else:
-            self._say(None)
+        # Each whatever became of the others: a Valkey that takes no more still says what is registered.
+        found = [
+            await _trouble(part)
+            for part in (self._control.viewers.sync, self._control.view_policy.refresh, self._look)
+        ]
+        self._say(next((trouble for trouble in found if trouble is not None), None))
+
+    async def _look(self) -> None:
+        if not self._looked:
+            await self._warn()
+            self._looked = True
 
     async def _warn(self) -> None:
         """Says which streams were registered for some viewers, and are open to all on this host.
@@ -67,3 +67,15 @@ class ViewSync:
         elif trouble is not None and self._trouble is None:
             record("view_sync", level=logging.WARNING, action="waiting", reason=trouble)
         self._trouble = trouble
+
+
+async def _trouble(part: Callable[[], Awaitable[None]]) -> str | None:
+    """Does `part`; returns what was wrong, None when nothing was."""
+    try:
+        await part()
+    except StateUnavailableError as error:
+        return str(error)
+    # Broad on purpose, as in the reconciler: what it let through would end the loop, and silently.
+    except Exception as error:  # noqa: BLE001
+        return type(error).__name__
+    return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -295,6 +297,23 @@ async def test_an_ended_session_stays_out_with_its_token(site: Site, tmp_path: P
     await site.control.end()  # another process, as another host's, knows it too
     await site.control.up()
     assert [await watcher.ask(), await watcher.ask(token=friend)] == [403, 204]
+
+
+async def test_a_valkey_that_is_full_still_says_who_is_out(
+    site: Site, watcher: Watcher, tmp_path: Path
+) -> None:
+    for policy in ("token", "backend"):
+        await register(site, policy, view=policy)
+    anna = replace(watcher, stream="token", token=token(tmp_path, "token", viewer="anna"))
+    assert await anna.ask() == 204
+    [viewer] = (await site.api("GET", "streams/token/viewers")).json()["items"]
+    async with site.valkey_client() as valkey, valkey.pipeline(transaction=True) as pipe:
+        pipe.zadd("appliance:viewers_ended", {viewer["id"]: time.time() + 600})
+        pipe.config_set("maxmemory", 1)
+        await pipe.execute()
+    await eventually(lambda: _answers(anna, 403), 5)
+    assert "maxmemory" in site.control.events("view_sync")[-1]["reason"]
+    assert await watcher.ask(stream="backend") == 204  # it answers, so newcomers are asked about
 
 
 async def test_a_program_issues_view_tokens(site: Site) -> None:
