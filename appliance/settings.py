@@ -145,7 +145,7 @@ class Settings:
         False,
         BOOL,
         "Whether others than the stream's own reader may play over RTMP (unencrypted), "
-        "where no token is needed to watch.",
+        "where neither a token nor an entitlement is needed to watch.",
     )
     view_policy: ViewPolicyName = _setting(  # noqa: RUF009 - a dataclasses.field, as the others are
         "open",

@@ -1,7 +1,8 @@
 """`POST /auth/play`: RTMP play is for the streams' own readers, unless a setting opens it.
 
-Then the backend, where there is one, decides about each player. A stream whose viewers need a token is not
-played so: nothing would look at the token again, and what is sent is not encrypted.
+Then the backend, where there is one, decides about each player. A stream whose viewers need a token, or an
+entitlement, is not played so: nothing would look at it again, and what is sent is not encrypted. Who is let
+in plays to the end: no end of a grant, no number of sessions and no ended session counts here.
 A reader is recognised by a secret and by coming from this host; either alone is not enough.
 """
 
@@ -72,12 +73,14 @@ class Play:
         if app != APPLICATION or not self._control.settings.rtmp_play:
             return "RTMP play is off"
         try:
-            policy = (await self._control.view_policy(stream)).name
+            policy = await self._control.view_policy(stream)
         except StateUnavailableError as error:
             return str(error)
-        if policy == "open" or (policy == "backend" and self._control.backend is not None):
+        if policy.entitlement is not None:
+            return f"its viewers need the entitlement {untrusted(policy.entitlement)}"
+        if policy.name == "open" or (policy.name == "backend" and self._control.backend is not None):
             return None
-        return f"its view policy is {policy}"
+        return f"its view policy is {policy.name}"
 
     async def _ask_backend(
         self, stream: StreamName, callback: Callback, seen: dict[str, Any]

@@ -115,8 +115,10 @@ async def test_a_policy_that_is_none_of_ours_closes_the_stream(site: Site, tmp_p
 async def test_rtmp_is_no_way_around_a_policy(site: Site, backend: StubBackend) -> None:
     for policy in ("open", "token", "backend"):
         await register(site, policy, view=policy)
-    answered = {name: (await site.ask("play", name)).status_code for name in ("open", "token", "backend")}
-    assert answered == {"open": 200, "token": 403, "backend": 200}
+    await register(site, "paid", view="backend", entitlement="season")
+    names = ("open", "token", "backend", "paid")
+    answered = {name: (await site.ask("play", name)).status_code for name in names}
+    assert answered == {"open": 200, "token": 403, "backend": 200, "paid": 403}
     backend.replies = [answer(402)]
     assert (await site.ask("play", "backend")).status_code == 402
 
