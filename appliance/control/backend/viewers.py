@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 from weakref import WeakValueDictionary
 
+from appliance.address import subject
 from appliance.control.audit import record
 from appliance.control.backend.decisions import Question
 from appliance.control.first_seen import FirstSeen
@@ -45,7 +46,8 @@ _AT_ONCE: Final = 16
 would count for silence of the backend, and publishers would wait behind it."""
 
 _AT_ONCE_OF_ONE: Final = 4
-"""Of these, for one address: who makes up tokens holds up those behind the same address, and nobody else."""
+"""Of these, for one address or IPv6 network: who makes up tokens holds up those behind the same, and nobody
+else."""
 
 _MOST: Final = 20_000
 """Answers that are remembered; beyond it the oldest is forgotten."""
@@ -117,9 +119,10 @@ class ViewJudge:
             **({} if entitlement is None else {"entitlement": entitlement}),
         }
         deadline = self._clock() + CALLBACK_SECONDS
-        lane = self._lanes.get(asked.address)
+        who = subject(asked.address) or asked.address
+        lane = self._lanes.get(who)
         if lane is None:
-            lane = self._lanes[asked.address] = asyncio.Semaphore(_AT_ONCE_OF_ONE)
+            lane = self._lanes[who] = asyncio.Semaphore(_AT_ONCE_OF_ONE)
         async with lane, self._turns:
             # Repeated, too, it holds for the same page and entitlement alone.
             question = Question("view", asked.stream, fields, digest("\0".join(what)))

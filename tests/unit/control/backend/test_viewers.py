@@ -99,6 +99,19 @@ async def test_who_makes_up_tokens_holds_up_nobody_else(judge: ViewJudge, backen
     assert len(backend.asked) == 201
 
 
+async def test_the_addresses_of_one_ipv6_network_hold_up_each_other_alone(
+    judge: ViewJudge, backend: Backend
+) -> None:
+    crowd = [asyncio.create_task(ask(judge, f"2001:db8:1:2::{number:x}")) for number in range(50)]
+    await backend.until(4)
+    other = asyncio.create_task(ask(judge, "2001:db8:1:3::1"))
+    await backend.until(5)
+    networks = [question.fields["addr"].partition("::")[0] for question in backend.asked]
+    assert networks == ["2001:db8:1:2"] * 4 + ["2001:db8:1:3"]
+    backend.answers.set()
+    await asyncio.gather(other, *crowd)
+
+
 async def test_one_who_hangs_up_ends_the_question_for_nobody_else(judge: ViewJudge, backend: Backend) -> None:
     first, second = (asyncio.create_task(ask(judge)) for _ in range(2))
     await backend.until(1)
