@@ -1,4 +1,4 @@
-"""Whom an address stands for: IPv4 for itself, IPv6 for its network of 64 bits, which is what one has."""
+"""Whom an address stands for: of IPv6 the network of 64 bits, as that is what one subscriber has."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Who may not try again for a while, after failing too often; on all hosts alike.
-
-An IPv4 address stands for itself; of IPv6 the network of 64 bits, as that is what one subscriber has.
-"""
+"""Who may not try again for a while, after failing too often; on all hosts alike (`appliance.address`)."""
 
 from __future__ import annotations
 

@@ -68,6 +68,20 @@ async def test_without_valkey_what_is_known_holds_for_an_hour(
     assert [(await policy_of(name)).name for name in (DEMO, OTHER)] == ["backend", "open"]
 
 
+async def test_what_cannot_be_read_is_said_anew_each_time(
+    policy_of: RegistryPolicy, registered: Registered
+) -> None:
+    """An exception that is kept and raised again keeps the frames of everybody it was raised for."""
+    registered.streams[DEMO] = StateUnavailableError("Valkey: demo is no record of this program")
+    raised = []
+    for _ in range(3):
+        with pytest.raises(StateUnavailableError, match="demo is no record") as error:
+            await policy_of(DEMO)
+        raised.append((error.value, len(error.traceback)))
+    assert len({id(error) for error, _ in raised}) == 3
+    assert len({frames for _, frames in raised}) == 1
+
+
 async def test_names_that_a_stranger_makes_up_do_not_fill_the_memory(
     policy_of: RegistryPolicy, registered: Registered
 ) -> None:
