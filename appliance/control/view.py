@@ -2,7 +2,8 @@
 
 Delivery asks before it serves a playlist, a key or a thumbnail, and remembers the answer for some seconds.
 policy → token (stream, entitlement, address) or the backend → ended sessions → concurrent sessions. Whether
-the stream exists is not looked at, so no answer tells.
+the stream is live is not looked at, so no answer tells. A policy or an entitlement that the stream is
+registered with does show; without them the answer is as for a stream that is not registered.
 
 Without Valkey: what is known of a stream goes on to hold, valid tokens let in, and the backend is asked about
 those who were in already. Who would be new to it is refused, as is everybody without a token of ours where
