@@ -49,7 +49,7 @@ _YES: Final = Response(status_code=204, headers=NO_STORE)
 
 _UNSEEN_SECONDS: Final = 60.0
 _REMEMBERED: Final = 20_000
-"""Viewers whose coming stands in the log already; a few megabytes."""
+"""Viewers whose coming stands in the log already, and sessions of tokens; some megabytes each."""
 
 
 class View:
@@ -59,6 +59,7 @@ class View:
         self._control = control
         self._limit = SessionLimit(control.sessions)
         self._tokens = VerifiedTokens(control.token_keys, control.settings.view_token_max_seconds)
+        self._viewers: dict[tuple[str, ...], Viewer] = {}  # of tokens; each comes again every few seconds
         self._first_seen = FirstSeen(seconds=_UNSEEN_SECONDS, capacity=_REMEMBERED)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,7 +105,7 @@ class View:
             case "open":
                 viewer, limit = Viewer.unnamed(asked, "open"), 0
             case "token":
-                viewer = Viewer.of_token(asked, self._token(asked, policy))
+                viewer = self._of_token(asked, self._token(asked, policy))
             case "backend":
                 viewer, limit = await self._by_backend(asked, policy, limit)
             case "unknown":
@@ -146,7 +147,17 @@ class View:
             raise
         if token.stream == ALL_STREAMS:
             raise unknown
-        return Viewer.of_token(asked, token)
+        return self._of_token(asked, token)
+
+    def _of_token(self, asked: Asked, token: ViewToken) -> Viewer:
+        """The session of who shows `token`. Of what was asked, all counts that a session is made of."""
+        what = (asked.stream, asked.address, asked.user_agent, token.digest)
+        viewer = self._viewers.get(what)
+        if viewer is None:
+            viewer = self._viewers[what] = Viewer.of_token(asked, token)
+            if len(self._viewers) > _REMEMBERED:
+                del self._viewers[next(iter(self._viewers))]
+        return viewer
 
     async def _by_backend(self, asked: Asked, policy: ViewPolicy, limit: int) -> tuple[Viewer, int]:
         """Returns who may watch, and how often at once."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Self
 
 from appliance.state.viewers import About
@@ -70,11 +69,10 @@ class Viewer:
     about: About
 
     @classmethod
-    @lru_cache(maxsize=20_000)
     def of_token(cls, asked: Asked, token: ViewToken) -> Self:
         """A viewer is the token's `sub`, or the token where it has none.
 
-        A session is its `sid`, or the token at one address. Kept, as each comes again every few seconds.
+        A session is its `sid`, or the token at one address.
         """
         subject = f"sub {token.viewer}" if token.viewer is not None else f"token {token.digest}"
         if token.session is not None:

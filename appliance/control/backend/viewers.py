@@ -22,7 +22,7 @@ from appliance.control.single_flight import SingleFlight
 from appliance.control.view_tokens import TokenRefusedError
 from appliance.control.viewer import digest
 from appliance.names import APPLICATION
-from appliance.settings_together import CALLBACK_SECONDS
+from appliance.settings_together import QUESTION_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ class ViewJudge:
             "referrer": asked.referrer,
             **({} if entitlement is None else {"entitlement": entitlement}),
         }
-        deadline = self._clock() + CALLBACK_SECONDS
+        deadline = self._clock() + QUESTION_SECONDS
         who = subject(asked.address) or asked.address
         lane = self._lanes.get(who)
         if lane is None:
