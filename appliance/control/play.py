@@ -22,6 +22,7 @@ from appliance.control.audit import record, untrusted
 from appliance.control.backend.messages import play_ended, play_started
 from appliance.control.callback import Callback, read_or_refuse
 from appliance.control.lost import DECISION_SECONDS
+from appliance.control.refusal import NOT_ALLOWED, NOT_NOW
 from appliance.control.responses import detail, ok
 from appliance.names import APPLICATION, InvalidStreamNameError, StreamName, parse_stream_name
 from appliance.state.plays import Play as PlayOfClient
@@ -52,7 +53,7 @@ class Play:
             stream = parse_stream_name(callback.name)
         except InvalidStreamNameError as error:
             record("play", verdict="refused", status=403, reason=str(error), **seen)
-            return detail(403, "Not allowed")
+            return detail(403, NOT_ALLOWED)
         answer = ok({"status": "allowed", "stream_key": stream})
         if callback.app == APPLICATION and self._is_reader(callback):
             # After the answer is on its way, so that nginx has the reader before it has the publisher.
@@ -61,7 +62,7 @@ class Play:
             return answer
         if (why := await self._not_by_rtmp(callback.app, stream)) is not None:
             record("play", verdict="refused", status=403, reason=why, **seen)
-            return detail(403, "Not allowed")
+            return detail(403, NOT_ALLOWED)
         if (refusal := await self._ask_backend(stream, callback, seen)) is not None:
             return refusal
         await self._count(stream)
@@ -106,7 +107,7 @@ class Play:
             await backend.events.add(play_started(play, host=self._control.host))
         except StateUnavailableError as error:
             record("play", verdict="refused", status=503, reason=str(error), **seen)
-            return detail(503, "Not possible at the moment")
+            return detail(503, NOT_NOW)
         return None
 
     async def _end_namesake(self, client: str) -> None:

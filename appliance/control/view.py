@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from appliance.control.audit import record, untrusted
 from appliance.control.first_seen import FirstSeen
-from appliance.control.refusal import RefusedError
+from appliance.control.refusal import NOT_ALLOWED, NOT_NOW, UNPAID, RefusedError
 from appliance.control.responses import NO_STORE, detail
 from appliance.control.verified_tokens import VerifiedTokens
 from appliance.control.view_sessions import SessionLimit
@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from appliance.control.view_policy import ViewPolicy
     from appliance.control.view_tokens import ViewToken
 
-_TEXTS: Final = {401: "A valid view token is needed", 402: "Payment required", 403: "Not allowed"}
-_NOT_NOW: Final = "Not possible at the moment"
+_TEXTS: Final = {401: "A valid view token is needed", 402: UNPAID, 403: NOT_ALLOWED}
 
 _CHALLENGE: Final = 'Bearer realm="view"'
 """An answer 401 names what would help (RFC 9110, section 11.6.1; RFC 6750, section 3)."""
@@ -99,7 +98,7 @@ class View:
         try:
             policy = await self._control.view_policy(asked.stream)
         except StateUnavailableError as error:
-            raise RefusedError(503, _NOT_NOW, str(error)) from None
+            raise RefusedError(503, NOT_NOW, str(error)) from None
         limit = self._control.settings.view_sessions_per_viewer
         match policy.name:
             case "open":
@@ -136,7 +135,7 @@ class View:
         One for all streams does not, as this one may want an entitlement.
         """
         unknown = RefusedError(
-            503, _NOT_NOW, "Valkey is silent, and how the stream may be watched is not known"
+            503, NOT_NOW, "Valkey is silent, and how the stream may be watched is not known"
         )
         try:
             token = self._token(asked, policy)
@@ -164,13 +163,13 @@ class View:
         backend = self._control.backend
         if backend is None:
             reason = "the stream's viewers are the backend's, and there is none: set http_callback_url"
-            raise RefusedError(503, _NOT_NOW, reason)
+            raise RefusedError(503, NOT_NOW, reason)
         viewer = Viewer.unnamed(asked, "backend")
         viewers = self._control.viewers
         viewers.refuse_ended(viewer)
         if viewers.silent and not viewers.is_in(viewer):
             reason = "Valkey is silent: of those that the backend lets in, only who was in before watches on"
-            raise RefusedError(503, _NOT_NOW, reason)
+            raise RefusedError(503, NOT_NOW, reason)
         grant = await backend.viewers.judge(asked, viewer, policy.entitlement)
         about = replace(viewer.about, viewer=grant.viewer, expires=grant.expires)
         subject = viewer.subject if grant.viewer is None else f"backend {grant.viewer}"

@@ -20,7 +20,7 @@ from appliance.control.first_seen import FirstSeen
 from appliance.control.refusal import RefusedError
 from appliance.control.single_flight import SingleFlight
 from appliance.control.view_tokens import TokenRefusedError
-from appliance.control.viewer import digest
+from appliance.digest import digest
 from appliance.names import APPLICATION
 from appliance.settings_together import QUESTION_SECONDS
 
