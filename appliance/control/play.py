@@ -19,12 +19,12 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from appliance.control.audit import record, untrusted
-from appliance.control.backend.messages import play_ended, play_started
 from appliance.control.callback import Callback, read_or_refuse
 from appliance.control.lost import DECISION_SECONDS
 from appliance.control.refusal import NOT_ALLOWED, NOT_NOW
 from appliance.control.responses import detail, ok
 from appliance.names import APPLICATION, InvalidStreamNameError, StreamName, parse_stream_name
+from appliance.state.messages import play_ended, play_started
 from appliance.state.plays import Play as PlayOfClient
 from appliance.state.valkey import StateUnavailableError
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from appliance.control.context import Control
 
 ROUND_SECONDS: Final = 1.0
+_RETRY_SECONDS: Final = 10.0
 
 
 class ViewSync:
@@ -24,7 +25,6 @@ class ViewSync:
     def __init__(self, control: Control) -> None:
         self._control = control
         self._trouble: str | None = None
-        self._looked = delivery_asks(control.settings)
 
     async def run(self) -> None:
         """Goes on for ever."""
@@ -36,30 +36,9 @@ class ViewSync:
         """One round that never raises: trouble is logged when it begins and when it ends."""
         # Each whatever became of the others: a Valkey that takes no more still says what is registered.
         found = [
-            await _trouble(part)
-            for part in (self._control.viewers.sync, self._control.view_policy.refresh, self._look)
+            await _trouble(part) for part in (self._control.viewers.sync, self._control.view_policy.refresh)
         ]
         self._say(next((trouble for trouble in found if trouble is not None), None))
-
-    async def _look(self) -> None:
-        if not self._looked:
-            await self._warn()
-            self._looked = True
-
-    async def _warn(self) -> None:
-        """Says which streams were registered for some viewers, and are open to all on this host.
-
-        As when `delivery_view_auth` was taken back.
-        """
-        default, after = self._control.settings.view_policy, ""
-        while page := await self._control.registry.page(after=after, limit=1000):
-            after = page[-1].name
-            streams = [
-                each.name for each in page if effective(each.view, each.entitlement, default) != "open"
-            ]
-            if streams:
-                reason = f"delivery asks nobody, so everybody may watch them. {TO_HAVE_IT_ASK}"
-                record("view_policy", level=logging.ERROR, streams=streams, reason=reason)
 
     def _say(self, trouble: str | None) -> None:
         if trouble is None and self._trouble is not None:
@@ -67,6 +46,32 @@ class ViewSync:
         elif trouble is not None and self._trouble is None:
             record("view_sync", level=logging.WARNING, action="waiting", reason=trouble)
         self._trouble = trouble
+
+
+async def warn_of_unasked(control: Control) -> None:
+    """Says which streams were registered for some viewers, and are open to all on this host.
+
+    As when `delivery_view_auth` was taken back. Where they cannot be read it says so, and goes on to try.
+    """
+    if delivery_asks(control.settings):
+        return
+    default, after, said = control.settings.view_policy, "", False
+    while True:
+        try:
+            page = await control.registry.page(after=after, limit=1000)
+        except StateUnavailableError as error:
+            if not said:
+                said = True
+                record("view_policy", level=logging.WARNING, action="waiting", reason=str(error))
+            await asyncio.sleep(_RETRY_SECONDS)
+            continue
+        if not page:
+            return
+        after = page[-1].name
+        streams = [each.name for each in page if effective(each.view, each.entitlement, default) != "open"]
+        if streams:
+            reason = f"delivery asks nobody, so everybody may watch them. {TO_HAVE_IT_ASK}"
+            record("view_policy", level=logging.ERROR, streams=streams, reason=reason)
 
 
 async def _trouble(part: Callable[[], Awaitable[None]]) -> str | None:

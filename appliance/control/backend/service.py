@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from appliance.control.backend.client import BackendClient
 from appliance.control.backend.decisions import Decisions
 from appliance.control.backend.deliver import Deliverer
-from appliance.control.backend.ingest_alerts import IngestAlerts
+from appliance.control.backend.live_watch import LiveWatch
 from appliance.control.backend.viewers import ViewJudge
 from appliance.state.events import Events
 from appliance.state.plays import Plays
@@ -29,7 +29,7 @@ class Backend:
     events: Events
     plays: Plays
     deliverer: Deliverer
-    ingest_alerts: IngestAlerts
+    live_watch: LiveWatch
     viewers: ViewJudge
 
     @classmethod
@@ -46,6 +46,6 @@ class Backend:
             events=events,
             plays=Plays(state, host),
             deliverer=Deliverer(events, client, settings, host),
-            ingest_alerts=IngestAlerts(events, settings, host),
+            live_watch=LiveWatch(events, settings, host),
             viewers=ViewJudge(decisions, settings.callback_view_seconds),
         )

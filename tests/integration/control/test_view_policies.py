@@ -142,6 +142,7 @@ async def test_what_delivery_would_not_keep_to_is_refused(site: Site) -> None:
         await valkey.set("appliance:stream:match", json.dumps({**document, "view": "token"}))
     await site.control.end()
     await site.control.up()
+    await eventually(lambda: site.control.events("view_policy"))
     [said] = site.control.events("view_policy")
     assert said["streams"] == ["match"]
     assert "set delivery_view_auth: true" in said["reason"]
