@@ -21,8 +21,8 @@ from appliance.control.play import Play
 from appliance.control.publish import Publish
 from appliance.control.reconcile import Reconciler
 from appliance.control.streams import Streams
-from appliance.control.view import View
-from appliance.control.view_sync import ViewSync, warn_of_unasked
+from appliance.control.view.endpoint import View
+from appliance.control.view.sync import ViewSync, warn_of_unasked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -9,7 +9,7 @@ from appliance.control.backend.client import BackendClient
 from appliance.control.backend.decisions import Decisions
 from appliance.control.backend.deliver import Deliverer
 from appliance.control.backend.live_watch import LiveWatch
-from appliance.control.backend.viewers import ViewJudge
+from appliance.control.backend.view_judge import ViewJudge
 from appliance.state.events import Events
 from appliance.state.plays import Plays
 from appliance.state.verdicts import Verdicts
@@ -30,7 +30,7 @@ class Backend:
     plays: Plays
     deliverer: Deliverer
     live_watch: LiveWatch
-    viewers: ViewJudge
+    view_judge: ViewJudge
 
     @classmethod
     def build(cls, settings: Settings, secrets: Secrets, state: State, host: str) -> Self | None:
@@ -47,5 +47,5 @@ class Backend:
             plays=Plays(state, host),
             deliverer=Deliverer(events, client, settings, host),
             live_watch=LiveWatch(events, settings, host),
-            viewers=ViewJudge(decisions, settings.callback_view_seconds),
+            view_judge=ViewJudge(decisions, settings.callback_view_seconds),
         )

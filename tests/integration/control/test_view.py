@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from appliance.control.view_tokens import ViewToken, issue
+from appliance.control.view.tokens import ViewToken, issue
 from appliance.secrets.credentials import replace_credential
 from appliance.secrets.token_keys import TokenKeys
 from tests.integration.control.conftest import eventually

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from appliance.control.audit import record
-from appliance.control.view_policy import TO_HAVE_IT_ASK, delivery_asks, effective
+from appliance.control.view.policy import TO_HAVE_IT_ASK, delivery_asks, effective
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:

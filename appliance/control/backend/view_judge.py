@@ -19,7 +19,7 @@ from appliance.control.backend.decisions import Question
 from appliance.control.first_seen import FirstSeen
 from appliance.control.refusal import RefusedError
 from appliance.control.single_flight import SingleFlight
-from appliance.control.view_tokens import TokenRefusedError
+from appliance.control.view.tokens import TokenRefusedError
 from appliance.digest import digest
 from appliance.names import APPLICATION
 from appliance.settings_together import QUESTION_SECONDS
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from appliance.control.backend.decisions import Decisions, Verdict
     from appliance.control.backend.grant import Grant
-    from appliance.control.viewer import Asked, Viewer
+    from appliance.control.view.viewer import Asked, Viewer
 
 _REFUSALS: Final[dict[int, Literal[401, 402, 403]]] = {401: 401, 402: 402}
 _NO_SECONDS: Final = 2.0

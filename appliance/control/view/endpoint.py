@@ -22,10 +22,10 @@ from appliance.control.audit import record, untrusted
 from appliance.control.first_seen import FirstSeen
 from appliance.control.refusal import NOT_ALLOWED, NOT_NOW, UNPAID, RefusedError
 from appliance.control.responses import NO_STORE, detail
-from appliance.control.verified_tokens import VerifiedTokens
-from appliance.control.view_sessions import SessionLimit
-from appliance.control.view_tokens import ALL_STREAMS, TokenRefusedError
-from appliance.control.viewer import Asked, Viewer, headers_of
+from appliance.control.view.session_limit import SessionLimit
+from appliance.control.view.tokens import ALL_STREAMS, TokenRefusedError
+from appliance.control.view.verified import VerifiedTokens
+from appliance.control.view.viewer import Asked, Viewer, headers_of
 from appliance.names import InvalidStreamNameError, parse_stream_name
 from appliance.state.valkey import StateUnavailableError
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from appliance.control.context import Control
-    from appliance.control.view_policy import ViewPolicy
-    from appliance.control.view_tokens import ViewToken
+    from appliance.control.view.policy import ViewPolicy
+    from appliance.control.view.tokens import ViewToken
 
 _TEXTS: Final = {401: "A valid view token is needed", 402: UNPAID, 403: NOT_ALLOWED}
 
@@ -170,7 +170,7 @@ class View:
         if viewers.silent and not viewers.is_in(viewer):
             reason = "Valkey is silent: of those that the backend lets in, only who was in before watches on"
             raise RefusedError(503, NOT_NOW, reason)
-        grant = await backend.viewers.judge(asked, viewer, policy.entitlement)
+        grant = await backend.view_judge.judge(asked, viewer, policy.entitlement)
         about = replace(viewer.about, viewer=grant.viewer, expires=grant.expires)
         subject = viewer.subject if grant.viewer is None else f"backend {grant.viewer}"
         most = limit if grant.max_sessions is None else grant.max_sessions

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Scope
 
-    from appliance.control.view_tokens import ViewToken
+    from appliance.control.view.tokens import ViewToken
     from appliance.names import StreamName
 
 _LONGEST: Final = 256

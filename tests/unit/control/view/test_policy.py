@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from appliance.control.view_policy import FRESH_SECONDS, KEPT_SECONDS, RegistryPolicy
+from appliance.control.view.policy import FRESH_SECONDS, KEPT_SECONDS, RegistryPolicy
 from appliance.names import StreamName
 from appliance.settings import Settings
 from appliance.state.registry import RegisteredStream
@@ -14,7 +14,7 @@ from appliance.state.valkey import StateUnavailableError
 from tests.support.clock import Clock
 
 if TYPE_CHECKING:
-    from .conftest import Registered
+    from ..conftest import Registered
 
 DEMO, OTHER = StreamName("demo"), StreamName("other")
 AWAY = StateUnavailableError("Valkey: away")

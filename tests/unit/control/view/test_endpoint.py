@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from appliance.control.view_tokens import ViewToken, issue
+from appliance.control.view.tokens import ViewToken, issue
 from appliance.names import StreamName
 from appliance.state.registry import RegisteredStream
 from appliance.state.valkey import StateUnavailableError
@@ -20,7 +20,7 @@ from appliance.state.valkey import StateUnavailableError
 if TYPE_CHECKING:
     from appliance.control.context import Control
 
-    from .conftest import Registered
+    from ..conftest import Registered
 
 Ask = Callable[..., Awaitable[httpx.Response]]
 TOKENS = pytest.mark.parametrize("settings", [{"view_policy": "token"}])

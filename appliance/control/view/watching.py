@@ -10,14 +10,14 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from appliance.control.view_tokens import TokenRefusedError
+from appliance.control.view.tokens import TokenRefusedError
 from appliance.state.valkey import StateUnavailableError
 from appliance.state.viewers import WINDOW_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from appliance.control.viewer import Viewer
+    from appliance.control.view.viewer import Viewer
     from appliance.names import StreamName
     from appliance.state.viewers import About, ViewerSessions
 

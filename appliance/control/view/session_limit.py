@@ -7,13 +7,13 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from appliance.control.audit import record
-from appliance.control.view_tokens import TokenRefusedError
+from appliance.control.view.tokens import TokenRefusedError
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from appliance.control.viewer import Viewer
+    from appliance.control.view.viewer import Viewer
     from appliance.state.sessions import Sessions
 
 RETRY_SECONDS: Final = 2.0

@@ -10,10 +10,10 @@ import pytest
 
 from appliance.control.backend.decisions import Verdict
 from appliance.control.backend.grant import Grant
-from appliance.control.backend.viewers import ViewJudge
+from appliance.control.backend.view_judge import ViewJudge
 from appliance.control.refusal import RefusedError
-from appliance.control.view_tokens import TokenRefusedError
-from appliance.control.viewer import Asked, Viewer
+from appliance.control.view.tokens import TokenRefusedError
+from appliance.control.view.viewer import Asked, Viewer
 from appliance.names import StreamName
 from tests.support.clock import Clock
 
