@@ -6,14 +6,13 @@ What is known of a stream stands in its status file, which its process writes tw
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from appliance.control.audit import record
 from appliance.control.backend.ingest_alerts import IngestAlerts
 from appliance.control.backend.key_changes import KeyChanges
+from appliance.control.troubles import Troubles
 from appliance.media.status import State
 from appliance.media.status_reading import read_status, streams_on_disk
 from appliance.state.valkey import StateUnavailableError
@@ -36,7 +35,7 @@ class LiveWatch:
         self._host = host
         self._alerts = IngestAlerts(settings)
         self._keys = KeyChanges(host)
-        self._trouble: str | None = None
+        self._troubles = Troubles("live_watch")
 
     async def run(self) -> None:
         """Looks and tells, of changed content keys too. What fails is tried again a second later."""
@@ -49,18 +48,13 @@ class LiveWatch:
                     await self._events.add(change.event(self._host))
                     self._alerts.told(change)
             except (OSError, StateUnavailableError) as error:
-                self._note(str(error))
+                self._troubles(str(error))
             # Broad on purpose, as in the reconciler: nobody awaits this task before the service ends.
             except Exception as error:  # noqa: BLE001
-                self._note(type(error).__name__)
+                self._troubles(type(error).__name__)
             else:
-                self._trouble = None
+                self._troubles(None)
             await asyncio.sleep(_LOOK_SECONDS)
-
-    def _note(self, reason: str) -> None:
-        if self._trouble is None:
-            record("live_watch", level=logging.WARNING, reason=reason)
-        self._trouble = reason
 
 
 def live_streams(root: Path) -> dict[StreamName, Reading]:

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from appliance.control.audit import record
+from appliance.control.troubles import Troubles
 from appliance.control.view.policy import TO_HAVE_IT_ASK, delivery_asks, effective
 from appliance.state.valkey import StateUnavailableError
 
@@ -24,7 +25,7 @@ class ViewSync:
 
     def __init__(self, control: Control) -> None:
         self._control = control
-        self._trouble: str | None = None
+        self._troubles = Troubles("view_sync")
 
     async def run(self) -> None:
         """Goes on for ever."""
@@ -34,18 +35,9 @@ class ViewSync:
 
     async def attempt(self) -> None:
         """One round that never raises: trouble is logged when it begins and when it ends."""
-        # Each whatever became of the others: a Valkey that takes no more still says what is registered.
-        found = [
-            await _trouble(part) for part in (self._control.viewers.sync, self._control.view_policy.refresh)
-        ]
-        self._say(next((trouble for trouble in found if trouble is not None), None))
-
-    def _say(self, trouble: str | None) -> None:
-        if trouble is None and self._trouble is not None:
-            record("view_sync", action="recovered")
-        elif trouble is not None and self._trouble is None:
-            record("view_sync", level=logging.WARNING, action="waiting", reason=trouble)
-        self._trouble = trouble
+        # Each whatever became of the other: a Valkey that takes no more still says what is registered.
+        self._troubles(await _trouble(self._control.viewers.sync), part="viewers")
+        self._troubles(await _trouble(self._control.view_policy.refresh), part="policies")
 
 
 async def warn_of_unasked(control: Control) -> None:
@@ -55,16 +47,15 @@ async def warn_of_unasked(control: Control) -> None:
     """
     if delivery_asks(control.settings):
         return
-    default, after, said = control.settings.view_policy, "", False
+    default, after, troubles = control.settings.view_policy, "", Troubles("view_policy")
     while True:
         try:
             page = await control.registry.page(after=after, limit=1000)
         except StateUnavailableError as error:
-            if not said:
-                said = True
-                record("view_policy", level=logging.WARNING, action="waiting", reason=str(error))
+            troubles(str(error))
             await asyncio.sleep(_RETRY_SECONDS)
             continue
+        troubles(None)
         if not page:
             return
         after = page[-1].name

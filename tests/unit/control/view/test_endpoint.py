@@ -176,7 +176,7 @@ async def test_without_the_state_a_signed_token_lets_in_and_it_is_said_once(
             assert (await ask(token(control, viewer="anna", session=str(number)))).status_code == 204
         assert (await ask("")).status_code == 401
     [said] = logged(caplog, "view_sessions")
-    assert (said["level"], said["counted"]) == (logging.WARNING, False)
+    assert (said["level"], said["action"]) == (logging.WARNING, "waiting")
     assert "nobody.sock" in said["reason"]
 
 
