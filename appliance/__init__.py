@@ -8,8 +8,9 @@ loads from us), ``lab`` (hosts to try everything on), ``demo`` (one of them with
 
 What several of them use: ``settings`` (of a host; beside it ``settings_file``, how they are written,
 ``setting_rules``, what each may be, and ``settings_together``, which do not go together), ``names`` (of
-streams), ``errors`` (what an operator is told), ``program`` (how the command is called here), ``journal``
-(log lines) and ``sdnotify`` (signs of life).
+streams), ``address`` (whom one stands for), ``digest`` (short names for texts), ``errors`` (what an operator
+is told), ``program`` (how the command is called here), ``journal`` (log lines) and ``sdnotify`` (signs of
+life).
 """
 
 __version__ = "0.1.0"

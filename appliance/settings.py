@@ -31,7 +31,7 @@ from appliance.setting_rules import (
     one_of,
 )
 from appliance.settings_file import read_mapping, refusal
-from appliance.settings_together import CALLBACK_SECONDS, contradiction
+from appliance.settings_together import QUESTION_SECONDS, contradiction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,7 +145,7 @@ class Settings:
         False,
         BOOL,
         "Whether others than the stream's own reader may play over RTMP (unencrypted), "
-        "where no token is needed to watch.",
+        "where neither a token nor an entitlement is needed to watch.",
     )
     view_policy: ViewPolicyName = _setting(  # noqa: RUF009 - a dataclasses.field, as the others are
         "open",
@@ -183,7 +183,7 @@ class Settings:
     )
     callback_seconds: float = _setting(
         2.0,
-        number(0.1, CALLBACK_SECONDS, "seconds"),
+        number(0.1, QUESTION_SECONDS, "seconds"),
         "Time limit of one attempt to ask or tell the backend.",
     )
     callback_attempts: int = _setting(
@@ -192,7 +192,8 @@ class Settings:
     callback_when_silent: Literal["refuse", "last-known"] = _setting(
         "refuse",
         one_of("refuse", "last-known"),
-        "Verdict when the backend is silent; last-known repeats its last one about the same stream.",
+        "Verdict when the backend is silent; last-known repeats its last one: about the stream to a "
+        "publisher, the address to an RTMP player, the session, page and entitlement to a viewer.",
     )
     callback_last_known_seconds: float = _setting(
         3600.0, number(1, 604_800, "seconds"), "How old a verdict may be that is repeated."

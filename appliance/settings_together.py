@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from appliance.settings import Settings
 
-CALLBACK_SECONDS: Final = 6.0
+QUESTION_SECONDS: Final = 6.0
 """Longest time of all attempts at one question to the backend: nginx-rtmp waits ten seconds for a verdict,
 and the stream's unit has to start in the rest (`appliance.control.lost`)."""
 
@@ -34,10 +34,10 @@ def contradiction(settings: Settings, *, given: Mapping[str, object]) -> str | N
             f"rotation_seconds: {settings.rotation_seconds:g} is refused; allowed is at least "
             f"segment_seconds ({settings.segment_seconds:g})"
         )
-    if settings.callback_seconds * settings.callback_attempts > CALLBACK_SECONDS:
+    if settings.callback_seconds * settings.callback_attempts > QUESTION_SECONDS:
         return (
             f"callback_seconds: {settings.callback_seconds:g} is refused; allowed is at most "
-            f"{CALLBACK_SECONDS:g} together for all callback_attempts ({settings.callback_attempts}), "
+            f"{QUESTION_SECONDS:g} together for all callback_attempts ({settings.callback_attempts}), "
             "because nginx-rtmp waits ten seconds for a verdict"
         )
     if settings.lease_seconds < 3 * settings.reconcile_seconds:

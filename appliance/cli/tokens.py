@@ -16,8 +16,8 @@ import typer
 
 from appliance.cli.output import console, span
 from appliance.cli.state_client import with_state
-from appliance.control.view_issuing import NotIssuedError, Wish, issue_checked, path_of
-from appliance.control.view_tokens import MAX_LENGTH, TokenRefusedError, read, unverified
+from appliance.control.view.issuing import NotIssuedError, Wish, issue_checked, path_of
+from appliance.control.view.tokens import MAX_LENGTH, TokenRefusedError, read, unverified
 from appliance.errors import EX_DATAERR, EX_NOPERM, EX_USAGE, OperatorError
 from appliance.media.stream_client import StreamClient
 from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name

@@ -21,8 +21,8 @@ from appliance.control.play import Play
 from appliance.control.publish import Publish
 from appliance.control.reconcile import Reconciler
 from appliance.control.streams import Streams
-from appliance.control.view import View
-from appliance.control.view_sync import ViewSync
+from appliance.control.view.endpoint import View
+from appliance.control.view.sync import ViewSync, warn_of_unasked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -48,11 +48,12 @@ def create_app(control: Control) -> Starlette:
             asyncio.create_task(control.followed.run(), name="secrets"),
             asyncio.create_task(reconciler.run(), name="reconciler"),
             asyncio.create_task(view_sync.run(), name="view sync"),
+            asyncio.create_task(warn_of_unasked(control), name="streams whose viewers nobody asks about"),
             asyncio.create_task(control.dropper.listen(control.leases, control.host), name="dropper"),
         ]
         if control.backend is not None:
             tasks.append(asyncio.create_task(control.backend.deliverer.run(), name="deliverer"))
-            tasks.append(asyncio.create_task(control.backend.ingest_alerts.run(), name="ingest alerts"))
+            tasks.append(asyncio.create_task(control.backend.live_watch.run(), name="live watch"))
         try:
             yield
         finally:

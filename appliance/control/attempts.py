@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from appliance.state.bans import subject
+from appliance.address import subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,8 +1,9 @@
 """The audit log: every decision as one line of JSON in the journal.
 
 A decision (publish, play, view, api) has verdict (allowed or refused), status, client_ip, and what it is
-about; a refusal has its reason. A viewer's first yes in a minute stands for those that follow. The journal
-keeps it within its own bounds of size (role base), and no rate drops a line (LogRateLimitIntervalSec=).
+about; a refusal has its reason. A viewer's first yes stands for those that follow until the viewer was away
+for a minute; where everybody may watch (open) a yes is not logged. The journal keeps the log within its own
+bounds of size (role base), and no rate drops a line (LogRateLimitIntervalSec=).
 Fields never carry an argument of a request, so no key of a stream and no reader's secret reaches a log.
 """
 

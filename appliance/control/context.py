@@ -14,8 +14,8 @@ from appliance.control.needed_keys import NeededKeys
 from appliance.control.readers import Readers
 from appliance.control.stat import IngestStat
 from appliance.control.units import StreamUnits
-from appliance.control.view_policy import RegistryPolicy
-from appliance.control.viewers import Viewers
+from appliance.control.view.policy import RegistryPolicy
+from appliance.control.view.watching import Viewers
 from appliance.state.api_tokens import ApiTokens
 from appliance.state.bans import Bans
 from appliance.state.counters import Counters

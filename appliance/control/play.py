@@ -1,7 +1,8 @@
 """`POST /auth/play`: RTMP play is for the streams' own readers, unless a setting opens it.
 
-Then the backend, where there is one, decides about each player. A stream whose viewers need a token is not
-played so: nothing would look at the token again, and what is sent is not encrypted.
+Then the backend, where there is one, decides about each player. A stream whose viewers need a token, or an
+entitlement, is not played so: nothing would look at it again, and what is sent is not encrypted. Who is let
+in plays to the end: no end of a grant, no number of sessions and no ended session counts here.
 A reader is recognised by a secret and by coming from this host; either alone is not enough.
 """
 
@@ -18,11 +19,12 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from appliance.control.audit import record, untrusted
-from appliance.control.backend.messages import play_ended, play_started
 from appliance.control.callback import Callback, read_or_refuse
 from appliance.control.lost import DECISION_SECONDS
+from appliance.control.refusal import NOT_ALLOWED, NOT_NOW
 from appliance.control.responses import detail, ok
 from appliance.names import APPLICATION, InvalidStreamNameError, StreamName, parse_stream_name
+from appliance.state.messages import play_ended, play_started
 from appliance.state.plays import Play as PlayOfClient
 from appliance.state.valkey import StateUnavailableError
 
@@ -51,7 +53,7 @@ class Play:
             stream = parse_stream_name(callback.name)
         except InvalidStreamNameError as error:
             record("play", verdict="refused", status=403, reason=str(error), **seen)
-            return detail(403, "Not allowed")
+            return detail(403, NOT_ALLOWED)
         answer = ok({"status": "allowed", "stream_key": stream})
         if callback.app == APPLICATION and self._is_reader(callback):
             # After the answer is on its way, so that nginx has the reader before it has the publisher.
@@ -60,7 +62,7 @@ class Play:
             return answer
         if (why := await self._not_by_rtmp(callback.app, stream)) is not None:
             record("play", verdict="refused", status=403, reason=why, **seen)
-            return detail(403, "Not allowed")
+            return detail(403, NOT_ALLOWED)
         if (refusal := await self._ask_backend(stream, callback, seen)) is not None:
             return refusal
         await self._count(stream)
@@ -72,12 +74,14 @@ class Play:
         if app != APPLICATION or not self._control.settings.rtmp_play:
             return "RTMP play is off"
         try:
-            policy = (await self._control.view_policy(stream)).name
+            policy = await self._control.view_policy(stream)
         except StateUnavailableError as error:
             return str(error)
-        if policy == "open" or (policy == "backend" and self._control.backend is not None):
+        if policy.entitlement is not None:
+            return f"its viewers need the entitlement {untrusted(policy.entitlement)}"
+        if policy.name == "open" or (policy.name == "backend" and self._control.backend is not None):
             return None
-        return f"its view policy is {policy}"
+        return f"its view policy is {policy.name}"
 
     async def _ask_backend(
         self, stream: StreamName, callback: Callback, seen: dict[str, Any]
@@ -103,7 +107,7 @@ class Play:
             await backend.events.add(play_started(play, host=self._control.host))
         except StateUnavailableError as error:
             record("play", verdict="refused", status=503, reason=str(error), **seen)
-            return detail(503, "Not possible at the moment")
+            return detail(503, NOT_NOW)
         return None
 
     async def _end_namesake(self, client: str) -> None:

@@ -13,13 +13,14 @@ import time
 from typing import TYPE_CHECKING
 
 from appliance.control.audit import record, untrusted
-from appliance.control.backend.messages import play_ended, publish_ended, publish_started
 from appliance.control.lost import DECISION_SECONDS, JOIN_SECONDS, is_lost
 from appliance.control.stat import StatUnavailableError
 from appliance.control.supervise import Supervisor
+from appliance.control.troubles import Troubles
 from appliance.control.units import UnitsUnavailableError
 from appliance.names import APPLICATION
 from appliance.state.lease import Lease
+from appliance.state.messages import play_ended, publish_ended, publish_started
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Reconciler:
     def __init__(self, control: Control) -> None:
         self._control = control
         self._supervisor = Supervisor(control)
-        self._troubles: dict[str, str] = {}
+        self._troubles = Troubles("reconcile")
 
     async def run(self) -> None:
         """Compares for ever."""
@@ -49,9 +50,9 @@ class Reconciler:
         # Broad on purpose: nobody awaits the loop before the service ends, so whatever it let through would
         # end the comparisons for good, and silently; at start-up it would keep the service down.
         except Exception as error:  # noqa: BLE001
-            self._trouble("round", type(error).__name__)
+            self._troubles(type(error).__name__, part="round")
         else:
-            self._trouble("round", None)
+            self._troubles(None, part="round")
 
     async def round(self) -> None:
         """Compares once. A part that does not answer is logged once, and left for the next round."""
@@ -59,9 +60,9 @@ class Reconciler:
             status = await self._control.ingest.status()
         except StatUnavailableError as error:
             # Nobody can say who publishes, so nothing is renewed and nothing given back.
-            self._trouble("ingest", str(error))
+            self._troubles(str(error), part="ingest")
             return
-        self._trouble("ingest", None)
+        self._troubles(None, part="ingest")
         self._control.readers.compare(status.readers)
         await self._leases(status)
         await self._plays(status)
@@ -77,9 +78,9 @@ class Reconciler:
                     record("reconcile", action="release", stream=lease.stream, since=lease.started_at)
             await self._supervisor.round(leases.values())
         except StateUnavailableError as error:
-            self._trouble("state", str(error))
+            self._troubles(str(error), part="state")
         else:
-            self._trouble("state", None)
+            self._troubles(None, part="state")
 
     async def _keep(self, stream: StreamName, publisher: Publisher, held: Lease | None) -> None:
         leases, host = self._control.leases, self._control.host
@@ -87,7 +88,7 @@ class Reconciler:
             await leases.hold(held)
             return
         if held is not None and held.host != host:
-            self._trouble(f"lease of {stream}", f"published here and on {untrusted(held.host)}")
+            self._troubles(f"published here and on {untrusted(held.host)}", part=f"lease of {stream}")
             return
         # On air without a lease: Valkey lost it, or it ended while Valkey was away.
         lease = Lease.new(
@@ -123,9 +124,9 @@ class Reconciler:
                 if settled and client not in status.clients:
                     await backend.plays.end(client, play_ended(play, "lost", host=self._control.host))
         except StateUnavailableError as error:
-            self._trouble("plays", str(error))
+            self._troubles(str(error), part="plays")
         else:
-            self._trouble("plays", None)
+            self._troubles(None, part="plays")
 
     async def _units(self, status: IngestStatus) -> None:
         try:
@@ -134,15 +135,6 @@ class Reconciler:
                 await self._control.units.start(stream)
                 record("reconcile", action="start", stream=stream, level=logging.WARNING)
         except UnitsUnavailableError as error:
-            self._trouble("units", str(error))
+            self._troubles(str(error), part="units")
         else:
-            self._trouble("units", None)
-
-    def _trouble(self, part: str, reason: str | None) -> None:
-        """Logs a part's trouble when it begins and when it ends, not every few seconds."""
-        if reason is None:
-            if self._troubles.pop(part, None) is not None:
-                record("reconcile", part=part, action="recovered")
-        elif part not in self._troubles:
-            self._troubles[part] = reason
-            record("reconcile", part=part, action="waiting", reason=reason, level=logging.WARNING)
+            self._troubles(None, part="units")

@@ -1,6 +1,12 @@
-"""The verdict no."""
+"""The verdict no, and the sentences it is told with."""
 
 from __future__ import annotations
+
+from typing import Final
+
+NOT_ALLOWED: Final = "Not allowed"
+UNPAID: Final = "Payment required"
+NOT_NOW: Final = "Not possible at the moment"
 
 
 class RefusedError(Exception):

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from appliance.control.backend.messages import key_rotated
 from appliance.errors import EX_CONFIG, EX_UNAVAILABLE, OperatorError
 from appliance.media.stream_client import NoStreamError, StreamSilentError
 from appliance.ops import valkey_password
@@ -36,6 +35,7 @@ from appliance.secrets.keyring import Keyring
 from appliance.secrets.rotating import ROTATING, Rotating, read_rotating, replaced
 from appliance.secrets.token_keys import TokenKeys
 from appliance.state.events import Events
+from appliance.state.messages import key_rotated
 from appliance.state.shared_secrets import Sealed, SealError, SharedSecrets, field_of
 
 if TYPE_CHECKING:

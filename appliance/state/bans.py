@@ -1,14 +1,11 @@
-"""Who may not try again for a while, after failing too often; on all hosts alike.
-
-An IPv4 address stands for itself; of IPv6 the network of 64 bits, as that is what one subscriber has.
-"""
+"""Who may not try again for a while, after failing too often; on all hosts alike (`appliance.address`)."""
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from appliance.address import subject
 from appliance.state.valkey import PREFIX, Script, State, translated
 
 if TYPE_CHECKING:
@@ -66,20 +63,6 @@ class Bans:
         """Ends a ban; False when there was none."""
         with translated():
             return bool(await self._state.client.zrem(_BANS, subject(who) or who))
-
-
-def subject(address: str) -> str | None:
-    """Returns who is counted when `address` fails; None for this host, and for what is no address."""
-    try:
-        read = ipaddress.ip_network(address, strict=False)
-    except ValueError:
-        return None
-    if read.is_loopback:
-        return None
-    if read.version == 4:
-        return str(read.network_address)
-    mapped = ipaddress.IPv6Address(read.network_address).ipv4_mapped
-    return str(mapped) if mapped else str(read.supernet(new_prefix=min(64, read.prefixlen)))
 
 
 def _read(rows: Sequence[Sequence[str | int]]) -> list[Ban]:

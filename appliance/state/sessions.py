@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Final
 
+from appliance.digest import digest
 from appliance.state.valkey import PREFIX, Script
 
 if TYPE_CHECKING:
@@ -30,9 +30,5 @@ class Sessions:
     async def admit(self, viewer: str, session: str, limit: int) -> bool:
         """Notes that `session` of `viewer` watches; False when `limit` others of the viewer do already."""
         # As digests, each as long as the other: neither who watches nor a token has to stand in the state.
-        key = _SESSIONS + _digest(viewer)
-        return bool(await self._admit([key], [_digest(session), str(limit), str(self._life_ms)]))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        key = _SESSIONS + digest(viewer)
+        return bool(await self._admit([key], [digest(session), str(limit), str(self._life_ms)]))

@@ -27,7 +27,8 @@ PREFIX: Final = "appliance:"
 """Every key of ours starts with it; Valkey may be shared with the customer's own programs."""
 
 COMMAND_SECONDS: Final = 1.0
-"""A command slower than this counts as failed. nginx waits 10 s for a verdict, an encoder's user less."""
+"""A Valkey that is silent for so long has failed, and so have the questions on their way (`Batches`). Those
+that wait behind these have as long again. nginx waits 10 s for a verdict, an encoder's user less."""
 
 _POOL_SIZE: Final = 32
 _POOL_WAIT_SECONDS: Final = 2

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from appliance.control.view_tokens import ViewToken, issue
+from appliance.control.view.tokens import ViewToken, issue
 from appliance.secrets.content_keys import KeyId
 from appliance.secrets.token_keys import TokenKeys
 from tests.bench.conftest import ROUNDS, Table

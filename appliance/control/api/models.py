@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from appliance.control.view_tokens import MAX_CLAIM
+from appliance.control.view.tokens import MAX_CLAIM
 from appliance.names import STREAM_NAME_PATTERN
 from appliance.settings import ViewPolicyName
 from appliance.state.api_tokens import Scope

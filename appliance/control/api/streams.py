@@ -11,7 +11,7 @@ from appliance.control.api.models import Publisher, Stream, StreamPage, StreamSp
 from appliance.control.api.operations import Created, Operation
 from appliance.control.api.paging import page_parameters, page_wanted
 from appliance.control.api.problem import ProblemError
-from appliance.control.view_policy import why_not_kept
+from appliance.control.view.policy import why_not_kept
 from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name
 from appliance.state.registry import RegisteredStream
 

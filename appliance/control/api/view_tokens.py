@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from appliance.control.api.models import NewViewToken, ViewTokenSpec
 from appliance.control.api.operations import Operation
 from appliance.control.api.problem import ProblemError
-from appliance.control.view_issuing import NotIssuedError, Wish, issue_checked, path_of
+from appliance.control.view.issuing import NotIssuedError, Wish, issue_checked, path_of
 from appliance.media.iso_time import iso
 
 if TYPE_CHECKING:

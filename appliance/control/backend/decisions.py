@@ -21,6 +21,7 @@ from appliance.control.audit import record
 from appliance.control.backend.breaker import Breaker
 from appliance.control.backend.client import BackendSilentError, new_identity
 from appliance.control.backend.grant import Grant, UnreadableGrantError
+from appliance.control.refusal import NOT_NOW, UNPAID
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ Kind = Literal["publish", "play", "view"]
 _REFUSALS: Final = {401: 401, 402: 402, 403: 403, 404: 403, 409: 409}
 _PATHS: Final[Mapping[Kind, str]] = {"publish": "/auth/publish", "play": "/auth/play", "view": "/auth/play"}
 _PAUSE_SECONDS: Final = 0.1
-_TEXTS: Final = {402: "Payment required", 503: "Not possible at the moment"}
+_TEXTS: Final = {402: UNPAID, 503: NOT_NOW}
 
 
 @dataclass(frozen=True, slots=True)

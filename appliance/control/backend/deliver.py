@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from appliance.control.audit import record, untrusted
 from appliance.control.backend.client import BackendSilentError
+from appliance.control.troubles import Troubles
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Deliverer:
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._leading = False
         self._stale = False
-        self._trouble = False
+        self._troubles = Troubles("deliver")
 
     async def run(self) -> None:
         """Delivers for ever; cancelled, it leaves what is not settled to whoever leads next."""
@@ -68,6 +69,7 @@ class Deliverer:
     async def _round(self) -> None:
         try:
             if not await self._events.lead(self._host, _LEADER_MS):
+                self._troubles(None)
                 await self._drop()
                 await asyncio.sleep(_WAIT_SECONDS)
                 return
@@ -84,9 +86,8 @@ class Deliverer:
         else:
             if self._stale:
                 await self._begin_anew("an event could not be settled")
-            elif self._trouble:
-                self._trouble = False
-                record("deliver", action="recovered")
+            else:
+                self._troubles(None)
 
     async def _take_over(self) -> None:
         entries, lost = await self._events.left_over(self._host)
@@ -99,9 +100,7 @@ class Deliverer:
 
     async def _begin_anew(self, reason: str) -> None:
         """Forgets what it has in hand: Valkey still has it, and perhaps another leader does too."""
-        if not self._trouble:
-            self._trouble = True
-            record("deliver", level=logging.WARNING, action="waiting", reason=reason)
+        self._troubles(reason)
         await self._drop()
         await asyncio.sleep(_WAIT_SECONDS)
 

@@ -7,6 +7,7 @@ watch at once; 0 for no limit).
 
 from __future__ import annotations
 
+import codecs
 import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
@@ -15,7 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 
 class UnreadableGrantError(Exception):
-    """A member is there and is not what it should be: nobody can say what was allowed."""
+    """An object is there and is not what it should be: nobody can say what was allowed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +31,15 @@ class Grant:
     def read(cls, body: bytes, *, now: float) -> Self:
         """What the body of a yes says; nothing when it is no JSON object, as an empty one or `OK`.
 
-        Raises UnreadableGrantError.
+        Raises UnreadableGrantError, also for an object that breaks off: it may have had a bound in it.
         """
         try:
             content = json.loads(body)
         except (ValueError, RecursionError):
+            if body.lstrip().removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{"):
+                raise UnreadableGrantError(
+                    "it answered yes, with an object that cannot be read as JSON"
+                ) from None
             return cls()
         if not isinstance(content, dict):
             return cls()

@@ -1,37 +1,28 @@
 """What a publisher sends outside the limits of the settings: told when it lasts, and when it is over.
 
-What is known of a stream stands in its status file, which its process writes twice a second. A figure has to
-be outside its limit for LASTING_SECONDS before it is told, and inside again for as long before that is.
+A figure has to be outside its limit for LASTING_SECONDS before it is told, and inside again for as long
+before that is.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from appliance.control.audit import record
-from appliance.control.backend.key_changes import KeyChanges
-from appliance.media.status import State
-from appliance.media.status_reading import Reading, read_status, streams_on_disk
+from appliance.media.status_reading import Reading
 from appliance.state.events import Event
-from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from appliance.names import StreamName
     from appliance.settings import Settings
-    from appliance.state.events import Events
 
 RAISED: Final = "ingest.alert"
 OVER: Final = "ingest.alert.over"
 
 LASTING_SECONDS: Final = 5.0
-_LOOK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +49,7 @@ class _Case:
     differs_since: float | None = None
 
 
-class Watch:
+class IngestAlerts:
     """The alerts of all streams of this host; `clock` gives monotonic seconds."""
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -124,50 +115,3 @@ def _figures(status: Reading, settings: Settings) -> list[tuple[str, float | Non
         for name, value, limit, sign in found
         if limit
     ]
-
-
-class IngestAlerts:
-    """The task of one control service: looks once a second, for ever."""
-
-    def __init__(self, events: Events, settings: Settings, host: str) -> None:
-        self._events = events
-        self._root = Path(settings.media_root)
-        self._host = host
-        self._watch = Watch(settings)
-        self._keys = KeyChanges(host)
-        self._trouble: str | None = None
-
-    async def run(self) -> None:
-        """Looks and tells, of changed content keys too. What fails is tried again a second later."""
-        while True:
-            try:
-                live = await asyncio.to_thread(live_streams, self._root)
-                for event in self._keys.look(live):
-                    await self._events.add(event)
-                for change in self._watch.look(live):
-                    await self._events.add(change.event(self._host))
-                    self._watch.told(change)
-            except (OSError, StateUnavailableError) as error:
-                self._note(str(error))
-            # Broad on purpose, as in the reconciler: nobody awaits this task before the service ends.
-            except Exception as error:  # noqa: BLE001
-                self._note(type(error).__name__)
-            else:
-                self._trouble = None
-            await asyncio.sleep(_LOOK_SECONDS)
-
-    def _note(self, reason: str) -> None:
-        if self._trouble is None:
-            record("ingest alerts", level=logging.WARNING, reason=reason)
-        self._trouble = reason
-
-
-def live_streams(root: Path) -> dict[StreamName, Reading]:
-    """What the processes of this host's live streams say now. Raises PermissionError."""
-    now = time.time()
-    found = {stream: read_status(root / stream) for stream in streams_on_disk(root)}
-    return {
-        stream: status
-        for stream, status in found.items()
-        if status is not None and status.fresh(now) and status.text("state") == State.LIVE.value
-    }

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Self
 from appliance.control.backend.client import BackendClient
 from appliance.control.backend.decisions import Decisions
 from appliance.control.backend.deliver import Deliverer
-from appliance.control.backend.ingest_alerts import IngestAlerts
-from appliance.control.backend.viewers import ViewJudge
+from appliance.control.backend.live_watch import LiveWatch
+from appliance.control.backend.view_judge import ViewJudge
 from appliance.state.events import Events
 from appliance.state.plays import Plays
 from appliance.state.verdicts import Verdicts
@@ -29,8 +29,8 @@ class Backend:
     events: Events
     plays: Plays
     deliverer: Deliverer
-    ingest_alerts: IngestAlerts
-    viewers: ViewJudge
+    live_watch: LiveWatch
+    view_judge: ViewJudge
 
     @classmethod
     def build(cls, settings: Settings, secrets: Secrets, state: State, host: str) -> Self | None:
@@ -46,6 +46,6 @@ class Backend:
             events=events,
             plays=Plays(state, host),
             deliverer=Deliverer(events, client, settings, host),
-            ingest_alerts=IngestAlerts(events, settings, host),
-            viewers=ViewJudge(decisions, settings.callback_view_seconds),
+            live_watch=LiveWatch(events, settings, host),
+            view_judge=ViewJudge(decisions, settings.callback_view_seconds),
         )

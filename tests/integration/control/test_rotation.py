@@ -20,7 +20,7 @@ import httpx
 import pytest
 import yaml
 
-from appliance.control.view_tokens import ViewToken, issue
+from appliance.control.view.tokens import ViewToken, issue
 from appliance.errors import OperatorError
 from appliance.media.stream_client import StreamClient
 from appliance.media.stream_socket import listening

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.control.view_sessions import SessionLimit
-from appliance.control.view_tokens import TokenRefusedError, ViewToken
-from appliance.control.viewer import Asked, Viewer
+from appliance.control.view.session_limit import SessionLimit
+from appliance.control.view.tokens import TokenRefusedError, ViewToken
+from appliance.control.view.viewer import Asked, Viewer
 from appliance.names import StreamName
 from appliance.state.sessions import Sessions
 from appliance.state.valkey import State, StateUnavailableError

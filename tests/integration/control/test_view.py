@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from appliance.control.view_tokens import ViewToken, issue
+from appliance.control.view.tokens import ViewToken, issue
 from appliance.secrets.credentials import replace_credential
 from appliance.secrets.token_keys import TokenKeys
 from tests.integration.control.conftest import eventually
@@ -50,7 +50,7 @@ async def test_sessions_are_counted_while_valkey_lives(site: Site, keys: TokenKe
     await site.valkey.end()
     assert [await ask(site, keys, name) for name in ("laptop", "tablet", "watch")] == [204] * 3
     assert (await site.http.get("/auth/view", headers={"X-Stream": "demo"})).status_code == 401
-    said = [line for line in site.control.events("view_sessions") if not line["counted"]]
+    said = [line for line in site.control.events("view_sessions") if line["action"] == "waiting"]
     assert len(said) == 1
 
 
@@ -69,7 +69,7 @@ async def test_a_frozen_valkey_holds_up_one_viewer_and_no_more(site: Site, keys:
         return await ask(site, keys, "laptop") == 403 or await ask(site, keys, "tablet") == 403
 
     await eventually(refused, seconds=20)
-    assert site.control.events("view_sessions")[-1]["counted"] is True
+    assert site.control.events("view_sessions")[-1]["action"] == "recovered"
 
 
 async def test_broken_keys_start_no_service(site: Site, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -113,8 +115,10 @@ async def test_a_policy_that_is_none_of_ours_closes_the_stream(site: Site, tmp_p
 async def test_rtmp_is_no_way_around_a_policy(site: Site, backend: StubBackend) -> None:
     for policy in ("open", "token", "backend"):
         await register(site, policy, view=policy)
-    answered = {name: (await site.ask("play", name)).status_code for name in ("open", "token", "backend")}
-    assert answered == {"open": 200, "token": 403, "backend": 200}
+    await register(site, "paid", view="backend", entitlement="season")
+    names = ("open", "token", "backend", "paid")
+    answered = {name: (await site.ask("play", name)).status_code for name in names}
+    assert answered == {"open": 200, "token": 403, "backend": 200, "paid": 403}
     backend.replies = [answer(402)]
     assert (await site.ask("play", "backend")).status_code == 402
 
@@ -138,6 +142,7 @@ async def test_what_delivery_would_not_keep_to_is_refused(site: Site) -> None:
         await valkey.set("appliance:stream:match", json.dumps({**document, "view": "token"}))
     await site.control.end()
     await site.control.up()
+    await eventually(lambda: site.control.events("view_policy"))
     [said] = site.control.events("view_policy")
     assert said["streams"] == ["match"]
     assert "set delivery_view_auth: true" in said["reason"]
@@ -173,7 +178,8 @@ async def test_the_backends_no_is_the_viewers(site: Site, backend: StubBackend, 
     for answered, status in {401: 401, 402: 402, 403: 403, 404: 403, 409: 403}.items():
         backend.replies = [answer(answered)]
         assert await watcher.ask(address=f"192.0.2.{answered % 100}") == status
-    for number, body in enumerate((b'{"expires_in": "soon"}', b'{"max_sessions": -1}', b'{"sub": ""}')):
+    unreadable = (b'{"expires_in": "soon"}', b'{"max_sessions": -1}', b'{"expires_in": 60')
+    for number, body in enumerate(unreadable):
         backend.replies = [answer(200, body)]
         assert await watcher.ask(address=f"192.0.2.1{number}") == 503
         assert "cannot be read" in site.control.events("view")[-1]["reason"]
@@ -236,6 +242,9 @@ class TestLastKnown:
         assert await watcher.ask() == 204
         [viewer] = (await site.api("GET", "streams/match/viewers")).json()["items"]
         assert viewer["viewer"] == "anna"  # what was allowed is remembered with it
+        assert await watcher.ask(referrer="https://other.example/") == 503  # it was allowed on this page
+        await register(site, "match", view="backend", entitlement="season")  # and not for this
+        await eventually(lambda: _answers(watcher, 503), 5)
 
 
 async def _repeated(site: Site, watcher: Watcher) -> bool:
@@ -291,6 +300,23 @@ async def test_an_ended_session_stays_out_with_its_token(site: Site, tmp_path: P
     await site.control.end()  # another process, as another host's, knows it too
     await site.control.up()
     assert [await watcher.ask(), await watcher.ask(token=friend)] == [403, 204]
+
+
+async def test_a_valkey_that_is_full_still_says_who_is_out(
+    site: Site, watcher: Watcher, tmp_path: Path
+) -> None:
+    for policy in ("token", "backend"):
+        await register(site, policy, view=policy)
+    anna = replace(watcher, stream="token", token=token(tmp_path, "token", viewer="anna"))
+    assert await anna.ask() == 204
+    [viewer] = (await site.api("GET", "streams/token/viewers")).json()["items"]
+    async with site.valkey_client() as valkey, valkey.pipeline(transaction=True) as pipe:
+        pipe.zadd("appliance:viewers_ended", {viewer["id"]: time.time() + 600})
+        pipe.config_set("maxmemory", 1)
+        await pipe.execute()
+    await eventually(lambda: _answers(anna, 403), 5)
+    assert "maxmemory" in site.control.events("view_sync")[-1]["reason"]
+    assert await watcher.ask(stream="backend") == 204  # it answers, so newcomers are asked about
 
 
 async def test_a_program_issues_view_tokens(site: Site) -> None:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from appliance.control.view_tokens import ViewToken, issue
+from appliance.control.view.tokens import ViewToken, issue
 from appliance.secrets.token_keys import TokenKeys
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from appliance.cli.tokens import app
-from appliance.control.view_tokens import ViewToken, issue, read
+from appliance.control.view.tokens import ViewToken, issue, read
 from appliance.errors import EX_CONFIG, EX_DATAERR, EX_NOPERM, EX_USAGE, OperatorError
 from appliance.secrets.credentials import replace_credential
 from appliance.secrets.token_keys import TokenKeys

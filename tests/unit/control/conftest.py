@@ -11,7 +11,7 @@ import pytest
 from appliance.control.app import create_app
 from appliance.control.context import Control
 from appliance.control.secrets import Secrets
-from appliance.control.view_policy import RegistryPolicy
+from appliance.control.view.policy import RegistryPolicy
 from appliance.secrets.credentials import make_missing
 from appliance.settings import Settings
 from appliance.state.valkey import StateUnavailableError

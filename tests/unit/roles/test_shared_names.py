@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from appliance.control.view_tokens import MAX_LENGTH, TOKEN_PATTERN
+from appliance.control.view.tokens import MAX_LENGTH, TOKEN_PATTERN
 from appliance.media.encode.encoder_memory import SHARED
 from appliance.media.encode.thumbnails import THUMBNAIL
 from appliance.media.package.catalogue import EPOCH, new_epoch_name

@@ -31,6 +31,16 @@ def test_what_cannot_be_read_is_no_yes(member: str) -> None:
         Grant.read(f"{{{member}}}".encode(), now=0)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b'{"expires_in": 60, "max_sess', b" \n{", b'\xef\xbb\xbf{"expires_in": 60', b'{"sub": "\xff"}',
+     b'{"x": ' + b"[" * 10_000],
+)  # fmt: skip
+def test_an_object_that_broke_off_is_no_yes(body: bytes) -> None:
+    with pytest.raises(UnreadableGrantError, match="cannot be read"):
+        Grant.read(body, now=0)
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[1]", "null", '["anna", "soon", 1]'])
 def test_what_was_kept_by_somebody_else_is_none_of_ours(text: str) -> None:
     assert Grant.parse(text) is None

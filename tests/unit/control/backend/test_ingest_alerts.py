@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from appliance.control.backend import ingest_alerts
-from appliance.control.backend.ingest_alerts import LASTING_SECONDS, Change, IngestAlerts, Watch, live_streams
+from appliance.control.backend import ingest_alerts, live_watch
+from appliance.control.backend.ingest_alerts import LASTING_SECONDS, Change, IngestAlerts
+from appliance.control.backend.live_watch import LiveWatch, live_streams
 from appliance.media.status_reading import Reading
 from appliance.names import StreamName
 from appliance.settings import Settings
@@ -43,11 +44,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def watch(clock: Clock) -> Watch:
-    return Watch(SETTINGS, clock=clock)
+def watch(clock: Clock) -> IngestAlerts:
+    return IngestAlerts(SETTINGS, clock=clock)
 
 
-def after(watch: Watch, clock: Clock, seconds: float, fields: dict[str, Any]) -> list[Change]:
+def after(watch: IngestAlerts, clock: Clock, seconds: float, fields: dict[str, Any]) -> list[Change]:
     """What is to be told when the stream has been so for `seconds`."""
     watch.look({DEMO: Reading(fields)})
     clock.now += seconds
@@ -67,14 +68,14 @@ def after(watch: Watch, clock: Clock, seconds: float, fields: dict[str, Any]) ->
     ],
 )
 def test_what_stays_outside_a_limit_is_told(
-    *, watch: Watch, clock: Clock, fields: dict[str, Any], alert: str, value: float, limit: float
+    *, watch: IngestAlerts, clock: Clock, fields: dict[str, Any], alert: str, value: float, limit: float
 ) -> None:
     assert after(watch, clock, LASTING_SECONDS - 0.1, {**GOOD, **fields}) == []
     clock.now += 0.1
     assert watch.look({DEMO: Reading({**GOOD, **fields})}) == [Change(DEMO, alert, False, value, limit)]
 
 
-def test_it_is_told_once_and_once_over(watch: Watch, clock: Clock) -> None:
+def test_it_is_told_once_and_once_over(watch: IngestAlerts, clock: Clock) -> None:
     bad = {**GOOD, "bitrate_kbps": 10}
     [raised] = after(watch, clock, LASTING_SECONDS, bad)
     assert watch.look({DEMO: Reading(bad)}) == [raised]  # until it is stored
@@ -88,7 +89,7 @@ def test_it_is_told_once_and_once_over(watch: Watch, clock: Clock) -> None:
     assert after(watch, clock, 100, GOOD) == []
 
 
-def test_a_stream_that_ends_ends_its_alerts(watch: Watch, clock: Clock) -> None:
+def test_a_stream_that_ends_ends_its_alerts(watch: IngestAlerts, clock: Clock) -> None:
     [raised] = after(watch, clock, LASTING_SECONDS, {**GOOD, "bitrate_kbps": 10})
     watch.told(raised)
     [over] = watch.look({})
@@ -97,13 +98,13 @@ def test_a_stream_that_ends_ends_its_alerts(watch: Watch, clock: Clock) -> None:
     assert watch.look({}) == []
 
 
-def test_what_is_unknown_is_no_alert(watch: Watch, clock: Clock) -> None:
+def test_what_is_unknown_is_no_alert(watch: IngestAlerts, clock: Clock) -> None:
     assert after(watch, clock, 100, {}) == []
     assert after(watch, clock, 100, {"source": {"video": None}, "bitrate_kbps": "many"}) == []
 
 
 def test_without_limits_nothing_is_looked_at(clock: Clock) -> None:
-    watch = Watch(Settings(), clock=clock)
+    watch = IngestAlerts(Settings(), clock=clock)
     assert after(watch, clock, 100, {"bitrate_kbps": 1}) == []
 
 
@@ -121,7 +122,7 @@ async def test_what_could_not_be_stored_is_told_when_it_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingest_alerts, "LASTING_SECONDS", 0.0)
-    monkeypatch.setattr(ingest_alerts, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(live_watch, "_LOOK_SECONDS", 0.01)
     status_file.put(tmp_path, status_file.content(time.time()))
     stored: asyncio.Queue[Event] = asyncio.Queue()
     refusals = iter([True, True])
@@ -133,7 +134,7 @@ async def test_what_could_not_be_stored_is_told_when_it_can(
             stored.put_nowait(event)
 
     settings = Settings(media_root=str(tmp_path), alert_max_kbps=6000)
-    alerts = IngestAlerts(cast("Any", Store()), settings, "here")
+    alerts = LiveWatch(cast("Any", Store()), settings, "here")
     task = asyncio.create_task(alerts.run())
     event = await asyncio.wait_for(stored.get(), 5)
     assert (event.type, event.stream) == ("ingest.alert", "demo")

@@ -17,7 +17,7 @@ import uvicorn
 from appliance.control.app import create_app
 from appliance.control.context import Control
 from appliance.control.secrets import Secrets
-from appliance.control.view_tokens import ViewToken, issue
+from appliance.control.view.tokens import ViewToken, issue
 from appliance.secrets.content_keys import KeyId
 from appliance.secrets.credentials import make_missing
 from appliance.settings import Settings

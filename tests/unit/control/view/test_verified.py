@@ -7,9 +7,9 @@ from unittest.mock import patch
 
 import pytest
 
-from appliance.control import verified_tokens
-from appliance.control.verified_tokens import VerifiedTokens
-from appliance.control.view_tokens import TokenRefusedError, ViewToken, issue
+from appliance.control.view import verified
+from appliance.control.view.tokens import TokenRefusedError, ViewToken, issue
+from appliance.control.view.verified import VerifiedTokens
 from appliance.secrets.token_keys import TokenKeys
 
 NOW = 1_000_000.0
@@ -42,7 +42,7 @@ def token(holder: Callable[[], TokenKeys], seconds: float = 60, viewer: str = "a
 def test_a_signature_is_verified_once(holder: Holder, tokens: VerifiedTokens) -> None:
     text = token(holder)
     first = tokens.read(text, now=NOW)
-    with patch.object(verified_tokens, "read", side_effect=AssertionError):
+    with patch.object(verified, "read", side_effect=AssertionError):
         assert tokens.read(text, now=NOW + 59) is first
 
 
@@ -79,7 +79,7 @@ def test_the_oldest_is_forgotten(holder: Holder, tokens: VerifiedTokens) -> None
     texts = [token(holder, viewer=name) for name in ("anna", "bert", "cleo")]
     for text in texts:
         tokens.read(text, now=NOW)
-    with patch.object(verified_tokens, "read", side_effect=AssertionError):
+    with patch.object(verified, "read", side_effect=AssertionError):
         tokens.read(texts[2], now=NOW)
         with pytest.raises(AssertionError):
             tokens.read(texts[0], now=NOW)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from appliance.control.view_tokens import ViewToken, issue
+from appliance.control.view.tokens import ViewToken, issue
 from appliance.names import StreamName
 from appliance.state.registry import RegisteredStream
 from appliance.state.valkey import StateUnavailableError
@@ -20,7 +20,7 @@ from appliance.state.valkey import StateUnavailableError
 if TYPE_CHECKING:
     from appliance.control.context import Control
 
-    from .conftest import Registered
+    from ..conftest import Registered
 
 Ask = Callable[..., Awaitable[httpx.Response]]
 TOKENS = pytest.mark.parametrize("settings", [{"view_policy": "token"}])
@@ -176,7 +176,7 @@ async def test_without_the_state_a_signed_token_lets_in_and_it_is_said_once(
             assert (await ask(token(control, viewer="anna", session=str(number)))).status_code == 204
         assert (await ask("")).status_code == 401
     [said] = logged(caplog, "view_sessions")
-    assert (said["level"], said["counted"]) == (logging.WARNING, False)
+    assert (said["level"], said["action"]) == (logging.WARNING, "waiting")
     assert "nobody.sock" in said["reason"]
 
 

@@ -13,21 +13,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 from weakref import WeakValueDictionary
 
+from appliance.address import subject
 from appliance.control.audit import record
 from appliance.control.backend.decisions import Question
 from appliance.control.first_seen import FirstSeen
 from appliance.control.refusal import RefusedError
 from appliance.control.single_flight import SingleFlight
-from appliance.control.view_tokens import TokenRefusedError
+from appliance.control.view.tokens import TokenRefusedError
+from appliance.digest import digest
 from appliance.names import APPLICATION
-from appliance.settings_together import CALLBACK_SECONDS
+from appliance.settings_together import QUESTION_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from appliance.control.backend.decisions import Decisions, Verdict
     from appliance.control.backend.grant import Grant
-    from appliance.control.viewer import Asked, Viewer
+    from appliance.control.view.viewer import Asked, Viewer
 
 _REFUSALS: Final[dict[int, Literal[401, 402, 403]]] = {401: 401, 402: 402}
 _NO_SECONDS: Final = 2.0
@@ -44,7 +46,8 @@ _AT_ONCE: Final = 16
 would count for silence of the backend, and publishers would wait behind it."""
 
 _AT_ONCE_OF_ONE: Final = 4
-"""Of these, for one address: who makes up tokens holds up those behind the same address, and nobody else."""
+"""Of these, for one address or IPv6 network: who makes up tokens holds up those behind the same, and nobody
+else."""
 
 _MOST: Final = 20_000
 """Answers that are remembered; beyond it the oldest is forgotten."""
@@ -115,12 +118,14 @@ class ViewJudge:
             "referrer": asked.referrer,
             **({} if entitlement is None else {"entitlement": entitlement}),
         }
-        deadline = self._clock() + CALLBACK_SECONDS
-        lane = self._lanes.get(asked.address)
+        deadline = self._clock() + QUESTION_SECONDS
+        who = subject(asked.address) or asked.address
+        lane = self._lanes.get(who)
         if lane is None:
-            lane = self._lanes[asked.address] = asyncio.Semaphore(_AT_ONCE_OF_ONE)
+            lane = self._lanes[who] = asyncio.Semaphore(_AT_ONCE_OF_ONE)
         async with lane, self._turns:
-            question = Question("view", asked.stream, fields, viewer.id)
+            # Repeated, too, it holds for the same page and entitlement alone.
+            question = Question("view", asked.stream, fields, digest("\0".join(what)))
             verdict = await self._decisions.put(question, seconds=deadline - self._clock())
         if verdict.source == "last-known" and self._said(asked.stream):
             record("view", level=logging.WARNING, stream=asked.stream, reason=verdict.reason)

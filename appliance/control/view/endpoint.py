@@ -2,7 +2,8 @@
 
 Delivery asks before it serves a playlist, a key or a thumbnail, and remembers the answer for some seconds.
 policy → token (stream, entitlement, address) or the backend → ended sessions → concurrent sessions. Whether
-the stream exists is not looked at, so no answer tells.
+the stream is live is not looked at, so no answer tells. A policy or an entitlement that the stream is
+registered with does show; without them the answer is as for a stream that is not registered.
 
 Without Valkey: what is known of a stream goes on to hold, valid tokens let in, and the backend is asked about
 those who were in already. Who would be new to it is refused, as is everybody without a token of ours where
@@ -19,12 +20,12 @@ from starlette.responses import Response
 
 from appliance.control.audit import record, untrusted
 from appliance.control.first_seen import FirstSeen
-from appliance.control.refusal import RefusedError
+from appliance.control.refusal import NOT_ALLOWED, NOT_NOW, UNPAID, RefusedError
 from appliance.control.responses import NO_STORE, detail
-from appliance.control.verified_tokens import VerifiedTokens
-from appliance.control.view_sessions import SessionLimit
-from appliance.control.view_tokens import ALL_STREAMS, TokenRefusedError
-from appliance.control.viewer import Asked, Viewer, headers_of
+from appliance.control.view.session_limit import SessionLimit
+from appliance.control.view.tokens import ALL_STREAMS, TokenRefusedError
+from appliance.control.view.verified import VerifiedTokens
+from appliance.control.view.viewer import Asked, Viewer, headers_of
 from appliance.names import InvalidStreamNameError, parse_stream_name
 from appliance.state.valkey import StateUnavailableError
 
@@ -34,11 +35,10 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from appliance.control.context import Control
-    from appliance.control.view_policy import ViewPolicy
-    from appliance.control.view_tokens import ViewToken
+    from appliance.control.view.policy import ViewPolicy
+    from appliance.control.view.tokens import ViewToken
 
-_TEXTS: Final = {401: "A valid view token is needed", 402: "Payment required", 403: "Not allowed"}
-_NOT_NOW: Final = "Not possible at the moment"
+_TEXTS: Final = {401: "A valid view token is needed", 402: UNPAID, 403: NOT_ALLOWED}
 
 _CHALLENGE: Final = 'Bearer realm="view"'
 """An answer 401 names what would help (RFC 9110, section 11.6.1; RFC 6750, section 3)."""
@@ -48,7 +48,7 @@ _YES: Final = Response(status_code=204, headers=NO_STORE)
 
 _UNSEEN_SECONDS: Final = 60.0
 _REMEMBERED: Final = 20_000
-"""Viewers whose coming stands in the log already; a few megabytes."""
+"""Viewers whose coming stands in the log already, and sessions of tokens; some megabytes each."""
 
 
 class View:
@@ -58,6 +58,7 @@ class View:
         self._control = control
         self._limit = SessionLimit(control.sessions)
         self._tokens = VerifiedTokens(control.token_keys, control.settings.view_token_max_seconds)
+        self._viewers: dict[tuple[str, ...], Viewer] = {}  # of tokens; each comes again every few seconds
         self._first_seen = FirstSeen(seconds=_UNSEEN_SECONDS, capacity=_REMEMBERED)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,13 +98,13 @@ class View:
         try:
             policy = await self._control.view_policy(asked.stream)
         except StateUnavailableError as error:
-            raise RefusedError(503, _NOT_NOW, str(error)) from None
+            raise RefusedError(503, NOT_NOW, str(error)) from None
         limit = self._control.settings.view_sessions_per_viewer
         match policy.name:
             case "open":
                 viewer, limit = Viewer.unnamed(asked, "open"), 0
             case "token":
-                viewer = Viewer.of_token(asked, self._token(asked, policy))
+                viewer = self._of_token(asked, self._token(asked, policy))
             case "backend":
                 viewer, limit = await self._by_backend(asked, policy, limit)
             case "unknown":
@@ -134,7 +135,7 @@ class View:
         One for all streams does not, as this one may want an entitlement.
         """
         unknown = RefusedError(
-            503, _NOT_NOW, "Valkey is silent, and how the stream may be watched is not known"
+            503, NOT_NOW, "Valkey is silent, and how the stream may be watched is not known"
         )
         try:
             token = self._token(asked, policy)
@@ -145,21 +146,31 @@ class View:
             raise
         if token.stream == ALL_STREAMS:
             raise unknown
-        return Viewer.of_token(asked, token)
+        return self._of_token(asked, token)
+
+    def _of_token(self, asked: Asked, token: ViewToken) -> Viewer:
+        """The session of who shows `token`. Of what was asked, all counts that a session is made of."""
+        what = (asked.stream, asked.address, asked.user_agent, token.digest)
+        viewer = self._viewers.get(what)
+        if viewer is None:
+            viewer = self._viewers[what] = Viewer.of_token(asked, token)
+            if len(self._viewers) > _REMEMBERED:
+                del self._viewers[next(iter(self._viewers))]
+        return viewer
 
     async def _by_backend(self, asked: Asked, policy: ViewPolicy, limit: int) -> tuple[Viewer, int]:
         """Returns who may watch, and how often at once."""
         backend = self._control.backend
         if backend is None:
             reason = "the stream's viewers are the backend's, and there is none: set http_callback_url"
-            raise RefusedError(503, _NOT_NOW, reason)
+            raise RefusedError(503, NOT_NOW, reason)
         viewer = Viewer.unnamed(asked, "backend")
         viewers = self._control.viewers
         viewers.refuse_ended(viewer)
         if viewers.silent and not viewers.is_in(viewer):
             reason = "Valkey is silent: of those that the backend lets in, only who was in before watches on"
-            raise RefusedError(503, _NOT_NOW, reason)
-        grant = await backend.viewers.judge(asked, viewer, policy.entitlement)
+            raise RefusedError(503, NOT_NOW, reason)
+        grant = await backend.view_judge.judge(asked, viewer, policy.entitlement)
         about = replace(viewer.about, viewer=grant.viewer, expires=grant.expires)
         subject = viewer.subject if grant.viewer is None else f"backend {grant.viewer}"
         most = limit if grant.max_sessions is None else grant.max_sessions

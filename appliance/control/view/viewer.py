@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
+from appliance.digest import digest
 from appliance.state.viewers import About
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Scope
 
-    from appliance.control.view_tokens import ViewToken
+    from appliance.control.view.tokens import ViewToken
     from appliance.names import StreamName
 
 _LONGEST: Final = 256
@@ -70,32 +69,25 @@ class Viewer:
     about: About
 
     @classmethod
-    @lru_cache(maxsize=20_000)
     def of_token(cls, asked: Asked, token: ViewToken) -> Self:
         """A viewer is the token's `sub`, or the token where it has none.
 
-        A session is its `sid`, or the token at one address. Kept, as each comes again every few seconds.
+        A session is its `sid`, or the token at one address.
         """
         subject = f"sub {token.viewer}" if token.viewer is not None else f"token {token.digest}"
         if token.session is not None:
             session = f"sid {token.session}"
         else:
             session = f"token {token.digest} {asked.address}"
-        about = About(
+        return cls._of(
+            asked,
+            subject,
+            session,
+            policy="token",
             viewer=token.viewer,
             session=token.session,
-            address=asked.address,
-            user_agent=asked.user_agent,
-            policy="token",
             token=token.digest,
             expires=token.expires,
-        )
-        return cls(
-            id=_id(asked.stream, subject, session),
-            stream=asked.stream,
-            subject=subject,
-            session=session,
-            about=about,
         )
 
     @classmethod
@@ -104,27 +96,15 @@ class Viewer:
         token = digest(asked.token) if asked.token else None
         subject = f"address {asked.address}" if token is None else f"shown {token}"
         session = f"player {token or ''} {asked.address} {asked.user_agent}"
-        about = About(
-            viewer=None,
-            session=None,
-            address=asked.address,
-            user_agent=asked.user_agent,
-            policy=policy,
-            token=token,
-        )
+        return cls._of(asked, subject, session, policy=policy, viewer=None, session=None, token=token)
+
+    @classmethod
+    def _of(cls, asked: Asked, subject: str, session: str, /, **about: Any) -> Self:
+        """`about`: what else is kept of it (About)."""
         return cls(
-            id=_id(asked.stream, subject, session),
+            id=digest("\0".join((asked.stream, subject, session)))[:16],
             stream=asked.stream,
             subject=subject,
             session=session,
-            about=about,
+            about=About(address=asked.address, user_agent=asked.user_agent, **about),
         )
-
-
-def digest(text: str) -> str:
-    """Stands for a text that must not be kept itself."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def _id(*parts: str) -> str:
-    return digest("\0".join(parts))[:16]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from appliance.control.view_policy import FRESH_SECONDS, KEPT_SECONDS, RegistryPolicy
+from appliance.control.view.policy import FRESH_SECONDS, KEPT_SECONDS, RegistryPolicy
 from appliance.names import StreamName
 from appliance.settings import Settings
 from appliance.state.registry import RegisteredStream
@@ -14,7 +14,7 @@ from appliance.state.valkey import StateUnavailableError
 from tests.support.clock import Clock
 
 if TYPE_CHECKING:
-    from .conftest import Registered
+    from ..conftest import Registered
 
 DEMO, OTHER = StreamName("demo"), StreamName("other")
 AWAY = StateUnavailableError("Valkey: away")
@@ -66,6 +66,20 @@ async def test_without_valkey_what_is_known_holds_for_an_hour(
     registered.trouble = None
     await policy_of.refresh()
     assert [(await policy_of(name)).name for name in (DEMO, OTHER)] == ["backend", "open"]
+
+
+async def test_what_cannot_be_read_is_said_anew_each_time(
+    policy_of: RegistryPolicy, registered: Registered
+) -> None:
+    """An exception that is kept and raised again keeps the frames of everybody it was raised for."""
+    registered.streams[DEMO] = StateUnavailableError("Valkey: demo is no record of this program")
+    raised = []
+    for _ in range(3):
+        with pytest.raises(StateUnavailableError, match="demo is no record") as error:
+            await policy_of(DEMO)
+        raised.append((error.value, len(error.traceback)))
+    assert len({id(error) for error, _ in raised}) == 3
+    assert len({frames for _, frames in raised}) == 1
 
 
 async def test_names_that_a_stranger_makes_up_do_not_fill_the_memory(

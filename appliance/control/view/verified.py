@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from appliance.control.view_tokens import ViewToken, read
+from appliance.control.view.tokens import ViewToken, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ _REMEMBERED: Final = 20_000
 
 
 class VerifiedTokens:
-    """Reads tokens as `view_tokens.read` does, and remembers those that were good.
+    """Reads tokens as `tokens.read` does, and remembers those that were good.
 
     Parameters
     ----------

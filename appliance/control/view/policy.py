@@ -55,7 +55,9 @@ class ViewPolicy:
 
 @dataclass(slots=True)
 class _Known:
-    policy: ViewPolicy | StateUnavailableError
+    policy: ViewPolicy | str
+    """A text: why it cannot be read."""
+
     read_at: float
     asked_at: float
 
@@ -134,8 +136,8 @@ class RegistryPolicy:
             return ViewPolicy("unknown", self._settings.view_needs_entitlement)
         known.asked_at = now
         self._known[stream] = known
-        if isinstance(known.policy, StateUnavailableError):
-            raise known.policy
+        if isinstance(known.policy, str):
+            raise StateUnavailableError(known.policy)
         return known.policy
 
     async def refresh(self) -> None:
@@ -159,11 +161,9 @@ class RegistryPolicy:
         while len(self._known) > _MOST:
             del self._known[next(iter(self._known))]
 
-    def _policy(
-        self, stream: RegisteredStream | StateUnavailableError | None
-    ) -> ViewPolicy | StateUnavailableError:
+    def _policy(self, stream: RegisteredStream | StateUnavailableError | None) -> ViewPolicy | str:
         if isinstance(stream, StateUnavailableError):
-            return stream
+            return str(stream)
         default, needs = self._settings.view_policy, self._settings.view_needs_entitlement
         if stream is None:
             return ViewPolicy(default, needs)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
+import math
 import time
 from typing import TYPE_CHECKING, Final
 
-from appliance.control.audit import record
-from appliance.control.view_tokens import TokenRefusedError
+from appliance.control.troubles import Troubles
+from appliance.control.view.tokens import TokenRefusedError
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from appliance.control.viewer import Viewer
+    from appliance.control.view.viewer import Viewer
     from appliance.state.sessions import Sessions
 
 RETRY_SECONDS: Final = 2.0
@@ -34,21 +34,19 @@ class SessionLimit:
     def __init__(self, sessions: Sessions, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._sessions = sessions
         self._clock = clock
-        self._silent_until: float | None = None
+        self._silent_until = -math.inf
+        self._troubles = Troubles("view_sessions")
 
     async def check(self, viewer: Viewer, limit: int) -> None:
         """Raises TokenRefusedError (403) when its subject has `limit` other sessions; 0: no limit."""
-        if limit == 0 or (self._silent_until is not None and self._clock() < self._silent_until):
+        if limit == 0 or self._clock() < self._silent_until:
             return
         try:
             admitted = await self._sessions.admit(viewer.subject, viewer.session, limit)
         except StateUnavailableError as error:
-            if self._silent_until is None:  # once, not for every viewer
-                record("view_sessions", level=logging.WARNING, counted=False, reason=str(error))
+            self._troubles(f"sessions are not counted: {error}")
             self._silent_until = self._clock() + RETRY_SECONDS
             return
-        if self._silent_until is not None:
-            self._silent_until = None
-            record("view_sessions", counted=True)
+        self._troubles(None)
         if not admitted:
             raise TokenRefusedError(403, f"the viewer has {limit} other sessions")

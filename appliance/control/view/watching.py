@@ -10,14 +10,14 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from appliance.control.view_tokens import TokenRefusedError
+from appliance.control.view.tokens import TokenRefusedError
 from appliance.state.valkey import StateUnavailableError
 from appliance.state.viewers import WINDOW_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from appliance.control.viewer import Viewer
+    from appliance.control.view.viewer import Viewer
     from appliance.names import StreamName
     from appliance.state.viewers import About, ViewerSessions
 
@@ -88,17 +88,20 @@ class Viewers:
         return True
 
     async def sync(self) -> None:
-        """Writes who was seen, and reads who is refused. Raises StateUnavailableError."""
+        """Reads who is refused, and writes who was seen. Raises StateUnavailableError.
+
+        A Valkey that is full is not silent: it says who is refused, and takes no more.
+        """
+        # Those who are still there are seen again before the list could miss them.
         unsaved, self._unsaved = self._unsaved, {}
-        streams: defaultdict[StreamName, dict[str, About]] = defaultdict(dict)
-        for viewer in unsaved.values():
-            streams[viewer.stream][viewer.id] = viewer.about
         try:
-            for stream, sessions in streams.items():
-                await self._sessions.note(stream, sessions)
             self._ended = await self._sessions.ended()
         except StateUnavailableError:
-            # Those who are still there are seen again before the list could miss them.
             self.silent = True
             raise
         self.silent = False
+        streams: defaultdict[StreamName, dict[str, About]] = defaultdict(dict)
+        for viewer in unsaved.values():
+            streams[viewer.stream][viewer.id] = viewer.about
+        for stream, sessions in streams.items():
+            await self._sessions.note(stream, sessions)

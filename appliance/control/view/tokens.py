@@ -9,7 +9,6 @@ are `iss` "appliance", `aud` "view", `exp` and `iat`; `stream`, a name or "*" fo
 from __future__ import annotations
 
 import base64
-import hashlib
 import ipaddress
 import json
 import re
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import jwt
 
 from appliance.control.audit import untrusted
+from appliance.digest import digest
 from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name, shorten
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class ViewToken:
     """Stands for the token where the token itself must not be kept."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "digest", hashlib.sha256(self.text.encode()).hexdigest()[:32])
+        object.__setattr__(self, "digest", digest(self.text))
 
     def permit(
         self, stream: StreamName, *, now: float, needs_entitlement: bool, entitlement: str | None = None

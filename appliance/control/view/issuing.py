@@ -6,11 +6,11 @@ import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from appliance.control.view_tokens import ALL_STREAMS, TokenRefusedError, ViewToken, issue, read
+from appliance.control.view.tokens import ALL_STREAMS, TokenRefusedError, ViewToken, issue, read
 from appliance.names import InvalidStreamNameError, parse_stream_name
 
 if TYPE_CHECKING:
-    from appliance.control.view_tokens import Network
+    from appliance.control.view.tokens import Network
     from appliance.secrets.token_keys import TokenKeys
 
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.control.view_tokens import MAX_LENGTH, TokenRefusedError, ViewToken, issue, read, unverified
+from appliance.control.view.tokens import MAX_LENGTH, TokenRefusedError, ViewToken, issue, read, unverified
 from appliance.names import StreamName, is_stream_name
 from appliance.secrets.token_keys import TokenKeys
 
