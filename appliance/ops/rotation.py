@@ -8,6 +8,9 @@
 The old one is good for its grace. Valkey's own password has another order: Valkey takes both, disk, control
 services, Valkey takes the new one alone. Whatever fails between two steps, both are good, and the same call
 again goes on. So each host may have the same timer: in each period one of them makes the new one.
+
+With a grace of its own (`--grace-seconds`, for one that leaked) what was made already is not enough: who made
+it left the one before good for longer. It is taken over, and replaced.
 """
 
 from __future__ import annotations
@@ -90,27 +93,26 @@ class Rotation:
     say: Callable[[str], None] = print
 
     async def rotate(self, name: str, *, grace: timedelta | None = None) -> None:
-        """Replaces the credential `name`; the one before is good for `grace`, None as the settings say.
+        """Replaces the credential `name`; the ones before are good for `grace`, None as the settings say.
 
         Raises OperatorError when a part does not take it, StateUnavailableError without Valkey.
         """
         with locked(self.directory):
-            present = read_rotating(self.directory, name)
-            if name == WEBHOOK_SECRET and isinstance(present, DatedSecrets) and present.newest.given:
-                raise OperatorError(
-                    "webhook-secret: the operator chose it (WEBHOOK_SECRET, control_webhook_secret), and a "
-                    "rotation would put another one in its place",
-                    exit_code=EX_CONFIG,
-                    hint="change that setting and run playbooks/site.yml; the one before is good meanwhile",
-                )
-            new = await self._newer(name, present)
-            if new is None:
+            while True:
+                present = read_rotating(self.directory, name)
+                _refuse_chosen(name, present)
+                newer = await self._newer(name, present)
+                if newer is not None and grace is None:
+                    await self._bring(name, present, newer, fresh=False)
+                    self.say(f"{name}: took over the one made already, by another host or a run cut short")
+                    return
+                present = newer or present
+                _refuse_chosen(name, present)
                 new = replaced(name, present, grace_of(name, self.known) if grace is None else grace)
-                await self._bring(name, present, new, fresh=True)
-                self.say(f"{name}: a new one is in use")
-            else:
-                await self._bring(name, present, new, fresh=False)
-                self.say(f"{name}: took over the one made already, by another host or a run cut short")
+                # What another host made in the same moment has that one's grace.
+                if await self._bring(name, present, new, fresh=True) == new or grace is None:
+                    self.say(f"{name}: a new one is in use")
+                    return
 
     async def take_over(self, name: str) -> Rotating:
         """The credential `name`, after what another host has made of it meanwhile was written to disk.
@@ -145,18 +147,20 @@ class Rotation:
                 "`valkey-cli HDEL appliance:secrets NAME` forgets what cannot be opened any more",
             ) from None
 
-    async def _bring(self, name: str, present: Rotating, new: Rotating, *, fresh: bool) -> None:
+    async def _bring(self, name: str, present: Rotating, new: Rotating, *, fresh: bool) -> Rotating:
+        """Returns what is in use then, see `_offer`."""
         path = self.directory / name
         if name == VALKEY_PASSWORD:
             await valkey_password.allow(self.state, [*_texts(new), *_texts(present)], self.acl_file)
             replace_credential(path, new.dumps())
             await self._offer(name, present, new, fresh=fresh)
             await valkey_password.allow(self.state, _texts(new), self.acl_file)
-            return
+            return new
         new = await self._offer(name, present, new, fresh=fresh)
         replace_credential(path, new.dumps())
         if name == READER_SECRET:
             await asyncio.to_thread(self._hand_over, _texts(new)[0])
+        return new
 
     async def _offer(self, name: str, present: Rotating, new: Rotating, *, fresh: bool) -> Rotating:
         """Returns what every control service that needs it holds then.
@@ -206,6 +210,16 @@ class Rotation:
         if self.known.http_callback_url and ROTATING[name].shared:
             kid = new.current if isinstance(new, TokenKeys) else None
             await Events(self.state).add(key_rotated(name, host=self.host, kid=kid))
+
+
+def _refuse_chosen(name: str, present: Rotating) -> None:
+    if name == WEBHOOK_SECRET and isinstance(present, DatedSecrets) and present.newest.given:
+        raise OperatorError(
+            "webhook-secret: the operator chose it (WEBHOOK_SECRET, control_webhook_secret), and a "
+            "rotation would put another one in its place",
+            exit_code=EX_CONFIG,
+            hint="change that setting and run playbooks/site.yml; the one before is good meanwhile",
+        )
 
 
 def last_rotation(present: Rotating) -> datetime | None:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import ModuleType
 
+    from appliance.secrets.rotating import Rotating
+
 VIEW, WEBHOOK, READER = "view-token-keys", "webhook-secret", "rtmp-reader-secret"
 ADMIN, VALKEY = "admin-token", "valkey-password"
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "backend" / "verify.py"
@@ -216,6 +218,33 @@ async def test_one_host_makes_a_new_one_and_the_others_take_it_over(here: Host, 
     assert here.keys() == there.keys()
     for host in (here, there):
         assert [await host.view(text) for text in (before, token(here.keys()))] == [204, 204]
+
+
+async def test_one_that_leaked_ends_also_when_another_host_has_replaced_it_already(
+    here: Host, there: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one left it good for a day: to take that over would be no answer to a leak."""
+    leaked = token(here.keys())
+    await there.rotation().rotate(VIEW)
+    assert [await here.view(leaked), await there.view(leaked)] == [204, 204]
+    await here.rotation().rotate(VIEW, grace=timedelta(0))
+    assert [await here.view(leaked), await there.view(leaked)] == [401, 401]
+    assert [await here.view(token(here.keys())), await there.view(token(here.keys()))] == [204, 204]
+    assert len(here.keys().keys) == 1
+    # nor is it one when the other host does so in the same moment
+    leaked = token(here.keys())
+    looked, turns = Rotation._newer, iter([there.rotation()])
+
+    async def beaten(self: Rotation, name: str, present: Rotating) -> Rotating | None:
+        found = await looked(self, name, present)
+        for other in turns:
+            await other.rotate(VIEW)
+        return found
+
+    monkeypatch.setattr(Rotation, "_newer", beaten)
+    await here.rotation().rotate(VIEW, grace=timedelta(0))
+    assert [await here.view(leaked), await there.view(leaked)] == [401, 401]
+    assert await there.view(token(here.keys())) == 204
 
 
 async def test_what_stands_in_valkey_opens_nothing(here: Host) -> None:
