@@ -5,9 +5,9 @@
     3. each of them has said that it holds it: what is shown or signed with it is good everywhere
     4. it is written to disk, from which commands and units that start take what they show or sign with
 
-The old one is good for its grace. Valkey's own password has another order: Valkey takes both, disk, control
-services, Valkey takes the new one alone. Whatever fails between two steps, both are good, and the same call
-again goes on. So each host may have the same timer: in each period one of them makes the new one.
+The old one is good for its grace. Valkey's own password has a step before these, Valkey takes the new one
+too, and one behind them, Valkey takes the new one alone. Whatever fails between two steps, both are good, and
+the same call again goes on. So each host may have the same timer: in each period one of them makes a new one.
 
 With a grace of its own (`--grace-seconds`, for one that leaked) what was made already is not enough: who made
 it left the one before good for longer. It is taken over, and replaced.
@@ -152,12 +152,10 @@ class Rotation:
         path = self.directory / name
         if name == VALKEY_PASSWORD:
             await valkey_password.allow(self.state, [*_texts(new), *_texts(present)], self.acl_file)
-            replace_credential(path, new.dumps())
-            await self._offer(name, present, new, fresh=fresh)
-            await valkey_password.allow(self.state, _texts(new), self.acl_file)
-            return new
         new = await self._offer(name, present, new, fresh=fresh)
         replace_credential(path, new.dumps())
+        if name == VALKEY_PASSWORD:
+            await valkey_password.allow_only(self.state, _texts(new), self.acl_file)
         if name == READER_SECRET:
             await asyncio.to_thread(self._hand_over, _texts(new)[0])
         return new
@@ -181,7 +179,7 @@ class Rotation:
             if time.monotonic() > deadline:
                 raise OperatorError(
                     f"{name}: the control service of {', '.join(lacking)} did not take the new one over "
-                    f"within {HELD_WITHIN_SECONDS:g} s; the one before stays in use",
+                    f"within {HELD_WITHIN_SECONDS:g} s; {_meanwhile(name)}",
                     exit_code=EX_UNAVAILABLE,
                     hint=f"see why: journalctl -u appliance-control; again: appliance secrets rotate {name}",
                 )
@@ -220,6 +218,12 @@ def _refuse_chosen(name: str, present: Rotating) -> None:
             exit_code=EX_CONFIG,
             hint="change that setting and run playbooks/site.yml; the one before is good meanwhile",
         )
+
+
+def _meanwhile(name: str) -> str:
+    if name == VALKEY_PASSWORD:
+        return "Valkey takes both, and commands show the one before, until a rotation is through"
+    return "the one before stays in use"
 
 
 def last_rotation(present: Rotating) -> datetime | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -31,7 +33,7 @@ from appliance.secrets.rotating import read_lines, read_newest
 from appliance.secrets.token_keys import TokenKeys
 from appliance.settings import Settings
 from appliance.state.events import Event, Events
-from appliance.state.shared_secrets import SECRETS
+from appliance.state.shared_secrets import SECRETS, SharedSecrets
 from appliance.state.valkey import State, StateUnavailableError
 from tests.integration.control.conftest import Service, Site, eventually
 from tests.support.key_user import Stream
@@ -379,6 +381,46 @@ async def test_valkeys_password_changes_while_everybody_uses_it(site: Site, here
     accepted = State(site.valkey.socket, new)
     await accepted.ping()
     await accepted.close()
+
+
+async def test_a_rotation_of_valkeys_password_that_is_cut_short_shuts_nobody_out(
+    site: Site, here: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(*_: object, **__: object) -> bool:
+        raise StateUnavailableError("Valkey: it went away")
+
+    with monkeypatch.context() as cut:
+        cut.setattr(SharedSecrets, "offer", silent)
+        with pytest.raises(StateUnavailableError):
+            await here.rotation().rotate(VALKEY)
+    # The service hangs: what it is offered it does not take, and what it holds it will show.
+    await eventually(lambda: _noted(here, "here"))
+    site.control.send(signal.SIGSTOP)
+    with monkeypatch.context() as cut:
+        cut.setattr("appliance.ops.rotation.HELD_WITHIN_SECONDS", 0.3)
+        for grace in (None, None, timedelta(0)):
+            with pytest.raises(OperatorError, match="Valkey takes both"):
+                await here.rotation().rotate(VALKEY, grace=grace)
+    # commands and units that start show what is on disk, and Valkey forgets what its file does not have
+    assert read_newest(here.credentials, VALKEY) == site.password
+    await site.valkey.end()
+    await site.valkey.up()
+    await here.state.ping()
+    site.control.send(signal.SIGCONT)
+
+    async def counted() -> bool:
+        return (await site.ask("publish", "demo")).status_code == 200
+
+    await eventually(counted)
+    # The same command is through with it, and ends all but the new one.
+    await here.rotation().rotate(VALKEY)
+    new = read_newest(here.credentials, VALKEY)
+    hashes = re.findall(r"#([0-9a-f]{64})", here.acl.read_text())
+    assert hashes == [hashlib.sha256(new.encode()).hexdigest()]
+    old = State(site.valkey.socket, site.password)
+    with pytest.raises(StateUnavailableError):
+        await old.ping()
+    await old.close()
 
 
 async def test_the_command_behind_the_timers(site: Site, here: Host, backend: StubBackend) -> None:
