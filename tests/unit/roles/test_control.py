@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 
 from appliance.cli.secrets import GROUPS
 from appliance.ops.secret_status import TIMERS as SECRET_TIMERS
 from appliance.secrets.rotating import ROTATING
+from appliance.settings import Settings
 from tests.unit.roles.conftest import Render
 
 EXPOSURE = {
@@ -156,6 +159,19 @@ def test_what_a_timer_starts_is_a_name_that_the_command_knows(render: Render) ->
             assert name in {*ROTATING, *GROUPS}
     # every secret that is rotated by a timer has one that the role writes
     assert set(SECRET_TIMERS.values()) == set(TIMERS)
+
+
+def test_settings_are_written_and_judged_before_the_secrets_whose_task_is_silent() -> None:
+    """A setting that an upgrade forbids is named, and the grace is that of the settings just written."""
+    write, make = yaml.safe_load(CONFIGURE.read_text())
+    assert any("check-config" in file.get("validate", "") for file in write["rendered_files"]["files"])
+    assert make["no_log"]
+    assert not any("--settings" in word for word in make["ansible.builtin.command"]["argv"])
+    [grace] = [word for word in make["ansible.builtin.command"]["argv"] if "grace" in word]
+    for chosen, seconds in ({}, 604_800), ({"webhook_secret_grace_seconds": 90}, 90):
+        templar = Templar(loader=DataLoader(), variables={"control_settings": chosen})
+        assert templar.template(trust_as_template(grace)) == f"--webhook-grace-seconds={seconds}"
+    assert Settings().webhook_secret_grace_seconds == 604_800
 
 
 def test_the_audit_log_loses_no_line_to_a_rate(render: Render) -> None:
