@@ -23,6 +23,7 @@ from appliance.media.stream_client import StreamClient
 from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name
 from appliance.ops.rotation import Rotation
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY, VIEW_TOKEN_KEYS
+from appliance.secrets.moment import holds
 from appliance.secrets.token_keys import TokenKey, TokenKeys
 from appliance.settings import SETTINGS_FILE, Settings
 from appliance.state.valkey import State
@@ -131,6 +132,7 @@ def show_command(
     Exit status 65 when it would be refused. Sessions are not counted.
     """
     known, keys, now = Settings.load(settings), _keys(directory), time.time()
+    verifying = keys.valid(datetime.fromtimestamp(now, UTC))
     text = sys.stdin.read(MAX_LENGTH + 2).strip()
     wanted = None if stream is None else _stream(stream)
     refused: TokenRefusedError | None = None
@@ -138,7 +140,7 @@ def show_command(
     claims: dict[str, Any] = {}
     try:
         header, claims = unverified(text)
-        token = read(text, keys, now=now, max_seconds=known.view_token_max_seconds)
+        token = read(text, verifying, now=now, max_seconds=known.view_token_max_seconds)
         token.permit(
             wanted or StreamName(token.stream),
             now=now,
@@ -170,16 +172,19 @@ def _print(header: dict[str, Any], claims: dict[str, Any], keys: TokenKeys, now:
         key = keys.keys.get(kid) if isinstance(kid, str) else None
         # As JSON: a stranger's token must not move the cursor of who looks at it.
         out.print(
-            f"{'key':<12} {json.dumps(kid)} ({_state(key)}), {json.dumps(header.get('alg'))}", soft_wrap=True
+            f"{'key':<12} {json.dumps(kid)} ({_state(key, now)}), {json.dumps(header.get('alg'))}",
+            soft_wrap=True,
         )
     for name, value in claims.items():
         shown = _shown(value, now) if name in _TIMES else json.dumps(value)
         out.print(f"{_MEANINGS.get(name, json.dumps(name)):<12} {shown}", soft_wrap=True)
 
 
-def _state(key: TokenKey | None) -> str:
+def _state(key: TokenKey | None, now: float) -> str:
     if key is None:
         return "unknown here"
+    if key.ends is not None and not holds(key.ends, datetime.fromtimestamp(now, UTC)):
+        return f"retired, ended {_shown(key.ends.timestamp(), now)}"
     return "the one that signs" if key.retired is None else "retired"
 
 

@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -205,3 +206,19 @@ def test_a_retired_key_is_named(host: Path) -> None:
     result = call(host, "show", given=made["token"])
     assert result.exit_code == 0
     assert "(retired)" in result.stdout
+
+
+def test_a_key_that_has_ended_lets_nobody_in_and_is_named(host: Path) -> None:
+    """As long as nobody rotates it again it stands in the file, and no service takes it any more."""
+    made = issued(host, "demo")
+    of_before = keys(host)
+    ended = datetime.now(UTC) - timedelta(minutes=5)
+    rotated = of_before.rotated(timedelta(hours=1))
+    key = replace(rotated.keys[of_before.current], ends=ended)
+    text = replace(rotated, keys={**rotated.keys, of_before.current: key}).dumps()
+    replace_credential(host / "credentials" / "view-token-keys", text)
+    result = call(host, "show", given=made["token"])
+    assert isinstance(result.exception, OperatorError)
+    assert (result.exception.exit_code, "refused with 401" in str(result.exception)) == (EX_DATAERR, True)
+    assert "it lets in" not in result.output
+    assert f"(retired, ended {ended:%Y-%m-%d %H:%M:%SZ} (5 min ago))" in result.stdout
