@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
@@ -18,12 +17,13 @@ from appliance.cli.output import console, span
 from appliance.cli.state_client import with_state
 from appliance.control.view_issuing import NotIssuedError, Wish, issue_checked, path_of
 from appliance.control.view_tokens import MAX_LENGTH, TokenRefusedError, read, unverified
-from appliance.errors import EX_DATAERR, EX_NOPERM, EX_USAGE, OperatorError
+from appliance.errors import EX_DATAERR, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, OperatorError
 from appliance.media.stream_client import StreamClient
 from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name
 from appliance.ops.rotation import Rotation
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY, VIEW_TOKEN_KEYS
 from appliance.secrets.moment import holds
+from appliance.secrets.rotating import Rotating
 from appliance.secrets.token_keys import TokenKey, TokenKeys
 from appliance.settings import SETTINGS_FILE, Settings
 from appliance.state.valkey import State
@@ -210,18 +210,23 @@ def _stream(text: str) -> StreamName:
 def _newest_keys(known: Settings, directory: Path) -> TokenKeys:
     """The keys of this host, or what another host has made of them since.
 
-    Without Valkey those on disk sign.
+    Without Valkey those on disk sign, which is said on standard error. Raises OperatorError when what the
+    other host made cannot be taken over: nobody would take a token under the keys before it for long.
     """
     keys = _keys(directory)
 
-    async def take_over(state: State) -> None:
+    async def take_over(state: State) -> Rotating:
         host = known.node or socket.gethostname()
-        await Rotation(directory, known, host, state, StreamClient()).take_over(VIEW_TOKEN_KEYS)
+        return await Rotation(directory, known, host, state, StreamClient()).take_over(VIEW_TOKEN_KEYS)
 
-    with contextlib.suppress(OperatorError):
-        with_state(known, directory, take_over)
-        keys = _keys(directory)
-    return keys
+    try:
+        newest = with_state(known, directory, take_over)
+    except OperatorError as error:
+        if error.exit_code != EX_UNAVAILABLE:
+            raise
+        typer.echo(f"note   the keys on disk sign, newer ones are not looked for: {error.message}", err=True)
+        return keys
+    return newest if isinstance(newest, TokenKeys) else keys
 
 
 def _keys(directory: Path) -> TokenKeys:

@@ -23,7 +23,7 @@ import pytest
 import yaml
 
 from appliance.control.view_tokens import ViewToken, issue
-from appliance.errors import OperatorError
+from appliance.errors import EX_CONFIG, OperatorError
 from appliance.media.stream_client import StreamClient
 from appliance.media.stream_socket import listening
 from appliance.names import StreamName
@@ -33,7 +33,7 @@ from appliance.secrets.rotating import read_lines, read_newest
 from appliance.secrets.token_keys import TokenKeys
 from appliance.settings import Settings
 from appliance.state.events import Event, Events
-from appliance.state.shared_secrets import SECRETS, SharedSecrets
+from appliance.state.shared_secrets import SECRETS, Sealed, SharedSecrets
 from appliance.state.valkey import State, StateUnavailableError
 from tests.integration.control.conftest import Service, Site, eventually
 from tests.support.key_user import Stream
@@ -423,6 +423,36 @@ async def test_a_rotation_of_valkeys_password_that_is_cut_short_shuts_nobody_out
     await old.close()
 
 
+async def command(host: Host, *arguments: str) -> tuple[int, str, str]:
+    """Exit status, standard output and error of `appliance` on a host."""
+    process = await asyncio.create_subprocess_exec(
+        *(str(Path(sys.executable).with_name("appliance")), *arguments),
+        *(f"--settings={host.files / 'appliance.yml'}", f"--directory={host.credentials}"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PATH": f"{host.files / 'bin'}:{os.environ['PATH']}"},
+    )
+    out, error = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), error.decode()
+
+
+async def test_tokens_are_signed_with_the_newest_key_or_not_at_all(here: Host, there: Host) -> None:
+    await there.rotation().rotate(VIEW)
+    status, out, _ = await command(here, "tokens", "issue", "demo", "--json")
+    assert status == 0
+    assert await there.view(json.loads(out)["token"]) == 204
+    assert json.loads(out)["token"].partition(".")[0] == token(there.keys()).partition(".")[0]
+    # sealed by a host that was given another master key
+    before, newer = here.keys(), here.keys().rotated(timedelta(0))
+    sealed = Sealed.seal(VIEW, newer.version, newer.dumps(), Keyring.create())
+    assert await SharedSecrets(here.state).offer(sealed, instead_of=before.version)
+    status, out, error = await command(here, "tokens", "issue", "demo", "--json")
+    assert (status, out) == (EX_CONFIG, "")
+    assert "sealed with another master key" in error
+    assert here.keys() == before
+
+
 async def test_the_command_behind_the_timers(site: Site, here: Host, backend: StubBackend) -> None:
     before = read_newest(here.credentials, ADMIN)
     systemctl = here.files / "bin" / "systemctl"
@@ -431,17 +461,8 @@ async def test_the_command_behind_the_timers(site: Site, here: Host, backend: St
     systemctl.chmod(0o755)
 
     async def call(*arguments: str) -> tuple[int, str]:
-        process = await asyncio.create_subprocess_exec(
-            *(str(Path(sys.executable).with_name("appliance")), "secrets", "rotate", *arguments),
-            *(f"--settings={here.files / 'appliance.yml'}", f"--directory={here.credentials}"),
-            f"--acl-file={here.acl}",
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, "PATH": f"{systemctl.parent}:{os.environ['PATH']}"},
-        )
-        out, _ = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, out.decode()
+        status, out, error = await command(here, "secrets", "rotate", *arguments, f"--acl-file={here.acl}")
+        return status, out + error
 
     status, said = await call("internal")
     assert (status, said.count(": a new one is in use\n")) == (0, 3)
