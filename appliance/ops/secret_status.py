@@ -44,6 +44,9 @@ TIMERS: Final = {
 _LATE: Final = timedelta(minutes=15)
 """How long after its time a rotation may be at work."""
 
+_STARTS: Final = timedelta(minutes=1)
+"""How soon after it was enabled a timer is started: what systemd calls its last time then was none."""
+
 _TURNS: Final = timedelta(hours=2)
 """Hosts take turns within an hour of the timer's time: another one may have made it as long before."""
 
@@ -116,6 +119,8 @@ def _overdue(created: datetime | None, timer: Timer, now: datetime) -> bool:
     if timer.after is not None and timer.after + _LATE < now:
         return True
     if created is None or timer.last is None or timer.last + _LATE > now:
+        return False
+    if timer.enabled is not None and timer.last < timer.enabled + _STARTS:
         return False
     return created < timer.last - _TURNS
 
