@@ -7,20 +7,20 @@ The new one is known to everybody who verifies before anybody uses it, and the o
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from appliance.errors import EX_CONFIG, OperatorError
 from appliance.secrets.credentials import (
     ADMIN_TOKEN,
     READER_SECRET,
     VALKEY_PASSWORD,
     VIEW_TOKEN_KEYS,
     WEBHOOK_SECRET,
+    drawn,
     read_credential,
 )
 from appliance.secrets.dated_secrets import DatedSecrets
+from appliance.secrets.refused import malformed
 from appliance.secrets.token_keys import TokenKeys
 from appliance.secrets.webhook_secret import new_webhook_secret, parse_webhook_secrets
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 Rotating = TokenKeys | DatedSecrets
 
 _READER_FORM: Final = re.compile(r"[A-Za-z0-9_-]+")
-_RANDOM_BYTES: Final = 32
 
 
 def is_reader_secret(text: str) -> bool:
@@ -71,7 +70,7 @@ def replaced(name: str, present: Rotating, grace: timedelta) -> Rotating:
     """A fresh secret in front of `present`, which is good for `grace` more."""
     if isinstance(present, TokenKeys):
         return present.rotated(grace)
-    fresh = new_webhook_secret() if name == WEBHOOK_SECRET else secrets.token_hex(_RANDOM_BYTES)
+    fresh = new_webhook_secret() if name == WEBHOOK_SECRET else drawn()
     return present.rotated(fresh, grace)
 
 
@@ -84,11 +83,7 @@ def read_rotating(directory: Path, name: str) -> Rotating:
     try:
         return ROTATING[name].parse(read_credential(path))
     except ValueError as error:
-        raise OperatorError(
-            f"credential {path}: {error}",
-            exit_code=EX_CONFIG,
-            hint="remove it and run: appliance credentials init",
-        ) from None
+        raise malformed(path, str(error)) from None
 
 
 def read_lines(directory: Path, name: str) -> DatedSecrets:
