@@ -79,14 +79,6 @@ def issue_command(
     """
     known, now = Settings.load(settings), time.time()
     keys = _newest_keys(known, directory)
-    if minutes * 60 > known.view_token_max_seconds:
-        raise OperatorError(
-            f"--minutes: {minutes:g} is refused; allowed are {known.view_token_max_seconds / 60:g} "
-            "(view_token_max_seconds)",
-            exit_code=EX_USAGE,
-        )
-    if paid_minutes is not None and entitlement is None:
-        raise OperatorError("--paid-minutes says for how long, --entitlement for what", exit_code=EX_USAGE)
     wish = Wish(
         stream=stream,
         seconds=minutes * 60,

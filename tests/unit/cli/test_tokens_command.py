@@ -94,9 +94,9 @@ def test_for_people_too(host: Path) -> None:
     [
         (["-demo"], "o such option"),
         (["../x"], "is not a stream name"),
-        (["demo", "--minutes=1441"], "1441 is refused; allowed are 1440"),
+        (["demo", "--minutes=1441"], "a token for 86460 s is refused; allowed are 86400"),
         (["demo", "--ip=here"], "'here' is refused"),
-        (["demo", "--paid-minutes=5"], "--entitlement"),
+        (["demo", "--paid-minutes=5"], "name the entitlement"),
         (["demo", f"--viewer={'x' * 200}"], "1 to 128 characters"),
         (["demo", "--viewer="], "1 to 128 characters"),
         (["demo", f"--viewer={'x' * 3000}"], "allowed are 2048"),
