@@ -74,8 +74,12 @@ class Rotation:
     ----------
     directory
         Where they live.
+    known
+        The settings of this host: how long replaced ones are good, and whether a backend is told.
     host
         This host's name, as its control service has it.
+    state
+        The Valkey that this host shares with the others; it shows the password that is on disk.
     streams
         Those that run here.
     acl_file
