@@ -37,7 +37,6 @@ from appliance.secrets.credentials import (
 from appliance.secrets.dated_secrets import DatedSecrets
 from appliance.secrets.keyring import Keyring
 from appliance.secrets.rotating import ROTATING, Rotating, read_rotating, replaced
-from appliance.secrets.token_keys import TokenKeys
 from appliance.state.events import Events
 from appliance.state.shared_secrets import Sealed, SealError, SharedSecrets, field_of
 
@@ -210,14 +209,13 @@ class Rotation:
     async def _tell(self, name: str, new: Rotating) -> None:
         """The backend hears of what concerns it; not of what this host's own parts show each other."""
         if self.known.http_callback_url and ROTATING[name].shared:
-            kid = new.current if isinstance(new, TokenKeys) else None
-            await Events(self.state).add(key_rotated(name, host=self.host, kid=kid))
+            await Events(self.state).add(key_rotated(name, host=self.host, kid=new.kid))
 
 
 def _refuse_chosen(name: str, present: Rotating) -> None:
-    if name == WEBHOOK_SECRET and isinstance(present, DatedSecrets) and present.newest.given:
+    if present.given:
         raise OperatorError(
-            "webhook-secret: the operator chose it (WEBHOOK_SECRET, control_webhook_secret), and a "
+            f"{name}: the operator chose it (WEBHOOK_SECRET, control_webhook_secret), and a "
             "rotation would put another one in its place",
             exit_code=EX_CONFIG,
             hint="change that setting and run playbooks/site.yml; the one before is good meanwhile",
@@ -230,24 +228,5 @@ def _meanwhile(name: str) -> str:
     return "the one before stays in use"
 
 
-def last_rotation(present: Rotating) -> datetime | None:
-    """When the one in use was made; None when nobody noted it."""
-    if isinstance(present, TokenKeys):
-        return present.keys[present.current].created
-    return present.newest.created
-
-
-def good_until(present: Rotating) -> datetime | None:
-    """Until when an older one is still good; None when there is none."""
-    now = datetime.now(UTC)
-    if isinstance(present, TokenKeys):
-        ends = [key.ends for key in present.valid(now).keys.values()]
-    else:
-        ends = [item.ends for item in present.valid(now)]
-    return max((end for end in ends if end is not None), default=None)
-
-
-def _texts(secrets: Rotating) -> list[str]:
-    if isinstance(secrets, TokenKeys):
-        return []
-    return [item.text for item in secrets.valid(datetime.now(UTC))]
+def _texts(secrets: Rotating) -> tuple[str, ...]:
+    return secrets.texts(datetime.now(UTC)) if isinstance(secrets, DatedSecrets) else ()
