@@ -14,7 +14,6 @@ import typer
 from appliance.cli.host import host_settings
 from appliance.cli.key_tables import LiveKeys, describe, print_tables
 from appliance.cli.state_client import with_state
-from appliance.control.backend.messages import key_rotated
 from appliance.errors import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, OperatorError
 from appliance.media.package.needed_keys import longest_need, named_by_stream
 from appliance.media.stream_client import STREAMS_DIRECTORY, NoStreamError, StreamClient, StreamSilentError
@@ -22,6 +21,7 @@ from appliance.ops.master_key import MasterKey
 from appliance.secrets.credentials import CONTENT_KEYRING, CREDENTIALS_DIRECTORY
 from appliance.secrets.keyring import Keyring
 from appliance.settings import SETTINGS_FILE, Settings
+from appliance.state.event_kinds import key_rotated
 from appliance.state.events import Events
 from appliance.state.valkey import State
 

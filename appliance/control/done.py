@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from appliance.control.audit import record, untrusted
-from appliance.control.backend.messages import play_ended, publish_ended
 from appliance.control.callback import Callback, read_or_refuse
 from appliance.control.responses import ok
 from appliance.names import is_stream_name, parse_stream_name
+from appliance.state.event_kinds import play_ended, publish_ended
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:

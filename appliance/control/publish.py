@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import Response
 
 from appliance.control.audit import record, untrusted
-from appliance.control.backend.messages import publish_ended, publish_started
 from appliance.control.callback import Callback, read_or_refuse
 from appliance.control.drop import DropError
 from appliance.control.gate import Gate
@@ -23,6 +22,7 @@ from appliance.control.refusal import RefusedError
 from appliance.control.responses import detail, ok
 from appliance.control.stat import StatUnavailableError
 from appliance.control.units import UnitsUnavailableError
+from appliance.state.event_kinds import publish_ended, publish_started
 from appliance.state.lease import Lease
 from appliance.state.valkey import StateUnavailableError
 

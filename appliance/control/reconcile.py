@@ -13,12 +13,12 @@ import time
 from typing import TYPE_CHECKING
 
 from appliance.control.audit import record, untrusted
-from appliance.control.backend.messages import play_ended, publish_ended, publish_started
 from appliance.control.lost import DECISION_SECONDS, JOIN_SECONDS, is_lost
 from appliance.control.stat import StatUnavailableError
 from appliance.control.supervise import Supervisor
 from appliance.control.units import UnitsUnavailableError
 from appliance.names import APPLICATION
+from appliance.state.event_kinds import play_ended, publish_ended, publish_started
 from appliance.state.lease import Lease
 from appliance.state.valkey import StateUnavailableError
 

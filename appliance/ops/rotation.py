@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from appliance.control.backend.messages import key_rotated
 from appliance.errors import EX_CONFIG, EX_UNAVAILABLE, OperatorError
 from appliance.media.stream_client import NoStreamError, StreamSilentError
 from appliance.ops import valkey_password
@@ -37,6 +36,7 @@ from appliance.secrets.credentials import (
 from appliance.secrets.dated_secrets import DatedSecrets
 from appliance.secrets.keyring import Keyring
 from appliance.secrets.rotating import ROTATING, Rotating, read_rotating, replaced
+from appliance.state.event_kinds import key_rotated
 from appliance.state.events import Events
 from appliance.state.shared_secrets import Sealed, SealError, SharedSecrets, field_of
 
