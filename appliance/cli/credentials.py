@@ -12,10 +12,9 @@ import typer
 from rich.console import Console
 
 from appliance.errors import EX_DATAERR, OperatorError
-from appliance.secrets.credentials import CONTENT_KEYRING, CREDENTIALS_DIRECTORY, make_missing
+from appliance.secrets.credentials import CONTENT_KEYRING, CREDENTIALS_DIRECTORY, DEFAULT_GRACE, make_missing
 from appliance.secrets.keyring import Keyring, parse_master
 from appliance.secrets.webhook_secret import parse_webhook_secret
-from appliance.settings import SETTINGS_FILE, Settings
 
 app = typer.Typer(no_args_is_help=True, help="The secrets a host keeps below /etc/appliance/credentials.")
 
@@ -46,9 +45,9 @@ def init_command(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Say what is missing, make nothing.")
     ] = False,
-    settings: Annotated[Path, typer.Option(help="Settings file; its defaults where there is none.")] = (
-        SETTINGS_FILE
-    ),
+    webhook_grace_seconds: Annotated[
+        float, typer.Option(min=0, help="How long the webhook secret before a given one is good.")
+    ] = DEFAULT_GRACE.total_seconds(),
     as_json: Annotated[
         bool, typer.Option("--json", help="Print {changed, made, kept, mended, unfinished}.")
     ] = False,
@@ -60,19 +59,20 @@ def init_command(
     --finish` makes it the current one everywhere. `unfinished` in the JSON says that this is to be done.
 
     A given WEBHOOK_SECRET becomes the one that requests to the backend are signed with; the one before signs
-    beside it for webhook_secret_grace_seconds, so that the backend can change in its own time. Without one
-    the host draws one, which `appliance secrets rotate webhook-secret` may replace.
+    beside it for --webhook-grace-seconds, so that the backend can change in its own time. Without one the
+    host draws one, which `appliance secrets rotate webhook-secret` may replace.
+
+    It reads no settings: what an upgrade leaves of them may be none that this version allows.
     """
     # One line for each that was asked for, in this order; a missing line is an empty one.
     lines = [*sys.stdin.read().split("\n"), ""] if master_stdin or webhook_stdin else []
     master = _read_master(lines.pop(0)) if master_stdin else None
     webhook_secret = _read_webhook_secret(lines.pop(0)) if webhook_stdin else None
-    known = Settings.load(settings) if settings.exists() else Settings()
     outcome = make_missing(
         directory,
         master,
         webhook_secret=webhook_secret,
-        webhook_grace=timedelta(seconds=known.webhook_secret_grace_seconds),
+        webhook_grace=timedelta(seconds=webhook_grace_seconds),
         check=check,
     )
     if as_json:

@@ -21,8 +21,8 @@ from appliance.ops.master_key import MasterKey
 from appliance.secrets.credentials import CONTENT_KEYRING, CREDENTIALS_DIRECTORY
 from appliance.secrets.keyring import Keyring
 from appliance.settings import SETTINGS_FILE, Settings
+from appliance.state.event_kinds import key_rotated
 from appliance.state.events import Events
-from appliance.state.messages import key_rotated
 from appliance.state.valkey import State
 
 app = typer.Typer(no_args_is_help=True, help="The keys of what is streamed: content keys and master keys.")

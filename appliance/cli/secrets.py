@@ -126,16 +126,11 @@ def rotate_command(
                 await rotation.rotate(each, grace=grace)
             except OperatorError as error:
                 failed.append(error)
+        if len(failed) == 1:
+            raise failed[0]
         if failed:
-            raise (
-                failed[0]
-                if len(failed) == 1
-                else OperatorError(
-                    "; ".join(error.message for error in failed),
-                    exit_code=failed[0].exit_code,
-                    hint=failed[0].hint,
-                )
-            )
+            said = "; ".join(error.message for error in failed)
+            raise OperatorError(said, exit_code=failed[0].exit_code, hint=failed[0].hint)
 
     with_state(known, directory, rotate)
 

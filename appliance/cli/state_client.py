@@ -36,11 +36,12 @@ def with_state(known: Settings, directory: Path, use: Callable[[State], Awaitabl
     Raises OperatorError when Valkey does not answer, or is not for this user.
     """
     require_root(directory)
+    # Only to refuse one that is missing: of that, while it connects, valkey-py makes a Valkey that is away.
     read_newest(directory, VALKEY_PASSWORD)
     socket = Path(known.valkey_socket)
 
     async def run() -> T:
-        state = State(socket, lambda: read_newest(directory, VALKEY_PASSWORD))
+        state = State(socket, lambda: read_newest(directory, VALKEY_PASSWORD), name="appliance-cli")
         try:
             return await use(state)
         finally:

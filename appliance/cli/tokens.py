@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
@@ -18,11 +17,13 @@ from appliance.cli.output import console, span
 from appliance.cli.state_client import with_state
 from appliance.control.view.issuing import NotIssuedError, Wish, issue_checked, path_of
 from appliance.control.view.tokens import MAX_LENGTH, TokenRefusedError, read, unverified
-from appliance.errors import EX_DATAERR, EX_NOPERM, EX_USAGE, OperatorError
+from appliance.errors import EX_DATAERR, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, OperatorError
 from appliance.media.stream_client import StreamClient
 from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name
 from appliance.ops.rotation import Rotation
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY, VIEW_TOKEN_KEYS
+from appliance.secrets.moment import holds
+from appliance.secrets.rotating import Rotating
 from appliance.secrets.token_keys import TokenKey, TokenKeys
 from appliance.settings import SETTINGS_FILE, Settings
 from appliance.state.valkey import State
@@ -78,14 +79,6 @@ def issue_command(
     """
     known, now = Settings.load(settings), time.time()
     keys = _newest_keys(known, directory)
-    if minutes * 60 > known.view_token_max_seconds:
-        raise OperatorError(
-            f"--minutes: {minutes:g} is refused; allowed are {known.view_token_max_seconds / 60:g} "
-            "(view_token_max_seconds)",
-            exit_code=EX_USAGE,
-        )
-    if paid_minutes is not None and entitlement is None:
-        raise OperatorError("--paid-minutes says for how long, --entitlement for what", exit_code=EX_USAGE)
     wish = Wish(
         stream=stream,
         seconds=minutes * 60,
@@ -131,6 +124,7 @@ def show_command(
     Exit status 65 when it would be refused. Sessions are not counted.
     """
     known, keys, now = Settings.load(settings), _keys(directory), time.time()
+    verifying = keys.valid(datetime.fromtimestamp(now, UTC))
     text = sys.stdin.read(MAX_LENGTH + 2).strip()
     wanted = None if stream is None else _stream(stream)
     refused: TokenRefusedError | None = None
@@ -138,7 +132,7 @@ def show_command(
     claims: dict[str, Any] = {}
     try:
         header, claims = unverified(text)
-        token = read(text, keys, now=now, max_seconds=known.view_token_max_seconds)
+        token = read(text, verifying, now=now, max_seconds=known.view_token_max_seconds)
         token.permit(
             wanted or StreamName(token.stream),
             now=now,
@@ -170,16 +164,19 @@ def _print(header: dict[str, Any], claims: dict[str, Any], keys: TokenKeys, now:
         key = keys.keys.get(kid) if isinstance(kid, str) else None
         # As JSON: a stranger's token must not move the cursor of who looks at it.
         out.print(
-            f"{'key':<12} {json.dumps(kid)} ({_state(key)}), {json.dumps(header.get('alg'))}", soft_wrap=True
+            f"{'key':<12} {json.dumps(kid)} ({_state(key, now)}), {json.dumps(header.get('alg'))}",
+            soft_wrap=True,
         )
     for name, value in claims.items():
         shown = _shown(value, now) if name in _TIMES else json.dumps(value)
         out.print(f"{_MEANINGS.get(name, json.dumps(name)):<12} {shown}", soft_wrap=True)
 
 
-def _state(key: TokenKey | None) -> str:
+def _state(key: TokenKey | None, now: float) -> str:
     if key is None:
         return "unknown here"
+    if key.ends is not None and not holds(key.ends, datetime.fromtimestamp(now, UTC)):
+        return f"retired, ended {_shown(key.ends.timestamp(), now)}"
     return "the one that signs" if key.retired is None else "retired"
 
 
@@ -205,18 +202,23 @@ def _stream(text: str) -> StreamName:
 def _newest_keys(known: Settings, directory: Path) -> TokenKeys:
     """The keys of this host, or what another host has made of them since.
 
-    Without Valkey those on disk sign.
+    Without Valkey those on disk sign, which is said on standard error. Raises OperatorError when what the
+    other host made cannot be taken over: nobody would take a token under the keys before it for long.
     """
     keys = _keys(directory)
 
-    async def take_over(state: State) -> None:
+    async def take_over(state: State) -> Rotating:
         host = known.node or socket.gethostname()
-        await Rotation(directory, known, host, state, StreamClient()).take_over(VIEW_TOKEN_KEYS)
+        return await Rotation(directory, known, host, state, StreamClient()).take_over(VIEW_TOKEN_KEYS)
 
-    with contextlib.suppress(OperatorError):
-        with_state(known, directory, take_over)
-        keys = _keys(directory)
-    return keys
+    try:
+        newest = with_state(known, directory, take_over)
+    except OperatorError as error:
+        if error.exit_code != EX_UNAVAILABLE:
+            raise
+        typer.echo(f"note   the keys on disk sign, newer ones are not looked for: {error.message}", err=True)
+        return keys
+    return newest if isinstance(newest, TokenKeys) else keys
 
 
 def _keys(directory: Path) -> TokenKeys:

@@ -14,7 +14,7 @@ from appliance.control.audit import record, untrusted
 from appliance.control.callback import Callback, read_or_refuse
 from appliance.control.responses import ok
 from appliance.names import is_stream_name, parse_stream_name
-from appliance.state.messages import play_ended, publish_ended
+from appliance.state.event_kinds import play_ended, publish_ended
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:

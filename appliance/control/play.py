@@ -24,7 +24,7 @@ from appliance.control.lost import DECISION_SECONDS
 from appliance.control.refusal import NOT_ALLOWED, NOT_NOW
 from appliance.control.responses import detail, ok
 from appliance.names import APPLICATION, InvalidStreamNameError, StreamName, parse_stream_name
-from appliance.state.messages import play_ended, play_started
+from appliance.state.event_kinds import play_ended, play_started
 from appliance.state.plays import Play as PlayOfClient
 from appliance.state.valkey import StateUnavailableError
 

@@ -22,8 +22,8 @@ from appliance.control.refusal import RefusedError
 from appliance.control.responses import detail, ok
 from appliance.control.stat import StatUnavailableError
 from appliance.control.units import UnitsUnavailableError
+from appliance.state.event_kinds import publish_ended, publish_started
 from appliance.state.lease import Lease
-from appliance.state.messages import publish_ended, publish_started
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from appliance.control.supervise import Supervisor
 from appliance.control.troubles import Troubles
 from appliance.control.units import UnitsUnavailableError
 from appliance.names import APPLICATION
+from appliance.state.event_kinds import play_ended, publish_ended, publish_started
 from appliance.state.lease import Lease
-from appliance.state.messages import play_ended, publish_ended, publish_started
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ systemd's copy is fixed while the unit runs. What is rotated comes through Valke
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from appliance.secrets.credentials import (
     ADMIN_TOKEN,
@@ -20,8 +20,9 @@ from appliance.secrets.credentials import (
     handed_over,
     read_credential,
 )
+from appliance.secrets.dated_secrets import DatedSecrets
 from appliance.secrets.keyring import Keyring
-from appliance.secrets.rotating import ROTATING, read_lines
+from appliance.secrets.rotating import ROTATING, read_rotating
 from appliance.secrets.token_keys import TokenKeys
 from appliance.secrets.webhook_secret import signing
 
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from appliance.secrets.dated_secrets import DatedSecrets
     from appliance.secrets.rotating import Rotating
     from appliance.secrets.webhook_secret import WebhookSecret
+
+T = TypeVar("T")
 
 
 class Secrets:
@@ -43,21 +45,14 @@ class Secrets:
         The master keys; another one comes with a restart (`appliance.ops.master_key`).
     stream_key_pepper
         What the digests of stream keys are made with; never another one.
-    token_keys, lines
-        The rotating ones: what signs view tokens, and the others by the name of their credential.
+    rotating
+        Those of ROTATING, by the name of their credential.
     """
 
-    def __init__(
-        self,
-        keyring: Keyring,
-        stream_key_pepper: str,
-        token_keys: TokenKeys,
-        lines: Mapping[str, DatedSecrets],
-    ) -> None:
+    def __init__(self, keyring: Keyring, stream_key_pepper: str, rotating: Mapping[str, Rotating]) -> None:
         self.keyring = keyring
         self.stream_key_pepper = stream_key_pepper
-        self._token_keys = token_keys
-        self._lines = dict(lines)
+        self._rotating = dict(rotating)
 
     @classmethod
     def load(cls, directory: Path | None = None) -> Self:
@@ -69,24 +64,20 @@ class Secrets:
         return cls(
             Keyring.load(directory / CONTENT_KEYRING),
             read_credential(directory / STREAM_KEY_PEPPER),
-            TokenKeys.load(directory / VIEW_TOKEN_KEYS),
-            {name: read_lines(directory, name) for name in ROTATING if name != VIEW_TOKEN_KEYS},
+            {name: read_rotating(directory, name) for name in ROTATING},
         )
 
     def held(self, name: str) -> Rotating:
         """What the service has of the rotating credential `name`."""
-        return self._token_keys if name == VIEW_TOKEN_KEYS else self._lines[name]
+        return self._rotating[name]
 
     def take_over(self, name: str, newer: Rotating) -> None:
         """`newer` holds from now on."""
-        if isinstance(newer, TokenKeys):
-            self._token_keys = newer
-        else:
-            self._lines[name] = newer
+        self._rotating[name] = newer
 
     def token_keys(self) -> TokenKeys:
         """The keys that verify view tokens now."""
-        return self._token_keys.valid(datetime.now(UTC))
+        return self._as(TokenKeys, VIEW_TOKEN_KEYS).valid(datetime.now(UTC))
 
     def reader_secrets(self) -> tuple[str, ...]:
         """What a stream's own reader may show."""
@@ -98,11 +89,17 @@ class Secrets:
 
     def valkey_password(self) -> str:
         """What Valkey is to be shown."""
-        return self._lines[VALKEY_PASSWORD].newest.text
+        return self._as(DatedSecrets, VALKEY_PASSWORD).newest.text
 
     def webhook_secrets(self) -> tuple[WebhookSecret, ...]:
         """What requests to the backend are signed with, see `signing`."""
-        return signing(self._lines[WEBHOOK_SECRET], datetime.now(UTC))
+        return signing(self._as(DatedSecrets, WEBHOOK_SECRET), datetime.now(UTC))
 
     def _texts(self, name: str) -> tuple[str, ...]:
-        return tuple(item.text for item in self._lines[name].valid(datetime.now(UTC)))
+        return self._as(DatedSecrets, name).texts(datetime.now(UTC))
+
+    def _as(self, kind: type[T], name: str) -> T:
+        found = self._rotating[name]
+        if not isinstance(found, kind):
+            raise TypeError(f"{name} is no {kind.__name__}")
+        return found

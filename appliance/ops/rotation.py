@@ -5,9 +5,12 @@
     3. each of them has said that it holds it: what is shown or signed with it is good everywhere
     4. it is written to disk, from which commands and units that start take what they show or sign with
 
-The old one is good for its grace. Valkey's own password has another order: Valkey takes both, disk, control
-services, Valkey takes the new one alone. Whatever fails between two steps, both are good, and the same call
-again goes on. So each host may have the same timer: in each period one of them makes the new one.
+The old one is good for its grace. Valkey's own password has a step before these, Valkey takes the new one
+too, and one behind them, Valkey takes the new one alone. Whatever fails between two steps, both are good, and
+the same call again goes on. So each host may have the same timer: in each period one of them makes a new one.
+
+With a grace of its own (`--grace-seconds`, for one that leaked) what was made already is not enough: who made
+it left the one before good for longer. It is taken over, and replaced.
 """
 
 from __future__ import annotations
@@ -33,9 +36,8 @@ from appliance.secrets.credentials import (
 from appliance.secrets.dated_secrets import DatedSecrets
 from appliance.secrets.keyring import Keyring
 from appliance.secrets.rotating import ROTATING, Rotating, read_rotating, replaced
-from appliance.secrets.token_keys import TokenKeys
+from appliance.state.event_kinds import key_rotated
 from appliance.state.events import Events
-from appliance.state.messages import key_rotated
 from appliance.state.shared_secrets import Sealed, SealError, SharedSecrets, field_of
 
 if TYPE_CHECKING:
@@ -71,8 +73,12 @@ class Rotation:
     ----------
     directory
         Where they live.
+    known
+        The settings of this host: how long replaced ones are good, and whether a backend is told.
     host
         This host's name, as its control service has it.
+    state
+        The Valkey that this host shares with the others; it shows the password that is on disk.
     streams
         Those that run here.
     acl_file
@@ -90,27 +96,26 @@ class Rotation:
     say: Callable[[str], None] = print
 
     async def rotate(self, name: str, *, grace: timedelta | None = None) -> None:
-        """Replaces the credential `name`; the one before is good for `grace`, None as the settings say.
+        """Replaces the credential `name`; the ones before are good for `grace`, None as the settings say.
 
         Raises OperatorError when a part does not take it, StateUnavailableError without Valkey.
         """
         with locked(self.directory):
-            present = read_rotating(self.directory, name)
-            if name == WEBHOOK_SECRET and isinstance(present, DatedSecrets) and present.newest.given:
-                raise OperatorError(
-                    "webhook-secret: the operator chose it (WEBHOOK_SECRET, control_webhook_secret), and a "
-                    "rotation would put another one in its place",
-                    exit_code=EX_CONFIG,
-                    hint="change that setting and run playbooks/site.yml; the one before is good meanwhile",
-                )
-            new = await self._newer(name, present)
-            if new is None:
+            while True:
+                present = read_rotating(self.directory, name)
+                _refuse_chosen(name, present)
+                newer = await self._newer(name, present)
+                if newer is not None and grace is None:
+                    await self._bring(name, present, newer, fresh=False)
+                    self.say(f"{name}: took over the one made already, by another host or a run cut short")
+                    return
+                present = newer or present
+                _refuse_chosen(name, present)
                 new = replaced(name, present, grace_of(name, self.known) if grace is None else grace)
-                await self._bring(name, present, new, fresh=True)
-                self.say(f"{name}: a new one is in use")
-            else:
-                await self._bring(name, present, new, fresh=False)
-                self.say(f"{name}: took over the one made already, by another host or a run cut short")
+                # What another host made in the same moment has that one's grace.
+                if await self._bring(name, present, new, fresh=True) == new or grace is None:
+                    self.say(f"{name}: a new one is in use")
+                    return
 
     async def take_over(self, name: str) -> Rotating:
         """The credential `name`, after what another host has made of it meanwhile was written to disk.
@@ -145,18 +150,18 @@ class Rotation:
                 "`valkey-cli HDEL appliance:secrets NAME` forgets what cannot be opened any more",
             ) from None
 
-    async def _bring(self, name: str, present: Rotating, new: Rotating, *, fresh: bool) -> None:
+    async def _bring(self, name: str, present: Rotating, new: Rotating, *, fresh: bool) -> Rotating:
+        """Returns what is in use then, see `_offer`."""
         path = self.directory / name
         if name == VALKEY_PASSWORD:
             await valkey_password.allow(self.state, [*_texts(new), *_texts(present)], self.acl_file)
-            replace_credential(path, new.dumps())
-            await self._offer(name, present, new, fresh=fresh)
-            await valkey_password.allow(self.state, _texts(new), self.acl_file)
-            return
         new = await self._offer(name, present, new, fresh=fresh)
         replace_credential(path, new.dumps())
+        if name == VALKEY_PASSWORD:
+            await valkey_password.allow_only(self.state, _texts(new), self.acl_file)
         if name == READER_SECRET:
             await asyncio.to_thread(self._hand_over, _texts(new)[0])
+        return new
 
     async def _offer(self, name: str, present: Rotating, new: Rotating, *, fresh: bool) -> Rotating:
         """Returns what every control service that needs it holds then.
@@ -177,7 +182,7 @@ class Rotation:
             if time.monotonic() > deadline:
                 raise OperatorError(
                     f"{name}: the control service of {', '.join(lacking)} did not take the new one over "
-                    f"within {HELD_WITHIN_SECONDS:g} s; the one before stays in use",
+                    f"within {HELD_WITHIN_SECONDS:g} s; {_meanwhile(name)}",
                     exit_code=EX_UNAVAILABLE,
                     hint=f"see why: journalctl -u appliance-control; again: appliance secrets rotate {name}",
                 )
@@ -204,28 +209,24 @@ class Rotation:
     async def _tell(self, name: str, new: Rotating) -> None:
         """The backend hears of what concerns it; not of what this host's own parts show each other."""
         if self.known.http_callback_url and ROTATING[name].shared:
-            kid = new.current if isinstance(new, TokenKeys) else None
-            await Events(self.state).add(key_rotated(name, host=self.host, kid=kid))
+            await Events(self.state).add(key_rotated(name, host=self.host, kid=new.kid))
 
 
-def last_rotation(present: Rotating) -> datetime | None:
-    """When the one in use was made; None when nobody noted it."""
-    if isinstance(present, TokenKeys):
-        return present.keys[present.current].created
-    return present.newest.created
+def _refuse_chosen(name: str, present: Rotating) -> None:
+    if present.given:
+        raise OperatorError(
+            f"{name}: the operator chose it (WEBHOOK_SECRET, control_webhook_secret), and a "
+            "rotation would put another one in its place",
+            exit_code=EX_CONFIG,
+            hint="change that setting and run playbooks/site.yml; the one before is good meanwhile",
+        )
 
 
-def good_until(present: Rotating) -> datetime | None:
-    """Until when an older one is still good; None when there is none."""
-    now = datetime.now(UTC)
-    if isinstance(present, TokenKeys):
-        ends = [key.ends for key in present.valid(now).keys.values()]
-    else:
-        ends = [item.ends for item in present.valid(now)]
-    return max((end for end in ends if end is not None), default=None)
+def _meanwhile(name: str) -> str:
+    if name == VALKEY_PASSWORD:
+        return "Valkey takes both, and commands show the one before, until a rotation is through"
+    return "the one before stays in use"
 
 
-def _texts(secrets: Rotating) -> list[str]:
-    if isinstance(secrets, TokenKeys):
-        return []
-    return [item.text for item in secrets.valid(datetime.now(UTC))]
+def _texts(secrets: Rotating) -> tuple[str, ...]:
+    return secrets.texts(datetime.now(UTC)) if isinstance(secrets, DatedSecrets) else ()

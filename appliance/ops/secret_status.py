@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from appliance.ops.rotation import good_until, last_rotation
 from appliance.secrets.credentials import (
     ADMIN_TOKEN,
     CONTENT_KEYRING,
@@ -18,7 +17,6 @@ from appliance.secrets.credentials import (
 )
 from appliance.secrets.keyring import Keyring
 from appliance.secrets.rotating import ROTATING, read_rotating
-from appliance.secrets.token_keys import TokenKeys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,6 +41,9 @@ TIMERS: Final = {
 
 _LATE: Final = timedelta(minutes=15)
 """How long after its time a rotation may be at work."""
+
+_STARTS: Final = timedelta(minutes=1)
+"""How soon after it was enabled a timer is started: what systemd calls its last time then was none."""
 
 _TURNS: Final = timedelta(hours=2)
 """Hosts take turns within an hour of the timer's time: another one may have made it as long before."""
@@ -100,13 +101,13 @@ def secret_status(
     ]
     for name in ROTATING:
         present = read_rotating(directory, name)
-        made = last_rotation(present) or _written(directory / name)
+        made = present.created or _written(directory / name)
         note = "between the parts of this host" if name in INTERNAL else ""
-        if isinstance(present, TokenKeys):
-            note = f"kid {present.current}"
-        elif present.newest.given:
+        if present.kid is not None:
+            note = f"kid {present.kid}"
+        elif present.given:
             note = "chosen by the operator (WEBHOOK_SECRET), never rotated here"
-        rows.append(row(name, made, note, good=good_until(present)))
+        rows.append(row(name, made, note, good=present.good_until(now)))
     pepper = _written(directory / STREAM_KEY_PEPPER)
     return [*rows, row(STREAM_KEY_PEPPER, pepper, "stays: the digests of all stream keys are made with it")]
 
@@ -116,6 +117,8 @@ def _overdue(created: datetime | None, timer: Timer, now: datetime) -> bool:
     if timer.after is not None and timer.after + _LATE < now:
         return True
     if created is None or timer.last is None or timer.last + _LATE > now:
+        return False
+    if timer.enabled is not None and timer.last < timer.enabled + _STARTS:
         return False
     return created < timer.last - _TURNS
 

@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from appliance.errors import EX_OSERR, OperatorError
 
 _SECONDS: Final = 10.0
 
+WANTS: Final = Path("/etc/systemd/system/timers.target.wants")
+"""`systemctl enable` makes a link for each timer here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """One timer. `after` is its next time, `last` the last one; None where there is none."""
+    """One timer. `after` is its next time, `last` the last one; None where there is none.
+
+    `enabled` is since when systemd keeps it. After a reboot it calls that, too, the last time of one that is
+    made up for (`Persistent=`, systemd.timer(5)) and has not had any yet.
+    """
 
     active: bool
     after: datetime | None
     last: datetime | None
+    enabled: datetime | None = None
 
 
-def ask_timer(unit: str) -> Timer:
+def ask_timer(unit: str, wants: Path = WANTS) -> Timer:
     """What systemd says of the timer `unit`. Raises OperatorError when it says nothing."""
     # In JSON the times are microseconds; `systemctl show` writes them for people.
     command = ["systemctl", "list-timers", "--all", "--output=json", unit]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SECONDS)
-        return parse_timer(done.stdout, unit)
+        return replace(parse_timer(done.stdout, unit), enabled=_written(wants / unit))
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise OperatorError(
             f"systemd does not say when {unit} is due: {error}",
@@ -48,6 +57,13 @@ def parse_timer(printed: str, unit: str) -> Timer:
     found = next((row for row in rows if isinstance(row, dict) and row.get("unit") == unit), {})
     after = _time(found.get("next"))
     return Timer(after is not None, after, _time(found.get("last")))
+
+
+def _written(link: Path) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(link.lstat().st_mtime, UTC)
+    except FileNotFoundError:
+        return None
 
 
 def _time(microseconds: object) -> datetime | None:

@@ -6,5 +6,5 @@ stream's segments. How a new master comes to who needs it: `appliance.ops.master
 encoders show; their digests are kept. `token_keys` is another file, what view tokens are signed with;
 `json_file` is what it has in common with the keyring. `webhook_secret` is one more: what requests to the
 customer's backend are signed with, lines as `dated_secrets` has them. `rotating` are those that are replaced
-while services run. `moment` is how these files write times down.
+while services run. `moment` is how these files write times down, `refused` what is said of one that is none.
 """

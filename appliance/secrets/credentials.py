@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from appliance.errors import EX_CONFIG, EX_NOPERM, OperatorError
 from appliance.secrets.keyring import Keyring
+from appliance.secrets.refused import malformed, missing
 from appliance.secrets.token_keys import TokenKeys
 from appliance.secrets.webhook_secret import new_webhook_secret, parse_webhook_secrets, with_given
 
@@ -58,9 +59,9 @@ def read_credential(path: Path) -> str:
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise _refusal(path, reason or "cannot be read") from None
+        raise missing(path, reason or "cannot be read") from None
     if not text:
-        raise _refusal(path, "is empty")
+        raise missing(path, "is empty")
     return text
 
 
@@ -158,19 +159,20 @@ def _webhook_secret(path: Path, given: str | None, grace: timedelta) -> str | No
         try:
             present = parse_webhook_secrets(text) if text.strip() else None
         except ValueError as error:
-            raise OperatorError(
-                f"credential {path}: {error}",
-                exit_code=EX_CONFIG,
-                hint="remove it and run: appliance credentials init",
-            ) from None
+            raise malformed(path, str(error)) from None
         changed = with_given(present, given, grace)
         if changed is not None:
             return changed.dumps()
     return None if text.strip() or given else new_webhook_secret() + "\n"
 
 
+def drawn() -> str:
+    """A fresh secret for a credential that is a line."""
+    return secrets.token_hex(_RANDOM_BYTES)
+
+
 def _random(path: Path) -> str | None:
-    return None if path.exists() and path.stat().st_size else secrets.token_hex(_RANDOM_BYTES) + "\n"
+    return None if path.exists() and path.stat().st_size else drawn() + "\n"
 
 
 @contextlib.contextmanager
@@ -208,9 +210,3 @@ def replace_credential(path: Path, text: str) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def _refusal(path: Path, reason: str) -> OperatorError:
-    return OperatorError(
-        f"credential {path}: {reason}", exit_code=EX_CONFIG, hint="make it: appliance credentials init"
-    )

@@ -60,9 +60,32 @@ class DatedSecrets:
         """Which of two files is the later one: milliseconds of the newest secret, 0 when nobody noted it."""
         return version_of(self.newest.created)
 
-    def valid(self, now: datetime) -> tuple[DatedSecret, ...]:
+    @property
+    def created(self) -> datetime | None:
+        """When the one in use was made; None when nobody noted it."""
+        return self.newest.created
+
+    @property
+    def given(self) -> bool:
+        """Whether the operator chose the one in use."""
+        return self.newest.given
+
+    @property
+    def kid(self) -> None:
+        """Lines have no ids."""
+        return
+
+    def valid(self, now: datetime) -> DatedSecrets:
         """Those that are good at `now`, the newest first; it always is."""
-        return (self.newest, *(item for item in self.entries[1:] if holds(item.ends, now)))
+        return DatedSecrets((self.newest, *(item for item in self.entries[1:] if holds(item.ends, now))))
+
+    def texts(self, now: datetime) -> tuple[str, ...]:
+        """What is good at `now`, the newest first."""
+        return tuple(item.text for item in self.valid(now).entries)
+
+    def good_until(self, now: datetime) -> datetime | None:
+        """Until when an older one is good that still is at `now`; None when there is none."""
+        return max((item.ends for item in self.valid(now).entries if item.ends is not None), default=None)
 
     def dumps(self) -> str:
         """The file's text. It holds the secrets: write it with mode 0400 and nowhere else."""
@@ -76,7 +99,7 @@ class DatedSecrets:
         created = now if before is None else max(now, before + timedelta(milliseconds=1))
         old = [
             replace(item, ends=min(item.ends or now + grace, now + grace), given=False)
-            for item in self.valid(now)
+            for item in self.valid(now).entries
             if item.text != text
         ]
         kept = [item for item in old if holds(item.ends, now)]

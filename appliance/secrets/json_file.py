@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from appliance.errors import EX_CONFIG, OperatorError
 from appliance.secrets.moment import moment
+from appliance.secrets.refused import malformed, missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,16 +28,12 @@ def load(path: Path, parse: Callable[[str], T], *, what: str) -> T:
     try:
         return parse(path.read_text(encoding="ascii"))
     except OSError as error:
-        reason = f"cannot be read: {error.strerror}"
+        raise missing(path, f"cannot be read: {error.strerror}", what=what) from None
     except UnicodeError:  # a ValueError that quotes the file
         reason = "not ASCII text"
     except ValueError as error:
         reason = str(error)
-    raise OperatorError(
-        f"{what} {path}: {reason}",
-        exit_code=EX_CONFIG,
-        hint="make the missing credentials with: appliance credentials init",
-    )
+    raise malformed(path, reason, what=what)
 
 
 def parse_object(text: str, entries: str) -> tuple[dict[str, Any], dict[str, Any]]:

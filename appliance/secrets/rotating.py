@@ -7,32 +7,59 @@ The new one is known to everybody who verifies before anybody uses it, and the o
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
-from appliance.errors import EX_CONFIG, OperatorError
 from appliance.secrets.credentials import (
     ADMIN_TOKEN,
     READER_SECRET,
     VALKEY_PASSWORD,
     VIEW_TOKEN_KEYS,
     WEBHOOK_SECRET,
+    drawn,
     read_credential,
 )
 from appliance.secrets.dated_secrets import DatedSecrets
+from appliance.secrets.refused import malformed
 from appliance.secrets.token_keys import TokenKeys
 from appliance.secrets.webhook_secret import new_webhook_secret, parse_webhook_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import timedelta
+    from datetime import datetime, timedelta
     from pathlib import Path
 
-Rotating = TokenKeys | DatedSecrets
+
+class Rotating(Protocol):
+    """One credential that is replaced while services run: TokenKeys, or the lines of DatedSecrets."""
+
+    @property
+    def version(self) -> int:
+        """Grows with each that replaces it."""
+
+    @property
+    def created(self) -> datetime | None:
+        """When the one in use was made; None when nobody noted it."""
+
+    @property
+    def given(self) -> bool:
+        """Whether the operator chose the one in use."""
+
+    @property
+    def kid(self) -> str | None:
+        """The id of the one in use, where such have ids."""
+
+    def valid(self, now: datetime) -> Self:
+        """What is good at `now`."""
+
+    def good_until(self, now: datetime) -> datetime | None:
+        """Until when an older one is good that still is at `now`; None when there is none."""
+
+    def dumps(self) -> str:
+        """The file's text."""
+
 
 _READER_FORM: Final = re.compile(r"[A-Za-z0-9_-]+")
-_RANDOM_BYTES: Final = 32
 
 
 def is_reader_secret(text: str) -> bool:
@@ -51,28 +78,31 @@ def _reader_secrets(text: str) -> DatedSecrets:
 class Kind:
     """One of these credentials.
 
-    `shared`: the same on all hosts; the others are between the parts of one host. `parse` raises ValueError.
+    `shared`: the same on all hosts; the others are between the parts of one host. `parse` raises ValueError;
+    `rotated` puts a fresh one in front of what `parse` returns, which is good for as long as it says more.
     """
 
     parse: Callable[[str], Rotating]
+    rotated: Callable[[Any, timedelta], Rotating]
     shared: bool
 
 
+def _lines(fresh: Callable[[], str]) -> Callable[[DatedSecrets, timedelta], DatedSecrets]:
+    return lambda present, grace: present.rotated(fresh(), grace)
+
+
 ROTATING: Final = {
-    VIEW_TOKEN_KEYS: Kind(TokenKeys.parse, shared=True),
-    WEBHOOK_SECRET: Kind(parse_webhook_secrets, shared=True),
-    READER_SECRET: Kind(_reader_secrets, shared=False),
-    ADMIN_TOKEN: Kind(DatedSecrets.parse, shared=False),
-    VALKEY_PASSWORD: Kind(DatedSecrets.parse, shared=False),
+    VIEW_TOKEN_KEYS: Kind(TokenKeys.parse, TokenKeys.rotated, shared=True),
+    WEBHOOK_SECRET: Kind(parse_webhook_secrets, _lines(new_webhook_secret), shared=True),
+    READER_SECRET: Kind(_reader_secrets, _lines(drawn), shared=False),
+    ADMIN_TOKEN: Kind(DatedSecrets.parse, _lines(drawn), shared=False),
+    VALKEY_PASSWORD: Kind(DatedSecrets.parse, _lines(drawn), shared=False),
 }
 
 
 def replaced(name: str, present: Rotating, grace: timedelta) -> Rotating:
     """A fresh secret in front of `present`, which is good for `grace` more."""
-    if isinstance(present, TokenKeys):
-        return present.rotated(grace)
-    fresh = new_webhook_secret() if name == WEBHOOK_SECRET else secrets.token_hex(_RANDOM_BYTES)
-    return present.rotated(fresh, grace)
+    return ROTATING[name].rotated(present, grace)
 
 
 def read_rotating(directory: Path, name: str) -> Rotating:
@@ -84,17 +114,13 @@ def read_rotating(directory: Path, name: str) -> Rotating:
     try:
         return ROTATING[name].parse(read_credential(path))
     except ValueError as error:
-        raise OperatorError(
-            f"credential {path}: {error}",
-            exit_code=EX_CONFIG,
-            hint="remove it and run: appliance credentials init",
-        ) from None
+        raise malformed(path, str(error)) from None
 
 
 def read_lines(directory: Path, name: str) -> DatedSecrets:
     """The same of a credential that is lines."""
     found = read_rotating(directory, name)
-    if isinstance(found, TokenKeys):
+    if not isinstance(found, DatedSecrets):
         raise TypeError(f"{name} is no credential of lines")
     return found
 

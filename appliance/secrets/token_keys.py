@@ -85,7 +85,22 @@ class TokenKeys:
     @property
     def version(self) -> int:
         """Which of two files is the later one: milliseconds of the key that signs."""
-        return version_of(self.keys[self.current].created)
+        return version_of(self.created)
+
+    @property
+    def created(self) -> datetime:
+        """When the key that signs was made."""
+        return self.keys[self.current].created
+
+    @property
+    def given(self) -> bool:
+        """No operator chooses these keys."""
+        return False
+
+    @property
+    def kid(self) -> str:
+        """The id of the key that signs."""
+        return self.current
 
     def dumps(self) -> str:
         """The file's text. It holds the keys: write it with mode 0400 and nowhere else."""
@@ -99,13 +114,18 @@ class TokenKeys:
     def rotated(self, grace: timedelta, *, now: datetime | None = None) -> TokenKeys:
         """A fresh key signs from `now` on; the one before it verifies for `grace` more."""
         # A clock that was set back must not make the later one look like the earlier one.
-        began = max(now or datetime.now(UTC), self.keys[self.current].created + timedelta(milliseconds=1))
+        began = max(now or datetime.now(UTC), self.created + timedelta(milliseconds=1))
         fresh, end = TokenKeys.create(now=began), began + grace
         old = {
             kid: replace(key, retired=key.retired or began, ends=min(key.ends or end, end))
             for kid, key in self.keys.items()
         }
         return TokenKeys(fresh.current, {**old, **fresh.keys}).valid(began)
+
+    def good_until(self, now: datetime) -> datetime | None:
+        """Until when an older key verifies that still does at `now`; None when there is none."""
+        ends = [key.ends for key in self.valid(now).keys.values()]
+        return max((end for end in ends if end is not None), default=None)
 
     def valid(self, now: datetime) -> TokenKeys:
         """Those that verify at `now`; the one that signs always does."""

@@ -68,9 +68,8 @@ def signing(secrets: DatedSecrets, now: datetime) -> tuple[WebhookSecret, ...]:
     That is the newest where the operator chose it, and the one before it where the host drew a new one:
     nobody can have told the receiver of that yet.
     """
-    valid = secrets.valid(now)
-    in_order = valid if secrets.newest.given else valid[::-1]
-    return tuple(parse_webhook_secret(entry.text) for entry in in_order)
+    texts = secrets.texts(now)
+    return tuple(map(parse_webhook_secret, texts if secrets.given else texts[::-1]))
 
 
 def new_webhook_secret() -> str:

@@ -27,8 +27,10 @@ PREFIX: Final = "appliance:"
 """Every key of ours starts with it; Valkey may be shared with the customer's own programs."""
 
 COMMAND_SECONDS: Final = 1.0
-"""A Valkey that is silent for so long has failed, and so have the questions on their way (`Batches`). Those
-that wait behind these have as long again. nginx waits 10 s for a verdict, an encoder's user less."""
+"""An answer that takes longer is not waited for. nginx waits 10 s for a verdict, an encoder's user less.
+
+A question may take twice as long: it also waits for the batch ahead of it (`appliance.state.batch`).
+"""
 
 _POOL_SIZE: Final = 32
 _POOL_WAIT_SECONDS: Final = 2
@@ -58,9 +60,13 @@ class State:
     password
         Says what Valkey asks for (a text: always that); it is asked at each new connection. None when it asks
         for nothing.
+    name
+        What Valkey's CLIENT LIST shows of the connections.
     """
 
-    def __init__(self, socket: Path, password: Callable[[], str] | str | None) -> None:
+    def __init__(
+        self, socket: Path, password: Callable[[], str] | str | None, *, name: str = "appliance-control"
+    ) -> None:
         # Blocking: a burst of publishes waits for a connection of the pool instead of being refused.
         pool = BlockingConnectionPool(
             max_connections=_POOL_SIZE,
@@ -73,7 +79,7 @@ class State:
             decode_responses=True,
             # Strict decoding would stop in the middle of an answer, and the connection would be out of step.
             encoding_errors="replace",
-            client_name="appliance-control",
+            client_name=name,
         )
         self.client = Valkey(connection_pool=pool)
         self._batches = Batches(self.client)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
@@ -36,16 +37,25 @@ HOST: dict[str, Any] = {
 }
 
 
-def task_variables(template: Path, loader: DataLoader) -> dict[str, Any]:
+def task_variables(template: Path, loader: DataLoader, known: dict[str, Any]) -> dict[str, Any]:
     """Return what the first task that renders a template gives it beside the role's variables."""
     for path in sorted(template.parents[1].glob("tasks/*.yml")):
         for task in loader.load_from_file(str(path), trusted_as_template=True) or []:
             files = task.get("rendered_files", {}).get("files", [])
-            # a list that an expression makes names no variables of its own
-            for file in files if isinstance(files, list) else []:
+            if not isinstance(files, list):
+                files = _made(files, known | task.get("vars", {}), loader)
+            for file in files:
                 if file.get("template") == template.name and "vars" in file:
                     return dict(file["vars"])
     return {}
+
+
+def _made(files: str, known: dict[str, Any], loader: DataLoader) -> list[dict[str, Any]]:
+    """Return the list that an expression makes; one that needs files of the controller is left out."""
+    try:
+        return list(Templar(loader=loader, variables=known).template(files))
+    except AnsibleError:
+        return []
 
 
 def role_variables(role: Path, loader: DataLoader) -> dict[str, Any]:
@@ -62,7 +72,8 @@ def test_renders_from_defaults(template: Path) -> None:
     role = ROLES / template.relative_to(ROLES).parts[0]
     loader = DataLoader()
     loader.set_basedir(str(role))
-    variables = role_variables(role, loader) | task_variables(template, loader)
+    variables = role_variables(role, loader)
+    variables |= task_variables(template, loader, variables)
     templar = Templar(loader=loader, variables=variables)
     templar.environment.loader.searchpath = [str(role / "templates")]
     text = templar.template(trust_as_template(template.read_text()), escape_backslashes=False)

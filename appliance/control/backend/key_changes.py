@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appliance.state.messages import key_rotated
+from appliance.state.event_kinds import key_rotated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -21,7 +23,7 @@ import pytest
 import yaml
 
 from appliance.control.view.tokens import ViewToken, issue
-from appliance.errors import OperatorError
+from appliance.errors import EX_CONFIG, OperatorError
 from appliance.media.stream_client import StreamClient
 from appliance.media.stream_socket import listening
 from appliance.names import StreamName
@@ -31,7 +33,7 @@ from appliance.secrets.rotating import read_lines, read_newest
 from appliance.secrets.token_keys import TokenKeys
 from appliance.settings import Settings
 from appliance.state.events import Event, Events
-from appliance.state.shared_secrets import SECRETS
+from appliance.state.shared_secrets import SECRETS, Sealed, SharedSecrets
 from appliance.state.valkey import State, StateUnavailableError
 from tests.integration.control.conftest import Service, Site, eventually
 from tests.support.key_user import Stream
@@ -41,6 +43,8 @@ from tests.support.stub_backend import Request, StubBackend
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import ModuleType
+
+    from appliance.secrets.rotating import Rotating
 
 VIEW, WEBHOOK, READER = "view-token-keys", "webhook-secret", "rtmp-reader-secret"
 ADMIN, VALKEY = "admin-token", "valkey-password"
@@ -218,6 +222,33 @@ async def test_one_host_makes_a_new_one_and_the_others_take_it_over(here: Host, 
         assert [await host.view(text) for text in (before, token(here.keys()))] == [204, 204]
 
 
+async def test_one_that_leaked_ends_also_when_another_host_has_replaced_it_already(
+    here: Host, there: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one left it good for a day: to take that over would be no answer to a leak."""
+    leaked = token(here.keys())
+    await there.rotation().rotate(VIEW)
+    assert [await here.view(leaked), await there.view(leaked)] == [204, 204]
+    await here.rotation().rotate(VIEW, grace=timedelta(0))
+    assert [await here.view(leaked), await there.view(leaked)] == [401, 401]
+    assert [await here.view(token(here.keys())), await there.view(token(here.keys()))] == [204, 204]
+    assert len(here.keys().keys) == 1
+    # nor is it one when the other host does so in the same moment
+    leaked = token(here.keys())
+    looked, turns = Rotation._newer, iter([there.rotation()])
+
+    async def beaten(self: Rotation, name: str, present: Rotating) -> Rotating | None:
+        found = await looked(self, name, present)
+        for other in turns:
+            await other.rotate(VIEW)
+        return found
+
+    monkeypatch.setattr(Rotation, "_newer", beaten)
+    await here.rotation().rotate(VIEW, grace=timedelta(0))
+    assert [await here.view(leaked), await there.view(leaked)] == [401, 401]
+    assert await there.view(token(here.keys())) == 204
+
+
 async def test_what_stands_in_valkey_opens_nothing(here: Host) -> None:
     await here.rotation().rotate(VIEW)
     stored = str(await here.state.client.hgetall(SECRETS))  # type: ignore[misc]
@@ -352,6 +383,76 @@ async def test_valkeys_password_changes_while_everybody_uses_it(site: Site, here
     await accepted.close()
 
 
+async def test_a_rotation_of_valkeys_password_that_is_cut_short_shuts_nobody_out(
+    site: Site, here: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(*_: object, **__: object) -> bool:
+        raise StateUnavailableError("Valkey: it went away")
+
+    with monkeypatch.context() as cut:
+        cut.setattr(SharedSecrets, "offer", silent)
+        with pytest.raises(StateUnavailableError):
+            await here.rotation().rotate(VALKEY)
+    # The service hangs: what it is offered it does not take, and what it holds it will show.
+    await eventually(lambda: _noted(here, "here"))
+    site.control.send(signal.SIGSTOP)
+    with monkeypatch.context() as cut:
+        cut.setattr("appliance.ops.rotation.HELD_WITHIN_SECONDS", 0.3)
+        for grace in (None, None, timedelta(0)):
+            with pytest.raises(OperatorError, match="Valkey takes both"):
+                await here.rotation().rotate(VALKEY, grace=grace)
+    # commands and units that start show what is on disk, and Valkey forgets what its file does not have
+    assert read_newest(here.credentials, VALKEY) == site.password
+    await site.valkey.end()
+    await site.valkey.up()
+    await here.state.ping()
+    site.control.send(signal.SIGCONT)
+
+    async def counted() -> bool:
+        return (await site.ask("publish", "demo")).status_code == 200
+
+    await eventually(counted)
+    # The same command is through with it, and ends all but the new one.
+    await here.rotation().rotate(VALKEY)
+    new = read_newest(here.credentials, VALKEY)
+    hashes = re.findall(r"#([0-9a-f]{64})", here.acl.read_text())
+    assert hashes == [hashlib.sha256(new.encode()).hexdigest()]
+    old = State(site.valkey.socket, site.password)
+    with pytest.raises(StateUnavailableError):
+        await old.ping()
+    await old.close()
+
+
+async def command(host: Host, *arguments: str) -> tuple[int, str, str]:
+    """Exit status, standard output and error of `appliance` on a host."""
+    process = await asyncio.create_subprocess_exec(
+        *(str(Path(sys.executable).with_name("appliance")), *arguments),
+        *(f"--settings={host.files / 'appliance.yml'}", f"--directory={host.credentials}"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PATH": f"{host.files / 'bin'}:{os.environ['PATH']}"},
+    )
+    out, error = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), error.decode()
+
+
+async def test_tokens_are_signed_with_the_newest_key_or_not_at_all(here: Host, there: Host) -> None:
+    await there.rotation().rotate(VIEW)
+    status, out, _ = await command(here, "tokens", "issue", "demo", "--json")
+    assert status == 0
+    assert await there.view(json.loads(out)["token"]) == 204
+    assert json.loads(out)["token"].partition(".")[0] == token(there.keys()).partition(".")[0]
+    # sealed by a host that was given another master key
+    before, newer = here.keys(), here.keys().rotated(timedelta(0))
+    sealed = Sealed.seal(VIEW, newer.version, newer.dumps(), Keyring.create())
+    assert await SharedSecrets(here.state).offer(sealed, instead_of=before.version)
+    status, out, error = await command(here, "tokens", "issue", "demo", "--json")
+    assert (status, out) == (EX_CONFIG, "")
+    assert "sealed with another master key" in error
+    assert here.keys() == before
+
+
 async def test_the_command_behind_the_timers(site: Site, here: Host, backend: StubBackend) -> None:
     before = read_newest(here.credentials, ADMIN)
     systemctl = here.files / "bin" / "systemctl"
@@ -360,17 +461,8 @@ async def test_the_command_behind_the_timers(site: Site, here: Host, backend: St
     systemctl.chmod(0o755)
 
     async def call(*arguments: str) -> tuple[int, str]:
-        process = await asyncio.create_subprocess_exec(
-            *(str(Path(sys.executable).with_name("appliance")), "secrets", "rotate", *arguments),
-            *(f"--settings={here.files / 'appliance.yml'}", f"--directory={here.credentials}"),
-            f"--acl-file={here.acl}",
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, "PATH": f"{systemctl.parent}:{os.environ['PATH']}"},
-        )
-        out, _ = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, out.decode()
+        status, out, error = await command(here, "secrets", "rotate", *arguments, f"--acl-file={here.acl}")
+        return status, out + error
 
     status, said = await call("internal")
     assert (status, said.count(": a new one is in use\n")) == (0, 3)

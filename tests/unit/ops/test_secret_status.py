@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from appliance.cli.secrets import app
 from appliance.errors import EX_UNAVAILABLE, OperatorError
 from appliance.media.stream_client import KeyInUse
 from appliance.ops.secret_status import TIMERS, secret_status
-from appliance.ops.timers import Timer, parse_timer
+from appliance.ops.timers import Timer, ask_timer, parse_timer
 from appliance.secrets.credentials import make_missing, replace_credential
 from appliance.secrets.rotating import read_lines, read_rotating, replaced
 
@@ -50,6 +51,23 @@ def test_what_systemd_prints_is_read() -> None:
         parse_timer("{}", "a.timer")
 
 
+def test_systemd_is_asked_and_the_link_tells_since_when_the_timer_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"next": 1767322800000000, "last": 1767322700000000, "unit": "a.timer"}
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f"#!/bin/sh\necho '{json.dumps([row])}'\n")
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert ask_timer("a.timer", tmp_path).enabled is None
+    # the link's own time, not that of the unit, which every upgrade may write anew
+    (tmp_path / "a.timer").symlink_to("/nowhere/a.timer")
+    os.utime(tmp_path / "a.timer", (1767322000, 1767322000), follow_symlinks=False)
+    asked = ask_timer("a.timer", tmp_path)
+    assert asked.enabled == datetime.fromtimestamp(1767322000, UTC)
+    assert asked.last == datetime.fromtimestamp(1767322700, UTC)
+
+
 def test_every_secret_has_a_row(directory: Path) -> None:
     timer = Timer(active=True, after=NOW + DAY, last=None)
     live = {"demo": KeyInUse(1, "1-x", NOW - HOUR), "silent": KeyInUse(1, None, None)}
@@ -63,6 +81,7 @@ def test_every_secret_has_a_row(directory: Path) -> None:
 
 
 def test_old_ones_are_shown_with_their_end_and_no_value_is(directory: Path) -> None:
+    began = datetime.now(UTC)
     for name in ("webhook-secret", "view-token-keys"):
         new = replaced(name, read_rotating(directory, name), HOUR)
         replace_credential(directory / name, new.dumps())
@@ -70,7 +89,7 @@ def test_old_ones_are_shown_with_their_end_and_no_value_is(directory: Path) -> N
     for name in ("webhook-secret", "view-token-keys"):
         end = rows[name].old_good_until
         assert end is not None
-        assert abs(end - NOW - HOUR) < timedelta(minutes=1)
+        assert began + HOUR <= end <= datetime.now(UTC) + HOUR
     assert rows["admin-token"].old_good_until is None
     shown = json.dumps([row.described() for row in rows.values()])
     for item in read_lines(directory, "webhook-secret").entries:
@@ -88,6 +107,9 @@ def test_old_ones_are_shown_with_their_end_and_no_value_is(directory: Path) -> N
         (Timer(active=True, after=NOW + 9 * DAY, last=NOW + 2 * DAY), True),  # it fired, and nothing is new
         (Timer(active=True, after=NOW + 2 * DAY, last=None), True),  # its time has passed
         (Timer(active=False, after=None, last=NOW + 2 * DAY), False),
+        # switched on long after the host was made, and the host was rebooted: no time of it has passed
+        (Timer(active=True, after=NOW + 9 * DAY, last=NOW + 2 * DAY, enabled=NOW + 2 * DAY), False),
+        (Timer(active=True, after=NOW + 9 * DAY, last=NOW + 2 * DAY, enabled=NOW + DAY), True),
     ],
 )
 def test_a_rotation_that_failed_is_overdue(directory: Path, timer: Timer, overdue: bool) -> None:

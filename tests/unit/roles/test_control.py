@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 
 from appliance.cli.secrets import GROUPS
 from appliance.ops.secret_status import TIMERS as SECRET_TIMERS
 from appliance.secrets.rotating import ROTATING
+from appliance.settings import Settings
 from tests.unit.roles.conftest import Render
 
 EXPOSURE = {
@@ -22,30 +25,28 @@ EXPOSURE = {
     "appliance-rotate-master-key.service": 2.5,
     "appliance-rotate@.service": 2.7,
 }
+CONTROL = Path(__file__).resolve().parents[3] / "roles/control"
+ROTATED = ("content_keys", "master_key", "view_token_keys", "webhook_secret", "internal_secrets")
+
+
 TIMERS = {
-    "appliance-rotate-content-keys.timer": ("control_rotate_content_keys", None),
-    "appliance-rotate-master-key.timer": ("control_rotate_master_key", None),
-    "appliance-rotate-view-token-keys.timer": (
-        "control_rotate_view_token_keys",
-        "appliance-rotate@view-token-keys.service",
-    ),
-    "appliance-rotate-webhook-secret.timer": (
-        "control_rotate_webhook_secret",
-        "appliance-rotate@webhook-secret.service",
-    ),
-    "appliance-rotate-internal-secrets.timer": (
-        "control_rotate_internal_secrets",
-        "appliance-rotate@internal.service",
-    ),
+    "appliance-rotate-content-keys.timer": None,
+    "appliance-rotate-master-key.timer": None,
+    "appliance-rotate-view-token-keys.timer": "appliance-rotate@view-token-keys.service",
+    "appliance-rotate-webhook-secret.timer": "appliance-rotate@webhook-secret.service",
+    "appliance-rotate-internal-secrets.timer": "appliance-rotate@internal.service",
 }
-CONFIGURE = Path(__file__).resolve().parents[3] / "roles/control/tasks/configure.yml"
 
 
-def entry(timer: str) -> dict[str, Any]:
-    """Return how the role writes a timer."""
-    tasks = yaml.safe_load(CONFIGURE.read_text())
-    [write] = [task["rendered_files"] for task in tasks if "rendered_files" in task]
-    [found] = [file for file in write["files"] if file["dest"].endswith(f"/{timer}")]
+def entry(timer: str, calendar: str = "daily") -> dict[str, Any]:
+    """Return how the role writes a timer that an inventory gives a time of its own."""
+    loader = DataLoader()
+    known = {f"control_rotate_{name}": "yearly" for name in ROTATED}
+    variable = Path(timer).stem.removeprefix("appliance-rotate-").replace("-", "_")
+    known |= loader.load_from_file(str(CONTROL / "vars/main.yml"), trusted_as_template=True)
+    known |= {f"control_rotate_{variable}": calendar}
+    files = Templar(loader=loader, variables=known).template(trust_as_template("{{ _control_timer_files }}"))
+    [found] = [file for file in files if file["dest"] == f"/etc/systemd/system/{timer}"]
     return dict(found)
 
 
@@ -121,11 +122,9 @@ def test_a_new_master_key_comes_before_old_ones_go(render: Render) -> None:
 def test_a_timer_has_its_time(
     *, render: Render, analyze: str, timer: str, calendar: str, tmp_path: Path
 ) -> None:
-    variable, started = TIMERS[timer]
-    written = entry(timer)
-    assert written["vars"]["calendar"] == f"{{{{ {variable} }}}}"
+    started, written = TIMERS[timer], entry(timer, calendar)
     assert "systemd-analyze verify" in written["validate"]
-    unit = render("control", written["template"], **{**written["vars"], "calendar": calendar})
+    unit = render("control", written["template"], **written["vars"])
     [seen] = values(unit, "OnCalendar")
     assert seen == (calendar or "weekly")
     subprocess.run([analyze, "calendar", seen], check=True, capture_output=True)
@@ -143,19 +142,34 @@ def test_a_timer_has_its_time(
 @pytest.mark.parametrize("timer", TIMERS)
 def test_only_the_rare_ones_are_made_up_for(render: Render, timer: str) -> None:
     written = entry(timer)
-    unit = render("control", written["template"], **{**written["vars"], "calendar": "weekly"})
+    unit = render("control", written["template"], **written["vars"])
     assert values(unit, "Persistent") == ([] if "content-keys" in timer else ["yes"])
 
 
 def test_what_a_timer_starts_is_a_name_that_the_command_knows(render: Render) -> None:
     unit = render("control", "appliance-rotate@.service.j2")
     assert values(unit, "ExecStart")[0].endswith("appliance secrets rotate %i")
-    for _, started in TIMERS.values():
+    for started in TIMERS.values():
         if started:
             name = started.removeprefix("appliance-rotate@").removesuffix(".service")
             assert name in {*ROTATING, *GROUPS}
-    # every secret that is rotated by a timer has one that the role writes
-    assert set(SECRET_TIMERS.values()) == set(TIMERS)
+    # every secret that is rotated by a timer has one that the role writes, and keeps
+    rotations = yaml.safe_load((CONTROL / "vars/main.yml").read_text())["_control_rotations"]
+    written = {f"appliance-rotate-{rotation['name']}.timer" for rotation in rotations}
+    assert set(SECRET_TIMERS.values()) == set(TIMERS) == written
+
+
+def test_settings_are_written_and_judged_before_the_secrets_whose_task_is_silent() -> None:
+    """A setting that an upgrade forbids is named, and the grace is that of the settings just written."""
+    write, make = yaml.safe_load((CONTROL / "tasks/configure.yml").read_text())
+    assert any("check-config" in file.get("validate", "") for file in write["vars"]["__control_fixed_files"])
+    assert make["no_log"]
+    assert not any("--settings" in word for word in make["ansible.builtin.command"]["argv"])
+    [grace] = [word for word in make["ansible.builtin.command"]["argv"] if "grace" in word]
+    for chosen, seconds in ({}, 604_800), ({"webhook_secret_grace_seconds": 90}, 90):
+        templar = Templar(loader=DataLoader(), variables={"control_settings": chosen})
+        assert templar.template(trust_as_template(grace)) == f"--webhook-grace-seconds={seconds}"
+    assert Settings().webhook_secret_grace_seconds == 604_800
 
 
 def test_the_audit_log_loses_no_line_to_a_rate(render: Render) -> None:

@@ -33,7 +33,8 @@ def rendered(template: Path) -> str:
     loader = DataLoader()
     loader.set_basedir(str(role))
     changed = {name: value for name, (value, _) in SHARED.items()}
-    variables = role_variables(role, loader) | task_variables(template, loader) | changed
+    variables = role_variables(role, loader) | changed
+    variables |= task_variables(template, loader, variables)
     templar = Templar(loader=loader, variables=variables)
     templar.environment.loader.searchpath = [str(role / "templates")]
     return str(templar.template(trust_as_template(template.read_text()), escape_backslashes=False))

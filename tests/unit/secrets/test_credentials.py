@@ -17,6 +17,7 @@ from appliance.cli.credentials import app
 from appliance.control.secrets import Secrets
 from appliance.errors import OperatorError
 from appliance.secrets.credentials import (
+    DEFAULT_GRACE,
     locked,
     make_missing,
     replace_credential,
@@ -25,6 +26,7 @@ from appliance.secrets.dated_secrets import DatedSecrets
 from appliance.secrets.keyring import Keyring
 from appliance.secrets.rotating import read_lines, read_newest
 from appliance.secrets.webhook_secret import signing
+from appliance.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -216,6 +218,18 @@ def test_another_webhook_secret_signs_and_the_one_before_beside_it_for_its_grace
     run(tmp_path, "--webhook-secret-stdin", given="the-second-secret")
     assert read_newest(tmp_path, "webhook-secret") == "the-second-secret"
     assert len(read_lines(tmp_path, "webhook-secret").entries) == 3
+
+
+def test_its_grace_is_given_and_no_settings_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upgrade may have left a settings file that this version refuses."""
+    monkeypatch.setattr(Settings, "load", lambda _: pytest.fail("it read the settings"))
+    for given in (SECRET, "the-second-secret"):
+        result = run(tmp_path, "--webhook-secret-stdin", "--webhook-grace-seconds=60", given=given)
+        assert result.exit_code == 0, result.exception
+    _, before = read_lines(tmp_path, "webhook-secret").entries
+    assert before.ends is not None
+    assert timedelta(0) < before.ends - datetime.now(UTC) <= timedelta(minutes=1)
+    assert timedelta(seconds=Settings().webhook_secret_grace_seconds) == DEFAULT_GRACE
 
 
 def test_a_webhook_secret_that_the_host_drew_comes_second_in_the_header_for_one() -> None:

@@ -22,8 +22,8 @@ def test_a_rotation_reads_back_and_the_old_one_ends() -> None:
     rotated = DatedSecrets.parse("abc").rotated("def", HOUR)
     assert DatedSecrets.parse(rotated.dumps()) == rotated
     now = datetime.now(UTC)
-    assert [item.text for item in rotated.valid(now)] == ["def", "abc"]
-    assert [item.text for item in rotated.valid(now + HOUR)] == ["def"]
+    assert rotated.texts(now) == ("def", "abc")
+    assert rotated.texts(now + HOUR) == ("def",)
     assert [item.text for item in rotated.rotated("ghi", timedelta(0)).entries] == ["ghi"]
 
 

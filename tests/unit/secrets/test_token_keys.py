@@ -94,7 +94,7 @@ def test_what_holds_no_keys_is_refused_without_showing_it(text: str, tmp_path: P
         TokenKeys.parse(text)
     path = tmp_path / "view-token-keys"
     path.write_text(text)
-    with pytest.raises(OperatorError, match="appliance credentials init") as caught:
+    with pytest.raises(OperatorError, match="remove it and run: appliance credentials init") as caught:
         TokenKeys.load(path)
     assert caught.value.exit_code == EX_CONFIG
     assert str(path) in str(caught.value)
