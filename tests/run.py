@@ -70,10 +70,10 @@ def shell_scripts() -> list[str]:
 
 def check_steps() -> list[Step]:
     """Lint, types and unit tests."""
-    first = ["tests/unit/media", "tests/unit/control"]
+    first = ["tests/unit/media", "tests/unit/control", "tests/unit/provision"]
     return [
         # two of about the same length, for two cores
-        tests("unit: media and control", *first),
+        tests("unit: media, control, provision", *first),
         tests("unit: others", "tests/unit", *(f"--ignore={path}" for path in first)),
         tool("ansible-lint", "--offline", "-q"),
         tool("mypy"),
