@@ -13,7 +13,11 @@ if [ ! -s "$PASSWORD_FILE" ]; then
   echo changed
   [ "$CHECK" = no ] || exit 0
   install -d -m 0700 "$(dirname "$PASSWORD_FILE")"
-  head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' > "$PASSWORD_FILE.new"
+  # With its time: one that stands in for a lost one is newer than what a rotation has left in Valkey, sealed.
+  {
+    head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n'
+    date -u +' created=%Y-%m-%dT%H:%M:%S.%3N+00:00'
+  } > "$PASSWORD_FILE.new"
   chmod 0400 "$PASSWORD_FILE.new"
   mv "$PASSWORD_FILE.new" "$PASSWORD_FILE"
 fi

@@ -7,6 +7,7 @@ import hashlib
 import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from appliance.ops import valkey_password
 from appliance.secrets.credentials import locked
+from appliance.secrets.dated_secrets import DatedSecrets
 
 SCRIPT = Path(__file__).parents[3] / "roles/valkey/files/password.sh"
 
@@ -72,6 +74,18 @@ def test_a_rotation_that_was_cut_short_takes_no_password_away_and_nor_does_the_r
     for other in (f"{written}user other on nopass\n", written.replace("on", "on nopass", 1), ""):
         users.write_text(other)
         assert play(password, users) == "changed\n"
+
+
+def test_one_that_is_drawn_is_newer_than_all_before(tmp_path: Path) -> None:
+    """Else the control service would take back what it finds in Valkey, which no longer lets it in."""
+    password, began = tmp_path / "credentials" / "valkey-password", datetime.now(UTC)
+    environment = {**os.environ, "PASSWORD_FILE": str(password), "ACL_FILE": str(tmp_path / "users.acl")}
+    # This machine may have no group for the second file.
+    subprocess.run(["sh", str(SCRIPT)], env={**environment, "CHECK": "no"}, capture_output=True, check=False)
+    drawn = DatedSecrets.parse(password.read_text())
+    assert len(bytes.fromhex(drawn.newest.text)) == 32
+    assert drawn.created is not None
+    assert began - timedelta(milliseconds=1) <= drawn.created <= datetime.now(UTC)
 
 
 def test_the_role_waits_for_a_rotation(tmp_path: Path) -> None:
