@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from appliance.control.context import Control
+    from appliance.secrets.keyring import Keyring
 
 
 class Keys:
@@ -26,8 +27,11 @@ class Keys:
 
     def __init__(self, control: Control) -> None:
         self._control = control
-        # All viewers of a stream ask for the same one at the same time.
-        self._derive = lru_cache(maxsize=1024)(control.keyring.derive)
+        self._take(control.keyring)
+
+    def _take(self, keyring: Keyring) -> None:
+        # All viewers of a stream ask for the same key at the same time.
+        self._keyring, self._derive = keyring, lru_cache(maxsize=1024)(keyring.derive)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The endpoint, as ASGI has it."""
@@ -39,6 +43,8 @@ class Keys:
         try:
             stream = parse_stream_name(name)
             kid = KeyId.parse(key_id)
+            if self._control.keyring is not self._keyring:
+                self._take(self._control.keyring)
             key = self._derive(str(kid), stream)
         except (InvalidStreamNameError, UnknownKeyError):
             return detail(404, "No such key")

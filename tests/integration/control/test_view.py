@@ -78,4 +78,4 @@ async def test_broken_keys_start_no_service(site: Site, tmp_path: Path) -> None:
     await site.control.start()
     assert site.control.process is not None
     assert await site.control.process.wait() == 78
-    assert "view token keys" in site.control.log.read_text()
+    assert "view-token-keys" in site.control.log.read_text()
