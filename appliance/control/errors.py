@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
 
+from appliance.control.api.problem import ProblemError
 from appliance.control.responses import detail
 from appliance.state.valkey import StateUnavailableError
 
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 
-async def _http(_: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     refused = error if isinstance(error, HTTPException) else HTTPException(500)
+    if request.url.path.startswith("/api/"):  # also where no operation stands behind the address
+        return ProblemError(refused.status_code, refused.detail, headers=refused.headers).response()
     answer = detail(refused.status_code, refused.detail)
     answer.headers.update(refused.headers or {})
     return answer

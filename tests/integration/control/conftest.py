@@ -22,6 +22,7 @@ from tests.integration.control.processes import Bus, Nginx, Server, Valkey, valk
 from tests.integration.control.publisher import Publisher
 from tests.integration.control.systemd import Systemd, read_stream
 from tests.support.listening import free_port
+from tests.support.stub_backend import StubBackend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -144,6 +145,13 @@ async def eventually(question: Callable[[], Any], seconds: float = 10) -> None:
 def settings() -> dict[str, Any]:
     """Settings of the service under test; a test may override the fixture."""
     return {"allowed_stream_keys": ALLOWED, "reconcile_seconds": 0.5, "lease_seconds": 10, "node": "here"}
+
+
+@pytest.fixture
+async def backend() -> AsyncIterator[StubBackend]:
+    """A customer's backend, for tests whose settings name its address."""
+    async with StubBackend().listening() as stub:
+        yield stub
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 from defusedxml.ElementTree import fromstring
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.control.stat import _CONTROL_CHARACTERS
@@ -19,6 +19,7 @@ from appliance.media.rtmp import amf
 from appliance.media.rtmp.chunks import Message, MessageType
 from appliance.media.rtmp.client import RtmpError, RtmpUrl
 from tests.integration.control.conftest import eventually
+from tests.integration.control.examples import bounded
 from tests.integration.control.publisher import Publisher
 
 if TYPE_CHECKING:
@@ -100,14 +101,7 @@ async def test_what_was_decided_about_goes_on_air(site: Site) -> None:
 
     async with httpx.AsyncClient(trust_env=False) as http:
 
-        @settings(
-            max_examples=EXAMPLES,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            phases=[Phase.explicit, Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
+        @bounded(EXAMPLES)
         @given(NAMES)
         @example(b"demo")
         @example(b"demo?key=x")

@@ -147,3 +147,10 @@ async def test_every_decision_stands_in_the_log_with_who_asked(site: Site) -> No
     log = site.control.log.read_text()
     assert site.admin_token not in log
     assert foreign not in log
+
+
+async def test_an_address_without_an_operation_is_a_problem_too(site: Site) -> None:
+    for path in ("/api/v1/nothing", "/api/v1/bans/%0A%14P%01", "/api/"):
+        answer = await site.http.get(path)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json"), path
+    assert (await site.http.get("/nothing")).json() == {"detail": "Not Found"}

@@ -27,7 +27,6 @@ from tests.integration.control.conftest import eventually
 from tests.support.stub_backend import StubBackend, answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     import httpx
@@ -36,12 +35,6 @@ if TYPE_CHECKING:
 
 SOMEBODY = "203.0.113.9"
 INSIDE = "198.51.100.7"
-
-
-@pytest.fixture
-async def backend() -> AsyncIterator[StubBackend]:
-    async with StubBackend().listening() as stub:
-        yield stub
 
 
 @pytest.fixture

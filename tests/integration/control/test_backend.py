@@ -21,7 +21,6 @@ from tests.integration.control.conftest import eventually
 from tests.support.stub_backend import Request, StubBackend, answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.integration.control.conftest import Site
@@ -29,12 +28,6 @@ if TYPE_CHECKING:
 DEMO = StreamName("demo")
 READY_IN_TIME = 9.5
 """Seconds; nginx-rtmp waits for ten."""
-
-
-@pytest.fixture
-async def backend() -> AsyncIterator[StubBackend]:
-    async with StubBackend().listening() as stub:
-        yield stub
 
 
 @pytest.fixture

@@ -21,8 +21,6 @@ from tests.support.listening import free_port
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-pytest.importorskip("fastapi", reason="the example is written for FastAPI")
-
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "backend"
 OLD, SECRET = "the-secret-before-this-one", new_webhook_secret()
 FORM = "application/x-www-form-urlencoded"

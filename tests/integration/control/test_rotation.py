@@ -52,12 +52,6 @@ EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "backend" / "verify
 
 
 @pytest.fixture
-async def backend() -> AsyncIterator[StubBackend]:
-    async with StubBackend().listening() as stub:
-        yield stub
-
-
-@pytest.fixture
 def settings(backend: StubBackend) -> dict[str, Any]:
     """Viewers need tokens, and there is a backend."""
     return {

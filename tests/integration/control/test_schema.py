@@ -6,9 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+
+from tests.integration.control.examples import bounded
 
 if TYPE_CHECKING:
     from tests.integration.control.conftest import Site
@@ -31,14 +33,7 @@ async def test_every_operation_answers_as_it_is_described(site: Site) -> None:
         for result in schema.get_all_operations():
             operation = result.ok()  # type: ignore[union-attr]  # an Err has none, and fails here
 
-            @settings(
-                max_examples=EXAMPLES,
-                deadline=None,
-                derandomize=True,
-                database=None,
-                phases=[Phase.explicit, Phase.generate],
-                suppress_health_check=list(HealthCheck),
-            )
+            @bounded(EXAMPLES)
             @given(st.one_of(*(operation.as_strategy(mode) for mode in schemathesis.GenerationMode)))
             def answers(case: Any) -> None:
                 nonlocal asked

@@ -135,11 +135,6 @@ class TestBackend:
     """What a backend says that is no answer."""
 
     @pytest.fixture
-    async def backend(self) -> AsyncIterator[StubBackend]:
-        async with StubBackend().listening() as stub:
-            yield stub
-
-    @pytest.fixture
     def settings(self, settings: dict[str, Any], backend: StubBackend) -> dict[str, Any]:
         return {
             **settings,

@@ -17,19 +17,12 @@ from tests.integration.control.watching import Watcher, token
 from tests.support.stub_backend import StubBackend, answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.integration.control.conftest import Site
 
 BACKENDS_OWN = "a.b.c"
 DELIVERY_DOES_NOT_ASK = pytest.mark.parametrize("asks", [False])
-
-
-@pytest.fixture
-async def backend() -> AsyncIterator[StubBackend]:
-    async with StubBackend().listening() as stub:
-        yield stub
 
 
 @pytest.fixture

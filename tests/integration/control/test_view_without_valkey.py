@@ -27,12 +27,6 @@ BACK_SECONDS = 5.0
 
 
 @pytest.fixture
-async def backend() -> AsyncIterator[StubBackend]:
-    async with StubBackend().listening() as stub:
-        yield stub
-
-
-@pytest.fixture
 def settings(settings: dict[str, Any], backend: StubBackend) -> dict[str, Any]:
     # The backend is asked all the while.
     return {
