@@ -112,16 +112,19 @@ def suite_steps(suite: str, suites: list[str]) -> list[Step]:
             return [tests(suite, f"tests/{suite}")]
 
 
-# What each suite does, and whether its steps may run at the same time.
+_CORES = os.cpu_count() or 1
+
+# What each suite does, and how many of its steps run at the same time: as many as there are cores where they
+# compute, all where they mostly wait.
 SUITES = {
-    "check": ("lint, types and unit tests", True),
-    "integration": ("parts against real nginx, FFmpeg and Valkey", True),
-    "molecule": ("the site on a bare host: check mode, converge, idempotence, host tests", False),
-    "e2e": ("published pictures and sound come out as they went in", False),
-    "chaos": ("parts are killed and the stream plays on", False),
-    "vm": ("the site in a virtual machine, rebooted", False),
-    "bench": ("measurements", False),
-    "soak": ("a stream for an hour, whose encoder drops out and whose keys change", False),
+    "check": ("lint, types and unit tests", _CORES),
+    "integration": ("parts against real nginx, FFmpeg and Valkey", max(3, _CORES)),
+    "molecule": ("the site on a bare host: check mode, converge, idempotence, host tests", 1),
+    "e2e": ("published pictures and sound come out as they went in", 1),
+    "chaos": ("parts are killed and the stream plays on", 1),
+    "vm": ("the site in a virtual machine, rebooted", 1),
+    "bench": ("measurements", 1),
+    "soak": ("a stream for an hour, whose encoder drops out and whose keys change", 1),
 }
 
 
@@ -193,13 +196,13 @@ def main(suites: list[str]) -> int:
     outcomes: list[Outcome] = []
     for suite in suites:
         steps, together = suite_steps(suite, suites), SUITES[suite][1]
-        if together:
+        if together > 1:
             print(
-                f"\n── {suite}: {len(steps)} steps beside each other, each is told of when it ends",
+                f"\n── {suite}: {len(steps)} steps, {together} at a time, each is told of when it ends",
                 flush=True,
             )
-        with ThreadPoolExecutor(os.cpu_count() if together else 1) as pool:
-            outcomes += pool.map(partial(run, suite, live=not together), steps)
+        with ThreadPoolExecutor(together) as pool:
+            outcomes += pool.map(partial(run, suite, live=together == 1), steps)
     print(f"\n{table(outcomes)}\n")
     passed, failed, skipped = (
         sum(getattr(o, key) for o in outcomes) for key in ("passed", "failed", "skipped")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import subprocess
 import time
 from dataclasses import dataclass
@@ -45,8 +47,12 @@ def get(url: str, *, data: bytes | None = None, seconds: float = 5.0) -> Answer:
 
 @cache
 def _client() -> httpx.Client:
+    # a line for each of a thousand polls would bury what a failed test has to say
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     # the lab's hosts are neighbours: a proxy named in the environment is not meant for them
-    return httpx.Client(trust_env=False)
+    client = httpx.Client(trust_env=False)
+    atexit.register(client.close)
+    return client
 
 
 def multivariant(url: str) -> Multivariant:
