@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
 
-from tests.support import listening
+from tests.support import listening, rendering
 
-ROLES = Path(__file__).parents[3] / "roles"
 RTMP_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 
 
@@ -26,22 +23,7 @@ class Render(Protocol):
 @pytest.fixture
 def render() -> Render:
     """Undefined variables are errors, as on a host."""
-
-    def rendered(role: str, template: str, **variables: Any) -> str:
-        loader = DataLoader()
-        known: dict[str, Any] = {}
-        # In a play, each role knows the defaults of all.
-        for path in [*sorted(ROLES.glob("*/defaults/main.yml")), ROLES / role / "vars/main.yml"]:
-            known |= loader.load_from_file(str(path), trusted_as_template=True)
-        folder = ROLES / role / "templates"
-        text = (folder / template).read_text()
-        templar = Templar(loader=loader).copy_with_new_env(
-            searchpath=[str(folder)], available_variables=known | variables
-        )
-        options = {"trim_blocks": True, "lstrip_blocks": False}
-        return str(templar.template(trust_as_template(text), escape_backslashes=False, overrides=options))
-
-    return rendered
+    return rendering.render
 
 
 @pytest.fixture
