@@ -8,6 +8,7 @@ same bound holds on this host once a stream's files are gone.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -77,12 +78,13 @@ class NeededKeys:
         return left is not None and self._clock() - left <= SLACK_SECONDS
 
     def _look(self, stream: StreamName, kid: str) -> _Known | None:
-        directory, now = self._root / stream, self._clock()
-        known, stamp = self._streams.get(stream), _stamp(directory / STATE_FILE)
+        # as texts: a moment's many viewers all come through here
+        known, now = self._streams.get(stream), self._clock()
+        stamp = _stamp(f"{self._root}/{stream}/{STATE_FILE}")
         missing = known is not None and kid not in known.named and now - known.read_at >= _AGAIN_SECONDS
         if known is None or known.stamp != stamp or missing:
             # the stamp is older than what is read: a change in between is found the next time
-            named = None if stamp is None else named_keys(directory)
+            named = None if stamp is None else named_keys(self._root / stream)
             if stamp is None or named is None:
                 self._streams.pop(stream, None)
                 return None
@@ -95,9 +97,9 @@ class NeededKeys:
         return known
 
 
-def _stamp(path: Path) -> _Stamp | None:
+def _stamp(path: str) -> _Stamp | None:
     try:
-        seen = path.lstat()
+        seen = os.lstat(path)
     except OSError:
         return None
     return seen.st_mtime_ns, seen.st_ino, seen.st_size

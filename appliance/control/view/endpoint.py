@@ -69,25 +69,24 @@ class View:
     async def answer(self, headers: Mapping[str, str]) -> Response:
         """204 yes; 401 no valid token; 402 unpaid; 403 not here, or too often at once; 503 nobody can say."""
         name, address = headers.get("x-stream", ""), headers.get("x-real-ip", "")
-        seen: dict[str, Any] = {"stream": untrusted(name), "client_ip": untrusted(address)}
         try:
             viewer = await self.admit(Asked.of(headers, parse_stream_name(name)))
         except InvalidStreamNameError as error:
-            record("view", verdict="refused", status=403, reason=str(error), **seen)
+            _log(name, address, verdict="refused", status=403, reason=str(error))
             return detail(403, _TEXTS[403])
         except TokenRefusedError as refused:
-            record("view", verdict="refused", status=refused.status, reason=refused.reason, **seen)
+            _log(name, address, verdict="refused", status=refused.status, reason=refused.reason)
             answer = detail(refused.status, _TEXTS[refused.status])
             if refused.status == 401:
                 answer.headers["WWW-Authenticate"] = _CHALLENGE
             return answer
         except RefusedError as refused:
-            record("view", verdict="refused", status=refused.status, reason=refused.reason, **seen)
+            _log(name, address, verdict="refused", status=refused.status, reason=refused.reason)
             return detail(refused.status, refused.text)
         # A viewer is asked about every few seconds; the log has the first time.
         if viewer.about.policy != "open" and self._first_seen((viewer.id, address)):
             who = None if viewer.about.viewer is None else untrusted(viewer.about.viewer)
-            record("view", verdict="allowed", status=204, viewer=who, **seen)
+            _log(name, address, verdict="allowed", status=204, viewer=who)
         return _YES
 
     async def admit(self, asked: Asked) -> Viewer:
@@ -175,3 +174,7 @@ class View:
         subject = viewer.subject if grant.viewer is None else f"backend {grant.viewer}"
         most = limit if grant.max_sessions is None else grant.max_sessions
         return replace(viewer, about=about, subject=subject), most
+
+
+def _log(name: str, address: str, **fields: Any) -> None:
+    record("view", **fields, stream=untrusted(name), client_ip=untrusted(address))
