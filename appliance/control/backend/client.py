@@ -1,8 +1,8 @@
 """One signed request to the customer's backend, bounded in time and size.
 
 The backend is a stranger's program on a network: no redirect is followed (it could point into this host's own
-network), no proxy is taken from the environment, TLS is verified against the host's certificate store, and no
-more is read of an answer than it may need.
+network), no cookie is kept, no proxy is taken from the environment, TLS is verified against the host's
+certificate store, and no more is read of an answer than it may need.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import secrets
 import ssl
 import time
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
 
 import httpx
@@ -52,6 +53,8 @@ class BackendClient:
             verify=ssl.create_default_context(),
             trust_env=False,
             follow_redirects=False,
+            # None is kept: a backend with sessions would take everybody it is asked about for one visitor.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             timeout=None,  # noqa: S113 - the whole request has one time limit, see below
             limits=_CONNECTIONS,
             headers={"User-Agent": f"appliance/{__version__}", "Accept-Encoding": "identity"},

@@ -50,6 +50,16 @@ async def test_what_is_sent_is_signed(backend: StubBackend) -> None:
     assert SECRET.text not in str(request)
 
 
+async def test_no_cookie_goes_from_one_question_into_the_next(backend: StubBackend) -> None:
+    """A backend with sessions would take all viewers and publishers for one visitor."""
+    backend.replies = [answer(200, b"{}", "Set-Cookie: session=of-the-first; Path=/", "Set-Cookie: b=2")]
+    client = BackendClient(backend.url, lambda: [SECRET])
+    for number in range(2):
+        await client.post("/auth/play", b"", content_type="text/x", identity=f"msg_{number}", seconds=5)
+    await client.close()
+    assert ["cookie" in request.headers for request in backend.requests] == [False, False]
+
+
 @pytest.mark.parametrize("status", [200, 204, 301, 402, 404, 500, 503])
 async def test_the_status_is_the_answer(backend: StubBackend, status: int) -> None:
     backend.replies = [answer(status, b"", f"Location: {backend.url}/elsewhere")]
