@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from appliance.control.api.models import Key, KeyList, KeySpec, NewKey
-from appliance.control.api.operations import Created, Operation, Parameter
+from appliance.control.api.operations import Created, Operation, Parameter, whole_number
 from appliance.control.api.problem import ProblemError
 from appliance.control.api.streams import registered
 from appliance.control.gate import why_over
@@ -111,20 +111,16 @@ class KeyOperations:
     async def revoke(self, request: Request, _: Any) -> None:
         """Ends a key, now or after its grace."""
         stream = await registered(self._control, request)
-        given = request.query_params.get("grace_seconds", "0")
-        if not (given.isascii() and given.isdigit() and int(given) <= _MOST_GRACE):
-            raise ProblemError(
-                400, f"grace_seconds is {given!r}; allowed is a whole number from 0 to {_MOST_GRACE}"
-            )
+        grace = whole_number(request, "grace_seconds", default=0, low=0, high=_MOST_GRACE)
         key_id = request.path_params["key"]
         key = (await self._control.registry.look(stream.name, key_id)).key
         if key is None:
             raise ProblemError(404, f"the stream {stream.name} has no key {key_id}")
-        ends = datetime.now(UTC) + timedelta(seconds=int(given))
+        ends = datetime.now(UTC) + timedelta(seconds=grace)
         if key.revoked_at is None or datetime.fromisoformat(key.revoked_at) > ends:
             await self._control.registry.replace_key(stream.name, replace(key, revoked_at=_iso(ends)))
         lease = await self._control.leases.get(stream.name)
-        if lease is not None and lease.key_id == key_id and int(given) == 0:
+        if lease is not None and lease.key_id == key_id and grace == 0:
             await self._control.dropper.ask(stream.name, lease.session, f"its key {key_id} was revoked")
 
 

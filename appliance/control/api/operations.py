@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "/api/v1"
 _MAX_BODY: Final = 64 * 1024
 _BODY_SECONDS: Final = 5.0
+_MOST_DIGITS: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +98,17 @@ class Created:
 
     new: bool
     content: object
+
+
+def whole_number(request: Request, name: str, *, default: int, low: int, high: int) -> int:
+    """The query parameter `name`, from `low` to `high`. Raises ProblemError 400."""
+    given = request.query_params.get(name, str(default))
+    # By its length first: Python reads no number of more than 4300 digits (sys.set_int_max_str_digits).
+    short = given.isascii() and given.isdigit() and len(given) <= _MOST_DIGITS
+    if not (short and low <= int(given) <= high):
+        shown = given if len(given) <= _MOST_DIGITS else f"{given[:_MOST_DIGITS]}…"
+        raise ProblemError(400, f"{name} is {shown!r}; allowed is a whole number from {low} to {high}")
+    return int(given)
 
 
 async def _read(request: Request) -> bytes:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from appliance.control.api.operations import Parameter
-from appliance.control.api.problem import ProblemError
+from appliance.control.api.operations import Parameter, whole_number
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -28,7 +27,5 @@ def page_parameters(what: str) -> list[Parameter]:
 
 def page_wanted(request: Request) -> tuple[str, int]:
     """Where the page begins, "" for the first, and how much is on it. Raises ProblemError 400."""
-    given = request.query_params.get("limit", str(_PAGE))
-    if not (given.isascii() and given.isdigit() and 1 <= int(given) <= _MOST):
-        raise ProblemError(400, f"limit is {given!r}; allowed is a whole number from 1 to {_MOST}")
-    return request.query_params.get("after", ""), int(given)
+    limit = whole_number(request, "limit", default=_PAGE, low=1, high=_MOST)
+    return request.query_params.get("after", ""), limit

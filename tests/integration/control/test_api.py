@@ -77,8 +77,11 @@ async def test_pages_follow_each_other(site: Site) -> None:
             break
         after = page["next"]
     assert seen == names
-    for limit in ("0", "1001", "-1", "ten", "\u0661"):
+    # the last is longer than any number that Python reads
+    for limit in ("0", "1001", "-1", "ten", "\u0661", "1" * 5000):
         assert (await site.api("GET", f"streams?limit={limit}")).status_code == 400
+        refused = await site.api("DELETE", f"streams/s00/keys/aaaaaaaa?grace_seconds={limit}9999999")
+        assert refused.status_code == 400
 
 
 async def test_a_repeated_request_makes_one_key(site: Site) -> None:
