@@ -72,7 +72,7 @@ class Reconciler:
         try:
             leases = {lease.stream: lease for lease in await self._control.leases.all()}
             for stream, publisher in status.publishers.items():
-                await self._keep(stream, publisher, leases.get(stream))
+                await self._keep(stream, publisher, leases.get(stream), status)
             for lease in leases.values():
                 if self._is_lost(lease, status) and await self._release(lease):
                     record("reconcile", action="release", stream=lease.stream, since=lease.started_at)
@@ -82,7 +82,9 @@ class Reconciler:
         else:
             self._troubles(None, part="state")
 
-    async def _keep(self, stream: StreamName, publisher: Publisher, held: Lease | None) -> None:
+    async def _keep(
+        self, stream: StreamName, publisher: Publisher, held: Lease | None, status: IngestStatus
+    ) -> None:
         leases, host = self._control.leases, self._control.host
         if held is not None and (held.host, held.client) == (host, publisher.client):
             await leases.hold(held)
@@ -90,8 +92,11 @@ class Reconciler:
         if held is not None and held.host != host:
             self._troubles(f"published here and on {untrusted(held.host)}", part=f"lease of {stream}")
             return
+        if held is not None and not self._is_lost(held, status):
+            return  # somebody is being let in under this name, and nginx was asked before that
         # On air without a lease: Valkey lost it, or it ended while Valkey was away.
-        lease = Lease.new(
+        known = leases.taken(stream, client=publisher.client)
+        lease = known or Lease.new(
             stream,
             host=host,
             client=publisher.client,
@@ -102,7 +107,7 @@ class Reconciler:
         if await leases.acquire(lease, replacing=held, told=told) is None:
             await leases.hold(lease)
             record("reconcile", action="take", stream=stream, client_ip=untrusted(publisher.address))
-            if self._control.backend is not None:
+            if self._control.backend is not None and known is None:
                 await self._control.backend.events.add(publish_started(lease))
 
     async def _release(self, lease: Lease) -> bool:

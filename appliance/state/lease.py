@@ -92,6 +92,7 @@ class Leases:
         self._get = Script(state, "read")
         self._list = Script(state, "list")
         self._malformed: set[StreamName] = set()
+        self._taken: dict[StreamName, Lease] = {}
 
     async def acquire(
         self, lease: Lease, *, replacing: Lease | None = None, told: Event | None = None
@@ -119,6 +120,7 @@ class Leases:
         arguments += told.arguments() if told else []
         answer = await self._acquire([_LEASE + lease.stream, _INDEX, EVENTS], arguments)
         if answer[0] == 1:
+            self._taken[lease.stream] = lease
             return None
         # One that cannot be read is somebody's all the same; no host has this name, so nobody takes it over.
         nobody = replace(
@@ -137,7 +139,17 @@ class Leases:
         answer = await self._hold(
             [_LEASE + lease.stream, _INDEX], [lease.session, str(self._life_ms), lease.stream]
         )
+        if answer:
+            self._taken[lease.stream] = lease
         return bool(answer)
+
+    def taken(self, stream: StreamName, *, client: str) -> Lease | None:
+        """The lease of `stream` as this process took or renewed it last, None if for another connection.
+
+        Should Valkey lose it, what let the publisher in is known from it alone: nginx does not say by which key.
+        """
+        lease = self._taken.get(stream)
+        return lease if lease is not None and lease.client == client else None
 
     async def release(self, lease: Lease, *, told: Event | None = None) -> bool:
         """Gives `lease` back; False when its session no longer holds it.
@@ -145,6 +157,8 @@ class Leases:
         `told` is stored in the same step.
         """
         arguments = [lease.session, lease.stream, *(told.arguments() if told else [])]
+        if (taken := self._taken.get(lease.stream)) is not None and taken.session == lease.session:
+            del self._taken[lease.stream]
         return bool(await self._release([_LEASE + lease.stream, _INDEX, EVENTS], arguments))
 
     async def get(self, stream: StreamName) -> Lease | None:

@@ -88,6 +88,22 @@ async def test_a_revocation_that_nobody_heard_of_is_made_up_for(site: Site) -> N
     assert not await publisher.connected(10)
 
 
+async def test_a_key_is_known_by_after_valkey_has_lost_the_lease(site: Site) -> None:
+    """As when Valkey was away for longer than a lease lives, or its host's clock jumped ahead."""
+    await register(site)
+    shown = await key(site)
+    publisher = await site.publish(f"concert?key={shown}")
+    async with site.valkey_client() as valkey:
+        await valkey.delete("appliance:lease:concert", "appliance:leases")
+
+    async def held() -> bool:
+        return (await site.api("GET", "streams/concert")).json()["publisher"] is not None
+
+    await eventually(held)
+    assert (await site.api("DELETE", f"streams/concert/keys/{key_id(shown)}")).status_code == 204
+    assert not await publisher.connected(2)
+
+
 async def test_who_comes_back_with_its_key_takes_over_from_a_dead_connection(site: Site) -> None:
     await register(site)
     shown, other = await key(site), await key(site)

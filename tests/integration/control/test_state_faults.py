@@ -97,9 +97,14 @@ async def test_leases_that_all_end_at_once_are_taken_again(site: Site) -> None:
         async with site.leases() as leases:
             held = await leases.get(DEMO)
         assert held is not None
-        await valkey.pexpire("appliance:lease:demo", 1)
+        await valkey.delete("appliance:lease:demo")
         await valkey.zadd("appliance:leases", {"demo": 1})
-        await eventually(lambda: _is_another(site, held.session))
+        await eventually(lambda: _held(site))
+        async with site.leases() as leases:
+            again = await leases.get(DEMO)
+    # For the backend it is the same publish, and a limit of its time goes on from its beginning.
+    assert again is not None
+    assert (again.session, again.started_at) == (held.session, held.started_at)
     assert (await site.ask("publish", "demo")).status_code == 409
     assert await running.connected(0.3)
 
@@ -169,12 +174,6 @@ async def _held(site: Site) -> bool:
     async with site.leases() as leases:
         lease = await leases.get(DEMO)
     return lease is not None and lease.seen
-
-
-async def _is_another(site: Site, session: str) -> bool:
-    async with site.leases() as leases:
-        lease = await leases.get(DEMO)
-    return lease is not None and lease.seen and lease.session != session
 
 
 async def test_a_service_that_is_gone_refuses_in_time(site: Site) -> None:

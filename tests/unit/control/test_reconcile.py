@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 
+from appliance.control.readers import Readers
 from appliance.control.reconcile import Reconciler
+from appliance.control.stat import IngestStatus, Publisher
 from appliance.names import parse_stream_name
 from appliance.state.lease import Lease, Leases
 from appliance.state.valkey import State
@@ -90,3 +94,45 @@ async def test_a_stream_under_a_malformed_lease_stays_taken() -> None:
 async def test_bytes_that_are_no_text_leave_the_connection_in_step() -> None:
     pool = cast("Any", State(Path("/nowhere"), None).client.connection_pool)
     assert pool.make_connection().encoder.decode(b"\xff") == "\N{REPLACEMENT CHARACTER}"
+
+
+class Held:
+    """Leases that note what is done to them."""
+
+    def __init__(self, *leases: Lease) -> None:
+        self.leases = list(leases)
+        self.done: list[str] = []
+
+    async def all(self) -> list[Lease]:
+        return self.leases
+
+    def taken(self, *_: object, **__: object) -> None:
+        return None
+
+    async def hold(self, lease: Lease) -> bool:
+        self.done.append(f"hold {lease.client}")
+        return True
+
+    async def acquire(self, lease: Lease, **_: object) -> None:
+        self.done.append(f"take {lease.client}")
+
+    async def release(self, *_: object, **__: object) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(("idle_seconds", "done"), [(0.1, []), (60.0, ["take 7", "hold 7"])])
+async def test_who_is_being_let_in_keeps_its_lease(idle_seconds: float, done: list[str]) -> None:
+    """nginx was asked a moment before its encoder came back, and still named the connection of before."""
+    lease = Lease.new(DEMO, host="here", client="8", app="live", client_ip="192.0.2.1")
+    held = Held(replace(lease, idle_seconds=idle_seconds))
+    units, supervisor = AsyncMock(), AsyncMock()
+    units.running.return_value = {DEMO}
+    status = IngestStatus(publishers={DEMO: Publisher("7", "192.0.2.1")})
+    control = SimpleNamespace(
+        ingest=SimpleNamespace(status=AsyncMock(return_value=status)),
+        readers=Readers(), leases=held, host="here", backend=None, units=units,
+    )  # fmt: skip
+    reconciler = Reconciler(cast("Any", control))
+    reconciler._supervisor = supervisor
+    await reconciler.round()
+    assert held.done == done
