@@ -42,11 +42,16 @@ def draw_key() -> StreamKey:
     return StreamKey(_base32(secrets.token_bytes(_ID_BYTES)), _base32(secrets.token_bytes(_SECRET_BYTES)))
 
 
-def derive_key(pepper: bytes, stream: StreamName, idempotency_key: str) -> StreamKey:
-    """Returns the key that a repeated request gets again: the same for the same `idempotency_key`."""
-    text = f"draw\0{stream}\0{idempotency_key}".encode()
-    drawn = hmac.digest(pepper, text, hashlib.sha512)
-    return StreamKey(_base32(drawn[:_ID_BYTES]), _base32(drawn[_ID_BYTES : _ID_BYTES + _SECRET_BYTES]))
+def derive_key(pepper: bytes, stream: StreamName, idempotency_key: str, made_at: str) -> StreamKey:
+    """Returns the key that a repeated request gets again.
+
+    Its id is the same for the same `idempotency_key`. Its secret depends on `made_at`, as its record has it, too:
+    once that is forgotten, the same request makes another key.
+    """
+    name = f"{stream}\0{idempotency_key}"
+    drawn = hmac.digest(pepper, f"draw\0{name}".encode(), hashlib.sha512)
+    secret = hmac.digest(pepper, f"secret\0{made_at}\0{name}".encode(), hashlib.sha512)
+    return StreamKey(_base32(drawn[:_ID_BYTES]), _base32(secret[:_SECRET_BYTES]))
 
 
 def parse_key(text: str) -> StreamKey | None:

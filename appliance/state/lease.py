@@ -146,7 +146,7 @@ class Leases:
     def taken(self, stream: StreamName, *, client: str) -> Lease | None:
         """The lease of `stream` as this process took or renewed it last, None if for another connection.
 
-        Should Valkey lose it, what let the publisher in is known from it alone: nginx does not say by which key.
+        Should Valkey lose it, it alone knows what let the publisher in: nginx does not say by which key.
         """
         lease = self._taken.get(stream)
         return lease if lease is not None and lease.client == client else None

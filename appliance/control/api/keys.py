@@ -11,7 +11,7 @@ from appliance.control.api.operations import Created, Operation, Parameter, whol
 from appliance.control.api.problem import ProblemError
 from appliance.control.api.streams import registered
 from appliance.control.gate import why_over
-from appliance.secrets.stream_keys import derive_key, digest, draw_key
+from appliance.secrets.stream_keys import derive_key, digest, draw_key, matches
 from appliance.state.registry import KeyRecord
 
 if TYPE_CHECKING:
@@ -78,16 +78,19 @@ class KeyOperations:
         pepper, repeated = self._control.stream_key_pepper, request.headers.get("idempotency-key", "")
         if len(repeated) > _MOST_LETTERS:
             raise ProblemError(400, f"Idempotency-Key is longer than {_MOST_LETTERS} characters")
-        key = derive_key(pepper, stream.name, repeated) if repeated else draw_key()
+        now = datetime.now(UTC)
+        key = derive_key(pepper, stream.name, repeated, _iso(now)) if repeated else draw_key()
         kept = {each.id: each for each in await self._keys(stream.name)}
-        if key.id in kept:
-            return Created(new=False, content=_repeated(kept[key.id], str(key)))
+        if repeated and (before := kept.get(key.id)) is not None:
+            key = derive_key(pepper, stream.name, repeated, before.created_at)
+            if not matches(pepper, stream.name, key, before.digest):  # an earlier version made it
+                raise ProblemError(409, f"the key {key.id} can be shown no more; use another Idempotency-Key")
+            return Created(new=False, content=_repeated(before, str(key)))
         if len(kept) >= _MOST_KEYS:
             raise ProblemError(
                 409,
                 f"the stream {stream.name} has {len(kept)} keys, of {_MOST_KEYS}; revoke those not in use",
             )
-        now = datetime.now(UTC)
         ends = None if body.expires_in_seconds is None else now + timedelta(seconds=body.expires_in_seconds)
         record = KeyRecord(
             id=key.id,

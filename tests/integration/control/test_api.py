@@ -99,6 +99,16 @@ async def test_a_repeated_request_makes_one_key(site: Site) -> None:
     assert (await site.api("POST", "streams/concert/keys", {}, **header)).status_code == 409
 
 
+async def test_a_forgotten_key_does_not_come_back_with_a_repeated_request(site: Site) -> None:
+    """It may have been revoked because it leaked, or because its owner may publish no more."""
+    header, made = {"Idempotency-Key": "7d9f"}, []
+    for _ in range(2):
+        await site.api("PUT", "streams/concert", {})
+        made.append((await site.api("POST", "streams/concert/keys", {}, **header)).json()["key"])
+        await site.api("DELETE", "streams/concert")
+    assert made[0] != made[1]
+
+
 async def test_a_stream_has_so_many_keys(site: Site) -> None:
     await site.api("PUT", "streams/concert", {})
     for _ in range(50):
