@@ -45,8 +45,8 @@ def draw_key() -> StreamKey:
 def derive_key(pepper: bytes, stream: StreamName, idempotency_key: str, made_at: str) -> StreamKey:
     """Returns the key that a repeated request gets again.
 
-    Its id is the same for the same `idempotency_key`. Its secret depends on `made_at`, as its record has it, too:
-    once that is forgotten, the same request makes another key.
+    Its id is the same for the same `idempotency_key`. Its secret depends on `made_at` too, as its record has
+    it: once that is forgotten, the same request makes another key.
     """
     name = f"{stream}\0{idempotency_key}"
     drawn = hmac.digest(pepper, f"draw\0{name}".encode(), hashlib.sha512)

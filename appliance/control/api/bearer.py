@@ -22,7 +22,8 @@ _MOST_LETTERS: Final = 256
 async def authorise(request: Request, control: Control, scope: Scope) -> str:
     """Returns the id of the token that allows `scope`, which the log may name.
 
-    Raises ProblemError 401 without a valid token and 403 without the scope; StateUnavailableError.
+    What is known of it stands in `request.state.token`, None for ADMIN. Raises ProblemError 401 without a
+    valid token and 403 without the scope; StateUnavailableError.
     """
     scheme, _, shown = request.headers.get("authorization", "").partition(" ")
     shown = shown.strip()
@@ -30,6 +31,7 @@ async def authorise(request: Request, control: Control, scope: Scope) -> str:
         raise _challenge("no bearer token was shown")
     # Each is compared, in constant time.
     fits = [hmac.compare_digest(shown.encode(), one.encode()) for one in control.secrets.admin_tokens()]
+    request.state.token = None
     if any(fits):
         return ADMIN
     token = await control.api_tokens.find(shown)
@@ -41,6 +43,7 @@ async def authorise(request: Request, control: Control, scope: Scope) -> str:
             f"the token {token.id} lacks the scope {scope}; it has: {', '.join(token.scopes)}",
             headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
         )
+    request.state.token = token
     return token.id
 
 

@@ -123,6 +123,23 @@ async def test_without_valkey_it_says_so(site: Site) -> None:
     assert answer.json()["detail"] == "The shared state is not available at the moment"
 
 
+async def test_a_token_gives_away_no_more_than_it_has(site: Site) -> None:
+    spec = {"scopes": ["tokens:write", "streams:read"], "expires_in_seconds": 600}
+    own = (await site.api("POST", "api-tokens", spec)).json()["token"]
+    for scopes, ends, status in (
+        (["streams:read"], 500, 201),
+        (["tokens:write", "streams:read"], 500, 201),
+        (["streams:read", "streams:write"], 500, 403),
+        (["streams:read"], 700, 403),
+        (["streams:read"], None, 403),
+    ):
+        wanted = {"scopes": scopes, "expires_in_seconds": ends}
+        answer = await site.api("POST", "api-tokens", wanted, token=own)
+        assert answer.status_code == status, (wanted, answer.text)
+    for_ever = (await site.api("POST", "api-tokens", {"scopes": ["tokens:write"]})).json()["token"]
+    assert (await site.api("POST", "api-tokens", {"scopes": ["tokens:write"]}, token=for_ever)).is_success
+
+
 @pytest.mark.parametrize("path", ["streams", "bans", "api-tokens"])
 async def test_the_document_describes_what_is_answered(site: Site, path: str) -> None:
     document = (await site.http.get("/api/v1/openapi.json")).json()

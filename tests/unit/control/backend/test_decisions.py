@@ -11,7 +11,7 @@ import pytest
 
 from appliance.control.backend.breaker import IN_A_ROW, State
 from appliance.control.backend.client import BackendClient
-from appliance.control.backend.decisions import Decisions
+from appliance.control.backend.decisions import Decisions, Question
 from appliance.control.callback import Callback
 from appliance.names import StreamName
 from appliance.secrets.webhook_secret import parse_webhook_secret
@@ -79,7 +79,7 @@ async def test_the_backends_word(backend: StubBackend, made: Made, answered: int
     verdict = await decisions.ask("publish", DEMO, CALLBACK, seconds=5)
     assert (verdict.status, verdict.allowed, verdict.source) == (status, status == 200, "backend")
     assert backend.paths == ["/auth/publish"]
-    assert decisions.breaker.state is State.CLOSED
+    assert decisions.state is State.CLOSED
 
 
 @pytest.mark.parametrize("form", ["form", "json"])
@@ -140,7 +140,31 @@ async def test_a_backend_that_fails_on_and_on_is_left_alone(backend: StubBackend
     for _ in range(10):
         assert (await decisions.ask("publish", DEMO, CALLBACK, seconds=5)).status == 503
     assert len(backend.requests) == IN_A_ROW
-    assert decisions.breaker.state is State.OPEN
+    assert decisions.state is State.OPEN
+
+
+def question_of_a_viewer() -> Question:
+    return Question("view", DEMO, {"token": "what a backend cannot take"}, None)
+
+
+async def test_viewers_cannot_keep_publishers_from_the_backend(backend: StubBackend, made: Made) -> None:
+    """Anybody may show a token that a backend falls over."""
+    backend.choose = lambda request: answer(500 if request.path == "/auth/play" else 200)
+    decisions, _ = made()
+    for _ in range(IN_A_ROW):
+        assert (await decisions.put(question_of_a_viewer(), seconds=5)).status == 503
+    assert decisions.state is State.OPEN
+    assert (await decisions.ask("publish", DEMO, CALLBACK, seconds=5)).allowed
+
+
+async def test_a_question_that_is_refused_as_such_is_no_failure(backend: StubBackend, made: Made) -> None:
+    """The backend is there; 429 and 408 say that it is not, at the moment."""
+    decisions, _ = made(callback_attempts=1)
+    for status, state in ((422, State.CLOSED), (429, State.OPEN)):
+        backend.replies = [answer(status)]
+        for _ in range(IN_A_ROW):
+            assert (await decisions.put(question_of_a_viewer(), seconds=5)).status == 503
+        assert decisions.state is state
 
 
 class TestLastKnown:
