@@ -42,7 +42,7 @@ class Health:
         )
         parts = {"state": state, "units": units, "ingest": ingest}
         if control.backend is not None:
-            breaker = control.backend.decisions.breaker.state
+            breaker = control.backend.decisions.state
             parts["backend"] = {"ok": breaker is not BreakerState.OPEN, "breaker": breaker.value}
         good = all(part["ok"] for part in parts.values())
         return JSONResponse(

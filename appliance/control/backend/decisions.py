@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 from urllib.parse import urlencode
 
 from appliance.control.audit import record
-from appliance.control.backend.breaker import Breaker
+from appliance.control.backend.breaker import Breaker, State
 from appliance.control.backend.client import BackendSilentError, new_identity
 from appliance.control.backend.grant import Grant, UnreadableGrantError
 from appliance.control.refusal import NOT_NOW, UNPAID
@@ -38,6 +38,7 @@ Kind = Literal["publish", "play", "view"]
 
 _REFUSALS: Final = {401: 401, 402: 402, 403: 403, 404: 403, 409: 409}
 _PATHS: Final[Mapping[Kind, str]] = {"publish": "/auth/publish", "play": "/auth/play", "view": "/auth/play"}
+_BUSY: Final = frozenset({408, 429})
 _PAUSE_SECONDS: Final = 0.1
 _TEXTS: Final = {402: UNPAID, 503: NOT_NOW}
 
@@ -101,7 +102,15 @@ class Decisions:
         self._client = client
         self._verdicts = verdicts
         self._settings = settings
-        self.breaker = Breaker()
+        # Publishers have their own: who watches is a stranger, and what it asks may be what fails.
+        publishers, viewers = Breaker(), Breaker()
+        self._breakers: dict[Kind, Breaker] = {"publish": publishers, "play": viewers, "view": viewers}
+
+    @property
+    def state(self) -> State:
+        """Of the breakers, that of the one which lets the least through."""
+        states = {breaker.state for breaker in self._breakers.values()}
+        return next(state for state in (State.OPEN, State.HALF_OPEN, State.CLOSED) if state in states)
 
     async def ask(
         self, kind: Literal["publish", "play"], stream: StreamName, callback: Callback, *, seconds: float
@@ -125,7 +134,7 @@ class Decisions:
             content_type, body = "application/json", json.dumps(dict(question.fields)).encode()
         else:
             content_type, body = "application/x-www-form-urlencoded", urlencode(question.fields).encode()
-        identity = new_identity()
+        identity, breaker = new_identity(), self._breakers[question.kind]
         trouble = "no time is left to ask it"
         for attempt in range(self._settings.callback_attempts):
             if attempt:
@@ -133,7 +142,7 @@ class Decisions:
             left = min(self._settings.callback_seconds, deadline - clock())
             if left <= 0:
                 break
-            if not self.breaker.permits():
+            if not breaker.permits():
                 raise BackendSilentError("it failed again and again and is left alone for a few seconds")
             try:
                 status, content = await self._client.ask(
@@ -142,12 +151,14 @@ class Decisions:
                 if 200 <= status < 300 or status in _REFUSALS:
                     told = question.kind == "view" and status not in _REFUSALS
                     grant = Grant.read(content, now=time.time()) if told else Grant()
-                    self.breaker.succeeded()
+                    breaker.succeeded()
                     return _REFUSALS.get(status, 200), grant
                 trouble = f"it answered {status}"
+                # Who finds fault with the question is there, and is asked others.
+                failed = not 400 <= status < 500 or status in _BUSY
             except (BackendSilentError, UnreadableGrantError) as error:
-                trouble = str(error)
-            self.breaker.failed()
+                trouble, failed = str(error), True
+            breaker.failed() if failed else breaker.succeeded()
             record(
                 "backend", level=logging.WARNING, question=question.kind, attempt=attempt + 1, reason=trouble
             )
