@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from appliance.control.audit import record, untrusted
 from appliance.control.backend.client import BackendSilentError
 from appliance.control.troubles import Troubles
+from appliance.state.events import MAX_EVENTS
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Deliverer:
                 await self._take_over()
             for entry in await self._events.read(self._host):
                 self._queue(entry)
+            await self._forget()
         except StateUnavailableError as error:
             await self._begin_anew(str(error))
         # Broad on purpose: nobody awaits this task before the service ends, so what it let through would end
@@ -92,11 +94,22 @@ class Deliverer:
     async def _take_over(self) -> None:
         entries, lost = await self._events.left_over(self._host)
         self._leading = True
-        if lost:
-            reason = "too many came while the backend was silent"
-            record("deliver", level=logging.ERROR, action="lost", count=lost, reason=reason)
+        _log_lost(lost)
         for entry in entries:
             self._queue(entry)
+
+    async def _forget(self) -> None:
+        """Holds no more events than Valkey keeps: of the stream that has most of them the oldest are lost."""
+        lost = 0
+        while sum(map(len, self._waiting.values())) > MAX_EVENTS:
+            most = max(self._waiting.values(), key=len)
+            if len(most) < 2:
+                break
+            entry = most[1]  # the first is being told
+            del most[1]
+            lost += 1
+            await self._events.settle(entry)
+        _log_lost(lost)
 
     async def _begin_anew(self, reason: str) -> None:
         """Forgets what it has in hand: Valkey still has it, and perhaps another leader does too."""
@@ -183,3 +196,9 @@ class Deliverer:
         if reason:
             fields["reason"] = reason
         record("deliver", level=level, action=action, attempt=attempt, **fields)
+
+
+def _log_lost(count: int) -> None:
+    if count:
+        reason = "too many came while the backend was silent"
+        record("deliver", level=logging.ERROR, action="lost", count=count, reason=reason)

@@ -134,6 +134,20 @@ async def test_other_streams_do_not_wait(backend: StubBackend) -> None:
     assert list(store.pending) == ["1"]
 
 
+async def test_no_more_is_held_than_valkey_keeps(
+    backend: StubBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A backend that takes no events, as one that only answers questions, is told of them for hours."""
+    monkeypatch.setattr(deliver, "MAX_EVENTS", 10)
+    backend.replies = [None]
+    store = Store(entry("other", "s2"), *(entry(str(number)) for number in range(1, 31)))
+    async with delivering(store, backend):
+        await store.until(*(("settled", str(number)) for number in range(2, 23)))
+    assert sorted(store.pending) == sorted(["other", "1", *map(str, range(23, 31))])
+    [lost] = [line.fields for line in caplog.records if getattr(line, "fields", {}).get("action") == "lost"]
+    assert lost["count"] == 21
+
+
 async def test_what_was_attempted_often_enough_is_not_attempted_again(backend: StubBackend) -> None:
     store = Store()
     store.pending["1"] = entry("1", attempt=4)
