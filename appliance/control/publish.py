@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from appliance.control.context import Control
     from appliance.names import StreamName
+    from appliance.state.events import Event
 
 SILENCE_SECONDS: Final = 1.5
 """An encoder that sends no media for so long is silent: one of pictures alone sends some each second."""
@@ -82,7 +83,11 @@ class Publish:
             wait = min(self._control.settings.reader_wait_seconds, deadline - clock())
             await self._control.readers.wait(stream, max(0.0, wait))
             await self._tell_backend(lease)
-        except (UnitsUnavailableError, StateUnavailableError) as error:
+        except StateUnavailableError as error:
+            # Valkey may do it yet, though nobody waits for it any more: then an end belongs to it.
+            await self._give_back(lease, told=publish_ended(lease, "lost"))
+            raise RefusedError(503, "Publishing is not possible at the moment", str(error)) from None
+        except UnitsUnavailableError as error:
             await self._give_back(lease)
             raise RefusedError(503, "Publishing is not possible at the moment", str(error)) from None
         except RefusedError:
@@ -157,8 +162,8 @@ class Publish:
             return False
         return True
 
-    async def _give_back(self, lease: Lease) -> None:
+    async def _give_back(self, lease: Lease, *, told: Event | None = None) -> None:
         try:
-            await self._control.leases.release(lease)
+            await self._control.leases.release(lease, told=told)
         except StateUnavailableError as error:
             record("release", level=logging.WARNING, stream=lease.stream, reason=str(error))

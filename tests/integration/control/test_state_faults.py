@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -12,7 +14,7 @@ import pytest
 from appliance.media.rtmp.client import RtmpError
 from appliance.names import StreamName
 from tests.integration.control.conftest import eventually
-from tests.support.stub_backend import StubBackend, answer
+from tests.support.stub_backend import Request, StubBackend, answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -156,6 +158,27 @@ class TestBackend:
         # One that does not end is not read to its end.
         backend.replies = [answer(200, bytes(range(256)) * 40_000)]
         assert (await site.ask("publish", "demo")).status_code == 503
+
+    async def test_what_may_have_been_told_to_begin_is_told_to_have_ended(
+        self, site: Site, backend: StubBackend
+    ) -> None:
+        """A Valkey that stood still does later what nobody waited for: it stores that a publish has begun."""
+
+        def freeze(request: Request) -> bytes:
+            if request.path == "/auth/publish":
+                site.valkey.send(signal.SIGSTOP)
+                # After the second that the event is waited for, and before the one for the lease is over.
+                asyncio.get_running_loop().call_later(1.5, site.valkey.send, signal.SIGCONT)
+            return answer(200)
+
+        def told() -> list[str]:
+            return [json.loads(each.body)["type"] for each in backend.requests if each.path == "/events"]
+
+        backend.choose = freeze
+        assert (await site.ask("publish", "demo")).status_code == 503
+        await eventually(lambda: len(told()) == 2)
+        assert told() == ["publish.started", "publish.ended"]
+        assert await site.active() == set()
 
     @pytest.mark.parametrize(
         "reply",
