@@ -76,6 +76,7 @@ class Reconciler:
             for lease in leases.values():
                 if self._is_lost(lease, status) and await self._release(lease):
                     record("reconcile", action="release", stream=lease.stream, since=lease.started_at)
+            await self._ended({lease.session for lease in leases.values()}, status)
             await self._supervisor.round(leases.values())
         except StateUnavailableError as error:
             self._troubles(str(error), part="state")
@@ -95,7 +96,7 @@ class Reconciler:
         if held is not None and not self._is_lost(held, status):
             return  # somebody is being let in under this name, and nginx was asked before that
         # On air without a lease: Valkey lost it, or it ended while Valkey was away.
-        known = leases.taken(stream, client=publisher.client)
+        known = leases.taken.get(stream, client=publisher.client)
         lease = known or Lease.new(
             stream,
             host=host,
@@ -109,6 +110,16 @@ class Reconciler:
             record("reconcile", action="take", stream=stream, client_ip=untrusted(publisher.address))
             if self._control.backend is not None and known is None:
                 await self._control.backend.events.add(publish_started(lease))
+
+    async def _ended(self, present: set[str], status: IngestStatus) -> None:
+        """The backend hears of those who left while Valkey was away, for longer than their leases live."""
+        taken = self._control.leases.taken
+        for lease in taken.lost(present):
+            if status.lists(lease.stream, lease.client):
+                continue
+            if self._control.backend is not None:
+                await self._control.backend.events.add(publish_ended(lease, "lost"))
+            taken.forget(lease)
 
     async def _release(self, lease: Lease) -> bool:
         """Gives back the lease of a publisher that is gone; the backend hears of it."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name, shorten
 from appliance.state.events import EVENTS
+from appliance.state.taken import Taken
 from appliance.state.valkey import PREFIX, Script, State
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Leases:
         self._get = Script(state, "read")
         self._list = Script(state, "list")
         self._malformed: set[StreamName] = set()
-        self._taken: dict[StreamName, Lease] = {}
+        self.taken = Taken()
 
     async def acquire(
         self, lease: Lease, *, replacing: Lease | None = None, told: Event | None = None
@@ -120,7 +121,7 @@ class Leases:
         arguments += told.arguments() if told else []
         answer = await self._acquire([_LEASE + lease.stream, _INDEX, EVENTS], arguments)
         if answer[0] == 1:
-            self._taken[lease.stream] = lease
+            self.taken.put(lease)
             return None
         # One that cannot be read is somebody's all the same; no host has this name, so nobody takes it over.
         nobody = replace(
@@ -140,16 +141,8 @@ class Leases:
             [_LEASE + lease.stream, _INDEX], [lease.session, str(self._life_ms), lease.stream]
         )
         if answer:
-            self._taken[lease.stream] = lease
+            self.taken.put(lease, seen=True)
         return bool(answer)
-
-    def taken(self, stream: StreamName, *, client: str) -> Lease | None:
-        """The lease of `stream` as this process took or renewed it last, None if for another connection.
-
-        Should Valkey lose it, it alone knows what let the publisher in: nginx does not say by which key.
-        """
-        lease = self._taken.get(stream)
-        return lease if lease is not None and lease.client == client else None
 
     async def release(self, lease: Lease, *, told: Event | None = None) -> bool:
         """Gives `lease` back; False when its session no longer holds it.
@@ -157,9 +150,10 @@ class Leases:
         `told` is stored in the same step.
         """
         arguments = [lease.session, lease.stream, *(told.arguments() if told else [])]
-        if (taken := self._taken.get(lease.stream)) is not None and taken.session == lease.session:
-            del self._taken[lease.stream]
-        return bool(await self._release([_LEASE + lease.stream, _INDEX, EVENTS], arguments))
+        answer = await self._release([_LEASE + lease.stream, _INDEX, EVENTS], arguments)
+        if answer:
+            self.taken.forget(lease)
+        return bool(answer)
 
     async def get(self, stream: StreamName) -> Lease | None:
         """The lease of `stream`, None when it is free."""

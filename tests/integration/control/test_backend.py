@@ -253,6 +253,29 @@ async def test_a_lost_end_is_told_by_the_comparison(site: Site, backend: StubBac
     assert ended["data"] == {**started["data"], "reason": "lost"}
 
 
+async def test_the_end_is_told_though_the_lease_ended_first(site: Site, backend: StubBackend) -> None:
+    """Valkey was away for longer than a lease lives, and the encoder left meanwhile."""
+    gone = await site.publish("demo")
+
+    async def seen() -> bool:
+        async with site.leases() as leases:
+            lease = await leases.get(DEMO)
+        return lease is not None and lease.seen
+
+    await eventually(seen)
+    await eventually(lambda: "publish.started" in told(backend))
+    await site.valkey.end()
+    for path in (site.valkey.directory / "appendonlydir").iterdir():
+        path.unlink()
+    await gone.close()
+    await eventually(lambda: site.control.events("publish_done"))
+    await site.valkey.up()
+    await eventually(lambda: "publish.ended" in told(backend))
+    started, ended = events(backend)[0], events(backend)[-1]
+    assert ended["data"] == {**started["data"], "reason": "lost"}
+    assert told(backend).count("publish.ended") == 1
+
+
 async def test_a_takeover_tells_the_end_before_the_beginning(site: Site, backend: StubBackend) -> None:
     async with site.leases() as leases:
         stale = Lease.new(DEMO, host="here", client="4711", app="live", client_ip="192.0.2.1")

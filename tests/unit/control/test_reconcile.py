@@ -18,6 +18,7 @@ from appliance.control.reconcile import Reconciler
 from appliance.control.stat import IngestStatus, Publisher
 from appliance.names import parse_stream_name
 from appliance.state.lease import Lease, Leases
+from appliance.state.taken import Taken
 from appliance.state.valkey import State
 
 DEMO = parse_stream_name("demo")
@@ -101,13 +102,11 @@ class Held:
 
     def __init__(self, *leases: Lease) -> None:
         self.leases = list(leases)
+        self.taken = Taken()
         self.done: list[str] = []
 
     async def all(self) -> list[Lease]:
         return self.leases
-
-    def taken(self, *_: object, **__: object) -> None:
-        return None
 
     async def hold(self, lease: Lease) -> bool:
         self.done.append(f"hold {lease.client}")
