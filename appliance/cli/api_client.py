@@ -45,7 +45,7 @@ class ApiClient:
 
         Raises OperatorError with the service's own words: EX_USAGE for what it refuses, else EX_UNAVAILABLE.
         """
-        return self._ask(method, "/".join(["/api/v1", *(quote(step, safe="") for step in path)]), body, query)
+        return self._ask(method, "/".join(["/api/v1", *map(_step, path)]), body, query)
 
     def live_streams(self) -> list[str]:
         """Returns the names of the streams that somebody publishes. Raises OperatorError."""
@@ -76,6 +76,11 @@ class ApiClient:
 
 
 _WHY: Final = "see why: systemctl status appliance-control.service; journalctl -u appliance-control"
+
+
+def _step(text: str) -> str:
+    """`text` as one step of a path, also where it is one that leads elsewhere (RFC 3986, section 5.2.4)."""
+    return text.replace(".", "%2E") if text in {".", ".."} else quote(text, safe="")
 
 
 def _words(answer: httpx.Response) -> str:
