@@ -46,7 +46,8 @@ def init_command(
         bool, typer.Option("--check/--no-check", help="Say what is missing, make nothing.")
     ] = False,
     webhook_grace_seconds: Annotated[
-        float, typer.Option(min=0, help="How long the webhook secret before a given one is good.")
+        float,
+        typer.Option(min=0, max=7_776_000, help="How long the webhook secret before a given one is good."),
     ] = DEFAULT_GRACE.total_seconds(),
     as_json: Annotated[
         bool, typer.Option("--json", help="Print {changed, made, kept, mended, unfinished}.")

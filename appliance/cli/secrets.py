@@ -83,7 +83,11 @@ def rotate_command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="As `secrets status` shows it, or internal.")],
     grace_seconds: Annotated[
         float | None,
-        typer.Option(min=0, help="How long the one before is good; else as the settings say. 0: it leaked."),
+        typer.Option(
+            min=0,
+            max=7_776_000,
+            help="How long the one before is good; else as the settings say. 0: it leaked.",
+        ),
     ] = None,
     settings: SettingsOption = SETTINGS_FILE,
     directory: DirectoryOption = CREDENTIALS_DIRECTORY,

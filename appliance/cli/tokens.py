@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,7 +66,10 @@ def issue_command(
     ip: Annotated[str | None, typer.Option(help="The viewer's address or network; else any.")] = None,
     entitlement: Annotated[str | None, typer.Option(help="What was paid for.")] = None,
     paid_minutes: Annotated[
-        float | None, typer.Option(help="How long it was paid for; else as long as the token holds.")
+        float | None,
+        typer.Option(
+            min=1 / 60, max=43_200, help="How long it was paid for; else as long as the token holds."
+        ),
     ] = None,
     settings: SettingsOption = SETTINGS_FILE,
     directory: DirectoryOption = CREDENTIALS_DIRECTORY,
@@ -125,7 +127,7 @@ def show_command(
     """
     known, keys, now = Settings.load(settings), _keys(directory), time.time()
     verifying = keys.valid(datetime.fromtimestamp(now, UTC))
-    text = sys.stdin.read(MAX_LENGTH + 2).strip()
+    text = typer.get_binary_stream("stdin").read(MAX_LENGTH + 2).decode("ascii", "replace").strip()
     wanted = None if stream is None else _stream(stream)
     refused: TokenRefusedError | None = None
     header: dict[str, Any] = {}

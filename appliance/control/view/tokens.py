@@ -46,6 +46,7 @@ LEEWAY_SECONDS: Final = 30.0
 """How far the clock of the host that issued a token may be ahead of ours."""
 
 _TOKEN: Final = re.compile(TOKEN_PATTERN)
+_HALF_CHARACTER: Final = re.compile("[\ud800-\udfff]")
 _LAST_SECOND: Final = 253_402_300_799
 """The end of the year 9999; beyond it there is no time that could be shown."""
 
@@ -238,7 +239,10 @@ def _stream(claim: object) -> str:
 
 def _text(claims: Mapping[str, Any], name: str) -> str | None:
     value = claims.get(name)
-    if value is None or (isinstance(value, str) and 1 <= len(value) <= MAX_CLAIM):
+    # JSON may spell half a character (RFC 8259, section 8.2), which nobody could write down.
+    if value is None or (
+        isinstance(value, str) and 1 <= len(value) <= MAX_CLAIM and not _HALF_CHARACTER.search(value)
+    ):
         return value
     raise _refused(f"{name} is no text of 1 to {MAX_CLAIM} characters")
 

@@ -42,7 +42,7 @@ def keys(host: Path) -> TokenKeys:
     return TokenKeys.load(host / "credentials" / "view-token-keys")
 
 
-def call(host: Path, *arguments: str, given: str = "") -> Result:
+def call(host: Path, *arguments: str, given: str | bytes = "") -> Result:
     places = [f"--directory={host / 'credentials'}", f"--settings={host / 'appliance.yml'}"]
     return CliRunner().invoke(app, [*arguments, *places], input=given)
 
@@ -97,8 +97,13 @@ def test_for_people_too(host: Path) -> None:
         (["demo", "--minutes=1441"], "a token for 86460 s is refused; allowed are 86400"),
         (["demo", "--ip=here"], "'here' is refused"),
         (["demo", "--paid-minutes=5"], "name the entitlement"),
+        *(
+            (["demo", "--entitlement=x", f"--paid-minutes={n}"], "aid-minutes")
+            for n in ("inf", "nan", "1e308", "0")
+        ),
         (["demo", f"--viewer={'x' * 200}"], "1 to 128 characters"),
         (["demo", "--viewer="], "1 to 128 characters"),
+        (["demo", "--viewer=\udcff"], "1 to 128 characters"),
         (["demo", f"--viewer={'x' * 3000}"], "allowed are 2048"),
     ],
 )
@@ -196,8 +201,8 @@ def test_a_foreign_token_is_shown_and_not_believed(host: Path) -> None:
     assert "it lets in" not in result.output
 
 
-@pytest.mark.parametrize("given", ["", "x", "a.b.c", "x" * 5000, "e30.e30.c2ln"])
-def test_what_is_no_token_is_called_that(host: Path, given: str) -> None:
+@pytest.mark.parametrize("given", ["", "x", "a.b.c", "x" * 5000, "e30.e30.c2ln", b"\xff\xfe"])
+def test_what_is_no_token_is_called_that(host: Path, given: str | bytes) -> None:
     result = call(host, "show", given=given)
     assert isinstance(result.exception, OperatorError)
     assert result.exception.exit_code == EX_DATAERR

@@ -167,6 +167,7 @@ def test_every_changed_character_is_noticed() -> None:
         ({"sub": 1}, "ub"),
         ({"sub": ""}, "sub is no text"),
         ({"sub": "x" * 129}, "sub is no text"),
+        ({"sub": "\ud800"}, "sub is no text"),
         ({"sid": {}}, "sid is no text"),
         ({"jti": 1}, "ID"),
         ({"ip": "somewhere"}, "ip is no address"),
