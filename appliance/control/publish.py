@@ -85,7 +85,7 @@ class Publish:
             await self._tell_backend(lease)
         except StateUnavailableError as error:
             # Valkey may do it yet, though nobody waits for it any more: then an end belongs to it.
-            await self._give_back(lease, told=publish_ended(lease, "lost"))
+            await self._give_back(lease, told=None if error.answered else publish_ended(lease, "lost"))
             raise RefusedError(503, "Publishing is not possible at the moment", str(error)) from None
         except UnitsUnavailableError as error:
             await self._give_back(lease)
