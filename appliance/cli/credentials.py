@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
 
+from appliance.cli.state_client import with_state
 from appliance.errors import EX_DATAERR, OperatorError
-from appliance.secrets.credentials import CONTENT_KEYRING, CREDENTIALS_DIRECTORY, DEFAULT_GRACE, make_missing
+from appliance.ops.fleet_secrets import FleetSecrets
+from appliance.secrets.credentials import CONTENT_KEYRING, CREDENTIALS_DIRECTORY
 from appliance.secrets.keyring import Keyring, parse_master
+from appliance.secrets.making import DEFAULT_GRACE, make_missing
+from appliance.secrets.rotating import Rotating
 from appliance.secrets.webhook_secret import parse_webhook_secret
+from appliance.settings import SETTINGS_FILE, Settings
+
+T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, help="The secrets a host keeps below /etc/appliance/credentials.")
 
@@ -49,6 +59,7 @@ def init_command(
         float,
         typer.Option(min=0, max=7_776_000, help="How long the webhook secret before a given one is good."),
     ] = DEFAULT_GRACE.total_seconds(),
+    settings: Annotated[Path, typer.Option(help="Settings file: where Valkey is.")] = SETTINGS_FILE,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print {changed, made, kept, mended, unfinished}.")
     ] = False,
@@ -63,7 +74,9 @@ def init_command(
     beside it for --webhook-grace-seconds, so that the backend can change in its own time. Without one the
     host draws one, which `appliance secrets rotate webhook-secret` may replace.
 
-    It reads no settings: what an upgrade leaves of them may be none that this version allows.
+    What rotates and is missing is the fleet's, or this host's own from before it lost its files: Valkey is
+    asked for it first. On a machine that has no --settings yet, all is drawn. They are read for that alone:
+    what an upgrade leaves of them may be none that this version allows.
     """
     # One line for each that was asked for, in this order; a missing line is an empty one.
     lines = [*sys.stdin.read().split("\n"), ""] if master_stdin or webhook_stdin else []
@@ -74,6 +87,7 @@ def init_command(
         master,
         webhook_secret=webhook_secret,
         webhook_grace=timedelta(seconds=webhook_grace_seconds),
+        fleet=_Fleet(settings, directory) if settings.exists() else None,
         check=check,
     )
     if as_json:
@@ -98,6 +112,27 @@ def init_command(
             f"{'open to others' if check else 'closed to others'}: {path} (remove a secret that somebody may "
             "have read, and run this again)",
             soft_wrap=True,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fleet:
+    """What the Valkey of this host holds, each time asked anew."""
+
+    settings: Path
+    directory: Path
+
+    def known(self, name: str, present: Rotating | None) -> Rotating | None:
+        return self._ask(lambda shared: shared.known(name, present))
+
+    def agreed(self, name: str) -> Rotating:
+        return self._ask(lambda shared: shared.agreed(name))
+
+    def _ask(self, question: Callable[[FleetSecrets], Awaitable[T]]) -> T:
+        known = Settings.load(self.settings)
+        host = known.node or socket.gethostname()
+        return with_state(
+            known, self.directory, lambda state: question(FleetSecrets(self.directory, host, state))
         )
 
 

@@ -1,8 +1,9 @@
 """Takes over secrets that were rotated while the service runs, on this host or on another one.
 
 They stand sealed in Valkey (`appliance.state.shared_secrets`). The service looks once a second, before its
-first request too, and notes what it holds: who rotates waits for that before the new secret is used. Without
-Valkey what was held before holds on, and nothing is rotated.
+first request too, and notes what it holds: who rotates waits for that before the new secret is used. What
+only this service holds it offers: a host that loses its files gets them back (`appliance.secrets.making`).
+Without Valkey what was held before holds on, and nothing is rotated.
 """
 
 from __future__ import annotations
@@ -69,19 +70,17 @@ class Followed:
             try:
                 sealed = Sealed.parse(where, field)
                 version, generation = sealed.version, sealed.generation
-                if version > held.version:
-                    held = ROTATING[name].parse(sealed.open(keyring))
+                if (found := sealed.instead_of(held, keyring)) is not None:
+                    held = found
                     self._secrets.take_over(name, held)
                     record("secrets", action="taken over", secret=name, version=version)
                 self._refused.pop(name, None)
-            except (SealError, ValueError) as error:
-                self._refuse(name, str(error) if isinstance(error, SealError) else "it is malformed")
+            except SealError as error:
+                self._refuse(name, str(error))
         # Sealed anew, too, when another master key has become the current one: the old ones are forgotten.
-        if ROTATING[name].shared or field is not None:
-            newer = held.version > version or (held.version == version and keyring.current > generation)
-            if newer:
-                sealed = Sealed.seal(where, held.version, held.dumps(), keyring)
-                await self._shared.offer(sealed, instead_of=held.version)
+        if held.version > version or (held.version == version and keyring.current > generation):
+            sealed = Sealed.seal(where, held.version, held.dumps(), keyring)
+            await self._shared.offer(sealed, instead_of=held.version)
 
     def _refuse(self, name: str, reason: str) -> None:
         if self._refused.get(name) != reason:

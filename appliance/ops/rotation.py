@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 from appliance.errors import EX_CONFIG, EX_UNAVAILABLE, OperatorError
 from appliance.media.stream_client import NoStreamError, StreamSilentError
 from appliance.ops import valkey_password
+from appliance.ops.fleet_secrets import FleetSecrets
 from appliance.secrets.credentials import (
     CONTENT_KEYRING,
     READER_SECRET,
@@ -38,7 +39,7 @@ from appliance.secrets.keyring import Keyring
 from appliance.secrets.rotating import ROTATING, Rotating, read_rotating, replaced
 from appliance.state.event_kinds import key_rotated
 from appliance.state.events import Events
-from appliance.state.shared_secrets import Sealed, SealError, SharedSecrets, field_of
+from appliance.state.shared_secrets import Sealed, SharedSecrets, field_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +105,7 @@ class Rotation:
             while True:
                 present = read_rotating(self.directory, name)
                 _refuse_chosen(name, present)
-                newer = await self._newer(name, present)
+                newer = await self._shared.newer(name, present)
                 if newer is not None and grace is None:
                     await self._bring(name, present, newer, fresh=False)
                     self.say(f"{name}: took over the one made already, by another host or a run cut short")
@@ -124,31 +125,15 @@ class Rotation:
         """
         with locked(self.directory):
             present = read_rotating(self.directory, name)
-            new = await self._newer(name, present)
+            new = await self._shared.newer(name, present)
             if new is None:
                 return present
             replace_credential(self.directory / name, new.dumps())
             return new
 
-    async def _newer(self, name: str, present: Rotating) -> Rotating | None:
-        """What Valkey has of it that is newer than `present`."""
-        where = field_of(name, self.host)
-        field = (await SharedSecrets(self.state).all()).get(where)
-        if field is None:
-            return None
-        try:
-            sealed = Sealed.parse(where, field)
-            if sealed.version <= present.version:
-                return None
-            return ROTATING[name].parse(sealed.open(Keyring.load(self.directory / CONTENT_KEYRING)))
-        except (SealError, ValueError) as error:
-            reason = str(error) if isinstance(error, SealError) else f"{name} is malformed"
-            raise OperatorError(
-                f"{reason} (in Valkey)",
-                exit_code=EX_CONFIG,
-                hint="hosts of one site have one HLS_ENCRYPTION_KEY; where that changed, "
-                "`valkey-cli HDEL appliance:secrets NAME` forgets what cannot be opened any more",
-            ) from None
+    @property
+    def _shared(self) -> FleetSecrets:
+        return FleetSecrets(self.directory, self.host, self.state)
 
     async def _bring(self, name: str, present: Rotating, new: Rotating, *, fresh: bool) -> Rotating:
         """Returns what is in use then, see `_offer`."""
@@ -175,10 +160,14 @@ class Rotation:
             if fresh:
                 await self._tell(name, new)
         else:
-            new = await self._newer(name, present) or new
+            new = await self._shared.newer(name, present) or new
         host = None if ROTATING[name].shared else self.host
         deadline = time.monotonic() + HELD_WITHIN_SECONDS
-        while lacking := await shared.lacking(name, new.version, host=host):
+        while True:
+            held = await shared.held(name, host)
+            lacking = sorted(one for one, version in held.items() if version < new.version)
+            if not lacking:
+                return new
             if time.monotonic() > deadline:
                 raise OperatorError(
                     f"{name}: the control service of {', '.join(lacking)} did not take the new one over "
@@ -187,7 +176,6 @@ class Rotation:
                     hint=f"see why: journalctl -u appliance-control; again: appliance secrets rotate {name}",
                 )
             await asyncio.sleep(_POLL_SECONDS)
-        return new
 
     def _hand_over(self, secret: str) -> None:
         failed = []

@@ -3,17 +3,21 @@
     SECRET created=2026-01-01T00:00:00+00:00
     SECRET created=2025-12-01T00:00:00+00:00 ends=2026-01-08T00:00:00+00:00
 
-A line without a time was made by the first run on the host; `given` marks one that the operator chose.
+A line without a time was drawn by the first run on the host, and is older than any that a rotation has made;
+`given` marks one that the operator chose.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
-from appliance.secrets.moment import holds, moment, version_of
+from appliance.secrets.moment import after, holds, moment, version_of
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 _TEXT: Final = re.compile(r"[!-~]{1,512}")
 _GIVEN: Final = "given"
@@ -94,9 +98,7 @@ class DatedSecrets:
     def rotated(self, text: str, grace: timedelta, *, given: bool = False) -> DatedSecrets:
         """`text` is the newest from now on, the one before good for `grace` more."""
         now = datetime.now(UTC)
-        # A clock that was set back must not make the later one look like the earlier one.
-        before = self.newest.created
-        created = now if before is None else max(now, before + timedelta(milliseconds=1))
+        created = after(self.newest.created, now)
         old = [
             replace(item, ends=min(item.ends or now + grace, now + grace), given=False)
             for item in self.valid(now).entries

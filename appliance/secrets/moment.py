@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 def moment(text: object) -> datetime | None:
@@ -24,6 +24,14 @@ def is_over(ends: str | None, now: datetime | None = None) -> bool:
     return ends is not None and (
         (found := moment(ends)) is None or not holds(found, now or datetime.now(UTC))
     )
+
+
+def after(earlier: datetime | None, now: datetime) -> datetime:
+    """`now`, as the time of what follows on `earlier`.
+
+    A clock that was set back must not make the later one look like the earlier one.
+    """
+    return now if earlier is None else max(now, earlier + timedelta(milliseconds=1))
 
 
 def version_of(created: datetime | None) -> int:

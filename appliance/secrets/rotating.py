@@ -19,7 +19,7 @@ from appliance.secrets.credentials import (
     drawn,
     read_credential,
 )
-from appliance.secrets.dated_secrets import DatedSecrets
+from appliance.secrets.dated_secrets import DatedSecret, DatedSecrets
 from appliance.secrets.refused import malformed
 from appliance.secrets.token_keys import TokenKeys
 from appliance.secrets.webhook_secret import new_webhook_secret, parse_webhook_secrets
@@ -79,24 +79,31 @@ class Kind:
     """One of these credentials.
 
     `shared`: the same on all hosts; the others are between the parts of one host. `parse` raises ValueError;
-    `rotated` puts a fresh one in front of what `parse` returns, which is good for as long as it says more.
+    `drawn` makes the first one, as of the given time or (None) older than all that have one; `rotated` puts a
+    fresh one in front of what `parse` returns, which is good for as long as it says more.
     """
 
     parse: Callable[[str], Rotating]
+    drawn: Callable[[datetime | None], Rotating]
     rotated: Callable[[Any, timedelta], Rotating]
     shared: bool
 
 
-def _lines(fresh: Callable[[], str]) -> Callable[[DatedSecrets, timedelta], DatedSecrets]:
-    return lambda present, grace: present.rotated(fresh(), grace)
+def _lines(parse: Callable[[str], DatedSecrets], fresh: Callable[[], str], *, shared: bool) -> Kind:
+    return Kind(
+        parse,
+        lambda created: DatedSecrets((DatedSecret(fresh(), created),)),
+        lambda present, grace: present.rotated(fresh(), grace),
+        shared,
+    )
 
 
 ROTATING: Final = {
-    VIEW_TOKEN_KEYS: Kind(TokenKeys.parse, TokenKeys.rotated, shared=True),
-    WEBHOOK_SECRET: Kind(parse_webhook_secrets, _lines(new_webhook_secret), shared=True),
-    READER_SECRET: Kind(_reader_secrets, _lines(drawn), shared=False),
-    ADMIN_TOKEN: Kind(DatedSecrets.parse, _lines(drawn), shared=False),
-    VALKEY_PASSWORD: Kind(DatedSecrets.parse, _lines(drawn), shared=False),
+    VIEW_TOKEN_KEYS: Kind(TokenKeys.parse, TokenKeys.create, TokenKeys.rotated, shared=True),
+    WEBHOOK_SECRET: _lines(parse_webhook_secrets, new_webhook_secret, shared=True),
+    READER_SECRET: _lines(_reader_secrets, drawn, shared=False),
+    ADMIN_TOKEN: _lines(DatedSecrets.parse, drawn, shared=False),
+    VALKEY_PASSWORD: _lines(DatedSecrets.parse, drawn, shared=False),
 }
 
 

@@ -1,7 +1,8 @@
 """The keys that sign view tokens (HMAC-SHA256, RFC 7518, section 3.2).
 
 A JSON file: ``{"current": KID, "keys": {KID: {"secret": HEX, "created": ISO 8601}}}``. A key that signed once
-has the time of that in "retired", and in "ends" the time until which it verifies what it signed.
+has the time of that in "retired", and in "ends" the time until which it verifies what it signed. One without
+"created" was drawn by the first run on the host, and is older than any that a rotation has made.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ from appliance.secrets.json_file import (
     parse_entry,
     parse_object,
     parse_optional_time,
-    parse_time,
 )
-from appliance.secrets.moment import holds, version_of
+from appliance.secrets.moment import after, holds, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ class TokenKey:
     """
 
     secret: bytes = field(repr=False)
-    created: datetime
+    created: datetime | None = None
     retired: datetime | None = None
     ends: datetime | None = None
 
@@ -57,10 +57,10 @@ class TokenKeys:
     keys: Mapping[str, TokenKey]
 
     @classmethod
-    def create(cls, *, now: datetime | None = None) -> TokenKeys:
-        """One fresh key."""
+    def create(cls, created: datetime | None = None) -> TokenKeys:
+        """One fresh key, made at `created`; without a time it is older than all that have one."""
         kid = secrets.token_hex(_KID_BYTES)
-        return cls(kid, {kid: TokenKey(secrets.token_bytes(_SECRET_BYTES), now or datetime.now(UTC))})
+        return cls(kid, {kid: TokenKey(secrets.token_bytes(_SECRET_BYTES), created)})
 
     @classmethod
     def load(cls, path: Path) -> TokenKeys:
@@ -84,12 +84,12 @@ class TokenKeys:
 
     @property
     def version(self) -> int:
-        """Which of two files is the later one: milliseconds of the key that signs."""
+        """Which of two files is the later one: milliseconds of the key that signs, 0 when nobody noted it."""
         return version_of(self.created)
 
     @property
-    def created(self) -> datetime:
-        """When the key that signs was made."""
+    def created(self) -> datetime | None:
+        """When the key that signs was made; None when nobody noted it."""
         return self.keys[self.current].created
 
     @property
@@ -105,17 +105,16 @@ class TokenKeys:
     def dumps(self) -> str:
         """The file's text. It holds the keys: write it with mode 0400 and nowhere else."""
         entries = {}
-        for kid, key in sorted(self.keys.items(), key=lambda item: item[1].created):
-            entries[kid] = {"secret": key.secret.hex(), "created": key.created.isoformat()}
-            times = {"retired": key.retired, "ends": key.ends}
+        for kid, key in sorted(self.keys.items(), key=lambda item: version_of(item[1].created)):
+            entries[kid] = {"secret": key.secret.hex()}
+            times = {"created": key.created, "retired": key.retired, "ends": key.ends}
             entries[kid] |= {name: time.isoformat() for name, time in times.items() if time is not None}
         return json.dumps({"current": self.current, "keys": entries}, indent=2) + "\n"
 
     def rotated(self, grace: timedelta, *, now: datetime | None = None) -> TokenKeys:
         """A fresh key signs from `now` on; the one before it verifies for `grace` more."""
-        # A clock that was set back must not make the later one look like the earlier one.
-        began = max(now or datetime.now(UTC), self.created + timedelta(milliseconds=1))
-        fresh, end = TokenKeys.create(now=began), began + grace
+        began = after(self.created, now or datetime.now(UTC))
+        fresh, end = TokenKeys.create(began), began + grace
         old = {
             kid: replace(key, retired=key.retired or began, ends=min(key.ends or end, end))
             for kid, key in self.keys.items()
@@ -144,7 +143,7 @@ def _key(kid: str, entry: object) -> TokenKey:
         raise MalformedKeysError(f'"secret" of {whose} is not 64 hex digits')
     return TokenKey(
         bytes.fromhex(secret),
-        parse_time(fields, "created", whose),
+        parse_optional_time(fields, "created", whose),
         parse_optional_time(fields, "retired", whose),
         parse_optional_time(fields, "ends", whose),
     )

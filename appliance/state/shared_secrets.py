@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from appliance.secrets.keyring import Keyring
+    from appliance.secrets.rotating import Rotating
 
 SECRETS: Final = f"{PREFIX}secrets"
 HELD: Final = f"{PREFIX}secrets:held:"
@@ -75,8 +76,21 @@ class Sealed:
             raise SealError(f"{name} in {SECRETS} is no record of this program")
         return cls(name, int(version), int(generation), ciphertext)
 
+    def instead_of(self, held: Rotating | None, keyring: Keyring) -> Rotating | None:
+        """What is sealed, where it goes before `held`; None where that stays. Raises SealError.
+
+        The later one does. Of two that were only drawn nobody knows which is: there, what all can see does.
+        """
+        if held is not None and (self.version < held.version or self.version == held.version > 0):
+            return None
+        try:
+            found = ROTATING[self.name.partition("@")[0]].parse(self.open(keyring))
+        except ValueError:
+            raise SealError(f"{self.name} is malformed") from None
+        return None if found == held else found
+
     def open(self, keyring: Keyring) -> str:
-        """The secret. Raises SealError."""
+        """The text. Raises SealError."""
         if self.generation not in keyring.generations:
             raise SealError(f"{self.name} was sealed with a master key that is not here")
         try:
@@ -122,8 +136,8 @@ class SharedSecrets:
         with translated():
             await self._client.delete(HELD + host)
 
-    async def lacking(self, name: str, version: int, *, host: str | None) -> list[str]:
-        """The hosts whose control service runs and does not have `version` of `name` yet.
+    async def held(self, name: str, host: str | None = None) -> dict[str, int]:
+        """Which version of `name` the control services that run have, by their hosts.
 
         With `host` that one alone is asked for.
         """
@@ -135,9 +149,7 @@ class SharedSecrets:
             )
             values = await self._client.mget(keys) if keys else []
         found = zip(keys, values, strict=True)
-        return sorted(
-            key.removeprefix(HELD) for key, value in found if value and _held(value, name) < version
-        )
+        return {key.removeprefix(HELD): _held(value, name) for key, value in found if value}
 
 
 def _held(value: str, name: str) -> int:

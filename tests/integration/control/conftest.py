@@ -15,7 +15,7 @@ import httpx
 import pytest
 import yaml
 
-from appliance.secrets.credentials import make_missing
+from appliance.secrets.making import make_missing
 from appliance.state.lease import Leases
 from appliance.state.valkey import State
 from tests.integration.control.processes import Bus, Nginx, Server, Valkey, valkey_command

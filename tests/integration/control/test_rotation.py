@@ -27,6 +27,7 @@ from appliance.errors import EX_CONFIG, OperatorError
 from appliance.media.stream_client import StreamClient
 from appliance.media.stream_socket import listening
 from appliance.names import StreamName
+from appliance.ops.fleet_secrets import FleetSecrets
 from appliance.ops.rotation import Rotation
 from appliance.secrets.keyring import Keyring
 from appliance.secrets.rotating import read_lines, read_newest
@@ -229,15 +230,15 @@ async def test_one_that_leaked_ends_also_when_another_host_has_replaced_it_alrea
     assert len(here.keys().keys) == 1
     # nor is it one when the other host does so in the same moment
     leaked = token(here.keys())
-    looked, turns = Rotation._newer, iter([there.rotation()])
+    looked, turns = FleetSecrets.newer, iter([there.rotation()])
 
-    async def beaten(self: Rotation, name: str, present: Rotating) -> Rotating | None:
+    async def beaten(self: FleetSecrets, name: str, present: Rotating) -> Rotating | None:
         found = await looked(self, name, present)
         for other in turns:
             await other.rotate(VIEW)
         return found
 
-    monkeypatch.setattr(Rotation, "_newer", beaten)
+    monkeypatch.setattr(FleetSecrets, "newer", beaten)
     await here.rotation().rotate(VIEW, grace=timedelta(0))
     assert [await here.view(leaked), await there.view(leaked)] == [401, 401]
     assert await there.view(token(here.keys())) == 204

@@ -22,8 +22,9 @@ from appliance.control.context import Control
 from appliance.control.secrets import Secrets
 from appliance.media.stream_client import StreamClient
 from appliance.names import StreamName
-from appliance.secrets.credentials import make_missing, replace_credential
+from appliance.secrets.credentials import replace_credential
 from appliance.secrets.keyring import Keyring
+from appliance.secrets.making import make_missing
 from appliance.settings import Settings
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from typer.testing import CliRunner, Result
 from appliance.cli.tokens import app
 from appliance.control.view.tokens import ViewToken, issue, read
 from appliance.errors import EX_CONFIG, EX_DATAERR, EX_NOPERM, EX_USAGE, OperatorError
-from appliance.secrets.credentials import make_missing, replace_credential
+from appliance.secrets.credentials import replace_credential
+from appliance.secrets.making import make_missing
 from appliance.secrets.token_keys import TokenKeys
 from tests.support.access import open_to_others
 

@@ -12,7 +12,7 @@ from appliance.control.app import create_app
 from appliance.control.context import Control
 from appliance.control.secrets import Secrets
 from appliance.control.view.policy import RegistryPolicy
-from appliance.secrets.credentials import make_missing
+from appliance.secrets.making import make_missing
 from appliance.settings import Settings
 from appliance.state.valkey import StateUnavailableError
 

@@ -9,7 +9,7 @@ import pytest
 from appliance.errors import EX_CONFIG, OperatorError
 from appliance.media.stream_client import StreamClient
 from appliance.ops.rotation import Rotation
-from appliance.secrets.credentials import make_missing
+from appliance.secrets.making import make_missing
 from appliance.settings import Settings
 from appliance.state.valkey import State
 

@@ -15,7 +15,8 @@ from appliance.errors import EX_UNAVAILABLE, OperatorError
 from appliance.media.stream_client import KeyInUse
 from appliance.ops.secret_status import TIMERS, secret_status
 from appliance.ops.timers import Timer, ask_timer, parse_timer
-from appliance.secrets.credentials import make_missing, replace_credential
+from appliance.secrets.credentials import replace_credential
+from appliance.secrets.making import make_missing
 from appliance.secrets.rotating import read_lines, read_rotating, replaced
 
 if TYPE_CHECKING:

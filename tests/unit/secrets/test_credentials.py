@@ -17,13 +17,12 @@ from appliance.cli.credentials import app
 from appliance.control.secrets import Secrets
 from appliance.errors import OperatorError
 from appliance.secrets.credentials import (
-    DEFAULT_GRACE,
     locked,
-    make_missing,
     replace_credential,
 )
 from appliance.secrets.dated_secrets import DatedSecrets
 from appliance.secrets.keyring import Keyring
+from appliance.secrets.making import DEFAULT_GRACE, make_missing
 from appliance.secrets.rotating import read_lines, read_newest
 from appliance.secrets.webhook_secret import signing
 from appliance.settings import Settings

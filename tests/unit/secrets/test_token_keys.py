@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appliance.errors import EX_CONFIG, OperatorError
-from appliance.secrets.credentials import make_missing, replace_credential
+from appliance.secrets.credentials import replace_credential
 from appliance.secrets.json_file import MalformedKeysError
+from appliance.secrets.making import make_missing
 from appliance.secrets.token_keys import TokenKeys
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 BORN = datetime(2026, 1, 1, tzinfo=UTC)
 DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
-KEYS = TokenKeys.create(now=BORN)
+KEYS = TokenKeys.create(BORN)
 SECRET = KEYS.keys[KEYS.current].secret
 ENTRY = {"secret": SECRET.hex(), "created": "2026-01-01T00:00:00+00:00"}
 
@@ -118,5 +119,5 @@ def test_a_repr_shows_no_secret() -> None:
 def test_a_broken_file_stops_the_making_of_credentials(tmp_path: Path) -> None:
     make_missing(tmp_path, None)
     replace_credential(tmp_path / "view-token-keys", "{}")
-    with pytest.raises(OperatorError, match="view token keys"):
+    with pytest.raises(OperatorError, match="view-token-keys"):
         make_missing(tmp_path, None)

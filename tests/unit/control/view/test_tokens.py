@@ -22,7 +22,7 @@ from appliance.names import StreamName, is_stream_name
 from appliance.secrets.token_keys import TokenKeys
 
 NOW = 1_800_000_000.0
-KEYS = TokenKeys.create(now=datetime(2026, 1, 1, tzinfo=UTC))
+KEYS = TokenKeys.create(datetime(2026, 1, 1, tzinfo=UTC))
 SECRET = KEYS.keys[KEYS.current].secret
 CLAIMS: dict[str, Any] = {
     "iss": "appliance",

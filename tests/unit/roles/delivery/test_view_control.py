@@ -19,7 +19,7 @@ from appliance.control.context import Control
 from appliance.control.secrets import Secrets
 from appliance.control.view.tokens import ViewToken, issue
 from appliance.secrets.content_keys import KeyId
-from appliance.secrets.credentials import make_missing
+from appliance.secrets.making import make_missing
 from appliance.settings import Settings
 
 from .conftest import KID, RUN
