@@ -161,9 +161,11 @@ def test_what_a_timer_starts_is_a_name_that_the_command_knows(render: Render) ->
 
 def test_settings_are_written_and_judged_before_the_secrets_whose_task_is_silent() -> None:
     """A setting that an upgrade forbids is named, and the grace is that of the settings just written."""
-    write, make = yaml.safe_load((CONTROL / "tasks/configure.yml").read_text())
+    write, make, end = yaml.safe_load((CONTROL / "tasks/configure.yml").read_text())
     assert any("check-config" in file.get("validate", "") for file in write["vars"]["__control_fixed_files"])
     assert make["no_log"]
+    assert "stderr" in end["ansible.builtin.assert"]["fail_msg"]
+    assert "no_log" not in end
     assert not any("--settings" in word for word in make["ansible.builtin.command"]["argv"])
     [grace] = [word for word in make["ansible.builtin.command"]["argv"] if "grace" in word]
     for chosen, seconds in ({}, 604_800), ({"webhook_secret_grace_seconds": 90}, 90):
