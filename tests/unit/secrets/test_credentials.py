@@ -91,6 +91,22 @@ def test_what_is_lost_is_made_again_and_the_rest_stays(tmp_path: Path) -> None:
     assert after["content-keyring"] == before["content-keyring"]
 
 
+def test_one_that_is_empty_is_lost_and_one_that_is_malformed_is_named(tmp_path: Path) -> None:
+    run(tmp_path)
+    for name in ("rtmp-reader-secret", "view-token-keys", "webhook-secret"):
+        replace_credential(tmp_path / name, "\n")
+    assert json.loads(run(tmp_path, "--json").stdout)["made"] == [
+        "rtmp-reader-secret",
+        "view-token-keys",
+        "webhook-secret",
+    ]
+    replace_credential(tmp_path / "rtmp-reader-secret", "s3cret=x&y")
+    refused = run(tmp_path, "--json").exception
+    assert isinstance(refused, OperatorError)
+    assert "rtmp-reader-secret: allowed are letters" in str(refused)
+    assert "s3cret" not in str(refused)
+
+
 def test_many_at_once_make_each_secret_once(tmp_path: Path) -> None:
     directory = tmp_path / "credentials"
     with ThreadPoolExecutor(8) as pool:

@@ -63,6 +63,17 @@ def test_without_grace_the_old_key_ends_at_once() -> None:
     assert set(rotated.keys) == {rotated.current}
 
 
+def test_one_that_was_drawn_has_no_time_and_every_rotation_makes_a_later_one() -> None:
+    drawn = TokenKeys.create()
+    assert (drawn.version, drawn.created) == (0, None)
+    assert TokenKeys.parse(drawn.dumps()) == drawn
+    rotated = drawn.rotated(HOUR, now=BORN)
+    assert rotated.created == BORN
+    assert TokenKeys.parse(rotated.dumps()) == rotated
+    assert set(rotated.keys) == {drawn.current, rotated.current}
+    assert KEYS.version > drawn.version
+
+
 def test_a_clock_that_was_set_back_makes_no_older_version() -> None:
     assert KEYS.rotated(HOUR, now=BORN - DAY).version > KEYS.version
 
