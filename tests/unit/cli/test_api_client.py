@@ -8,7 +8,7 @@ import pytest
 
 from appliance.cli import api_client
 from appliance.cli.api_client import ApiClient
-from appliance.secrets.credentials import make_missing
+from appliance.secrets.making import make_missing
 from tests.support.stub_backend import StubBackend, answer
 
 if TYPE_CHECKING:
