@@ -19,20 +19,24 @@ if TYPE_CHECKING:
 
 async def _http(request: Request, error: Exception) -> Response:
     refused = error if isinstance(error, HTTPException) else HTTPException(500)
-    if request.url.path.startswith("/api/"):  # also where no operation stands behind the address
-        return ProblemError(refused.status_code, refused.detail, headers=refused.headers).response()
-    answer = detail(refused.status_code, refused.detail)
-    answer.headers.update(refused.headers or {})
-    return answer
+    return _answer(request, refused.status_code, refused.detail, refused.headers or {})
 
 
-async def _state(_: Request, __: Exception) -> Response:
-    return detail(503, "The shared state is not available at the moment")
+async def _state(request: Request, _: Exception) -> Response:
+    return _answer(request, 503, "The shared state is not available at the moment")
 
 
-async def _unexpected(_: Request, __: Exception) -> Response:
+async def _unexpected(request: Request, _: Exception) -> Response:
     # Starlette raises the exception again after this answer, and uvicorn logs it (see audit.py).
-    return detail(500, "Internal error")
+    return _answer(request, 500, "Internal error")
+
+
+def _answer(request: Request, status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
+    if request.url.path.startswith("/api/"):  # also where no operation stands behind the address
+        return ProblemError(status, text, headers=headers).response()
+    answer = detail(status, text)
+    answer.headers.update(headers or {})
+    return answer
 
 
 HANDLERS: Mapping[Any, Any] = {

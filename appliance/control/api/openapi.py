@@ -22,6 +22,7 @@ _REF: Final = "#/components/schemas/{model}"
 _EVERYWHERE: Final = {
     401: "No valid bearer token was shown.",
     403: "The token lacks the scope.",
+    500: "Something unexpected went wrong; the log of the service has it.",
     503: "The shared state is not available at the moment.",
 }
 _WITH_A_BODY: Final = {

@@ -96,6 +96,26 @@ async def test_an_unexpected_error_leaks_nothing(
     assert answer.json() == {"detail": "Internal error"}
 
 
+async def test_an_unexpected_error_of_the_api_is_a_problem(
+    http: httpx.AsyncClient, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> None:
+        raise RuntimeError("the secret of the house")
+
+    monkeypatch.setattr(control.bans, "all", broken)
+    [token] = control.secrets.admin_tokens()
+    answer = await http.get("/api/v1/bans", headers={"Authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    said = {
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": 500,
+        "detail": "Internal error",
+    }
+    assert answer.json() == said
+    assert answer.headers["cache-control"] == "no-store"
+
+
 async def test_the_access_log_is_json_without_arguments(
     http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
