@@ -45,11 +45,16 @@ class KeyOperations:
                 id="createStreamKey", method="POST", path="/streams/{stream}/keys", scope="streams:write",
                 summary="Make a stream key; it is shown in this answer only", handler=self.create,
                 body=KeySpec, answer=NewKey, status=201,
-                problems={**missing, 409: "Too many keys, or the key of a repeated request is over."},
+                problems={
+                    **missing,
+                    409: "Too many keys, or the key of a repeated request is over.",
+                    422: "The body is not what this operation takes, or is not that of the request repeated.",
+                },
                 parameters=[
                     Parameter(
                         name="Idempotency-Key", where="header", schema={"type": "string", "maxLength": 200},
-                        text="A request that is repeated with the same gets the same key again.",
+                        text="A request that is repeated with the same, and the same body, gets the same key"
+                        " again (draft-ietf-httpapi-idempotency-key-header).",
                     )
                 ],
             ),
@@ -82,6 +87,12 @@ class KeyOperations:
         key = derive_key(pepper, stream.name, repeated, _iso(now)) if repeated else draw_key()
         kept = {each.id: each for each in await self._keys(stream.name)}
         if repeated and (before := kept.get(key.id)) is not None:
+            if _asked_for(before) != body:
+                raise ProblemError(
+                    422,
+                    f"this Idempotency-Key made the key {before.id} with another body; use another one, or "
+                    "repeat the body as it was",
+                )
             key = derive_key(pepper, stream.name, repeated, before.created_at)
             if not matches(pepper, stream.name, key, before.digest):  # an earlier version made it
                 raise ProblemError(409, f"the key {key.id} can be shown no more; use another Idempotency-Key")
@@ -131,6 +142,15 @@ def _repeated(record: KeyRecord, key: str) -> NewKey:
     if (over := why_over(record, datetime.now(UTC))) is not None:
         raise ProblemError(409, f"this request made the key {record.id}, which {over}")
     return NewKey(**_shown(record).model_dump(), key=key)
+
+
+def _asked_for(key: KeyRecord) -> KeySpec:
+    """The body of the request that made `key`: nothing else changes when a key expires, or its note."""
+    seconds = None
+    if key.expires_at is not None:
+        lasts = datetime.fromisoformat(key.expires_at) - datetime.fromisoformat(key.created_at)
+        seconds = round(lasts.total_seconds())
+    return KeySpec(expires_in_seconds=seconds, note=key.note)
 
 
 def _shown(key: KeyRecord) -> Key:

@@ -99,6 +99,20 @@ async def test_a_repeated_request_makes_one_key(site: Site) -> None:
     assert (await site.api("POST", "streams/concert/keys", {}, **header)).status_code == 409
 
 
+async def test_a_repeated_request_with_another_body_is_refused(site: Site) -> None:
+    """draft-ietf-httpapi-idempotency-key-header, section 2.7."""
+    await site.api("PUT", "streams/concert", {})
+    header, body = {"Idempotency-Key": "7d9f"}, {"expires_in_seconds": 600, "note": "camera 1"}
+    made = await site.api("POST", "streams/concert/keys", body, **header)
+    for other in ({}, {**body, "note": "camera 2"}, {**body, "expires_in_seconds": 601}):
+        refused = await site.api("POST", "streams/concert/keys", other, **header)
+        assert refused.status_code == 422, other
+        assert made.json()["id"] in refused.json()["detail"]
+        assert "key" not in refused.json()
+    again = await site.api("POST", "streams/concert/keys", body, **header)
+    assert (again.status_code, again.json()["key"]) == (200, made.json()["key"])
+
+
 async def test_a_forgotten_key_does_not_come_back_with_a_repeated_request(site: Site) -> None:
     """It may have been revoked because it leaked, or because its owner may publish no more."""
     header, made = {"Idempotency-Key": "7d9f"}, []
