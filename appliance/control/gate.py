@@ -51,10 +51,13 @@ class Gate:
             raise _refused(f"{ban.who} is banned for {ban.seconds:.0f} s more")
         try:
             stream = _named(callback)
-            return stream, await self._key_id(stream, callback)
+            key_id, kept_out = await self._key_id(stream, callback)
         except RefusedError:
             await self._failed(callback.addr)
             raise
+        if kept_out is not None:  # no failure: its key is good, and most encoders come back at once
+            raise _refused(f"kept out for a while: {kept_out}")
+        return stream, key_id
 
     async def _failed(self, address: str) -> None:
         try:
@@ -64,7 +67,8 @@ class Gate:
             # It is refused in any case; only the count is lost.
             record("ban", level=logging.WARNING, client_ip=untrusted(address), reason=str(error))
 
-    async def _key_id(self, stream: StreamName, callback: Callback) -> str:
+    async def _key_id(self, stream: StreamName, callback: Callback) -> tuple[str, str | None]:
+        """The id of the key that lets `callback` in ("" where none is needed); why nobody may come now."""
         shown = parse_key(callback.arguments.get("key", ""))
         key = shown or _NO_KEY
         entry = await self._control.registry.look(stream, key.id)
@@ -73,16 +77,14 @@ class Gate:
         if registered is None:
             if stream not in self._control.settings.allowed_stream_keys:
                 raise _refused("neither registered nor in allowed_stream_keys")
-            return ""
+            return "", None
         if shown is None or kept is None or not fits:
             raise _refused("no key was shown" if shown is None else f"the key {key.id} does not fit")
         if (over := why_over(kept, datetime.now(UTC))) is not None:
             raise _refused(f"the key {key.id} {over}")
-        if entry.kept_out is not None:
-            raise _refused(f"kept out for a while: {entry.kept_out}")
         if (why := _outside(callback.addr, registered)) is not None:
             raise _refused(why)
-        return key.id
+        return key.id, entry.kept_out
 
 
 def _named(callback: Callback) -> StreamName:

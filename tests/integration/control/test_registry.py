@@ -162,6 +162,26 @@ async def test_who_fails_too_often_is_not_listened_to(site: Site) -> None:
     assert (await site.ask("publish", "concert", addr=SOMEBODY, key=shown)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "settings", [{"publish_failures": 5, "ban_seconds": 60, "reconcile_seconds": 0.5, "lease_seconds": 10}]
+)
+async def test_who_is_kept_out_for_a_while_has_not_failed(site: Site) -> None:
+    """Its key is good, and encoders come back every other second: the ban would be all its address's."""
+    await register(site)
+    shown = await key(site)
+    async with site.valkey_client() as valkey:
+        await valkey.set("appliance:kept_out:concert", "it has 1080 pixels high", ex=60)
+        for _ in range(6):
+            assert (await site.ask("publish", "concert", addr=SOMEBODY, key=shown)).status_code == 403
+        assert (await site.api("GET", "bans")).json()["items"] == []
+        assert "kept out for a while" in site.control.events("publish")[-1]["reason"]
+        # A key that does not fit is a failure meanwhile, as ever.
+        for _ in range(5):
+            await site.ask("publish", "concert", addr=SOMEBODY)
+    [ban] = (await site.api("GET", "bans")).json()["items"]
+    assert ban["who"] == SOMEBODY
+
+
 async def test_an_ipv6_network_is_one_somebody(site: Site) -> None:
     for number in range(30):
         await site.ask("publish", "unknown", addr=f"2001:db8:1:2::{number:x}")
