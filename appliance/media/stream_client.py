@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from appliance.errors import EX_OSERR, OperatorError
 from appliance.media.stream_socket import CONTROL_SOCKET, LONGEST_LINE
 from appliance.names import StreamName, is_stream_name
+from appliance.systemctl import SystemctlError, systemctl
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,17 +49,22 @@ class KeyInUse:
 
 def running_units() -> set[StreamName]:
     """The streams whose unit runs or starts, as systemd says. Raises OperatorError when it says nothing."""
-    command = ["systemctl", "list-units", "--plain", "--no-legend", "stream@*.service"]
-    command += ["--state=active,activating,reloading"]
+    asked = (
+        "list-units",
+        "--plain",
+        "--no-legend",
+        "stream@*.service",
+        "--state=active,activating,reloading",
+    )
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_ANSWER_SECONDS)
-    except (OSError, subprocess.SubprocessError) as error:
+        printed = systemctl(*asked, seconds=_ANSWER_SECONDS)
+    except SystemctlError as error:
         raise OperatorError(
             f"systemd does not say which streams run: {error}",
             exit_code=EX_OSERR,
             hint="see why: systemctl list-units 'stream@*'",
         ) from None
-    units = [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
+    units = [line.split()[0] for line in printed.splitlines() if line.strip()]
     names = [unit.removeprefix("stream@").removesuffix(".service") for unit in units]
     return {StreamName(name) for name in names if is_stream_name(name)}
 

@@ -12,7 +12,6 @@ generation for an unfinished 4.
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -22,6 +21,7 @@ from appliance.media.stream_client import NoStreamError, StreamSilentError
 from appliance.secrets.content_keys import KeyId
 from appliance.secrets.credentials import locked, replace_credential
 from appliance.secrets.keyring import Keyring
+from appliance.systemctl import SystemctlError, systemctl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -35,22 +35,15 @@ _RESTART_SECONDS: Final = 90
 
 def restart_control() -> None:
     """Starts the control service anew; returns when it says that it is ready. Raises OperatorError."""
-    command = ["systemctl", "restart", CONTROL_UNIT]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_RESTART_SECONDS)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        reason = f"not within {_RESTART_SECONDS} s"
-        if isinstance(error, OSError):
-            reason = f"systemctl: {error.strerror}"
-    else:
-        if done.returncode == 0:
-            return
-        reason = (done.stderr.strip().splitlines() or [f"systemctl ended with {done.returncode}"])[0]
-    raise OperatorError(
-        f"{CONTROL_UNIT} did not start anew with the keyring: {reason}",
-        exit_code=EX_OSERR,
-        hint=f"see why: journalctl -u {CONTROL_UNIT}; every stream has its old key; the same command goes on",
-    )
+        systemctl("restart", CONTROL_UNIT, seconds=_RESTART_SECONDS)
+    except SystemctlError as error:
+        raise OperatorError(
+            f"{CONTROL_UNIT} did not start anew with the keyring: {error}",
+            exit_code=EX_OSERR,
+            hint=f"see why: journalctl -u {CONTROL_UNIT}; every stream has its old key; "
+            "the same command goes on",
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from appliance.errors import EX_OSERR, OperatorError
+from appliance.systemctl import SystemctlError, systemctl
 
 _SECONDS: Final = 10.0
 
@@ -34,11 +34,10 @@ class Timer:
 def ask_timer(unit: str, wants: Path = WANTS) -> Timer:
     """What systemd says of the timer `unit`. Raises OperatorError when it says nothing."""
     # In JSON the times are microseconds; `systemctl show` writes them for people.
-    command = ["systemctl", "list-timers", "--all", "--output=json", unit]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SECONDS)
-        return replace(parse_timer(done.stdout, unit), enabled=_written(wants / unit))
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        printed = systemctl("list-timers", "--all", "--output=json", unit, seconds=_SECONDS)
+        return replace(parse_timer(printed, unit), enabled=_written(wants / unit))
+    except (OSError, SystemctlError, ValueError) as error:
         raise OperatorError(
             f"systemd does not say when {unit} is due: {error}",
             exit_code=EX_OSERR,

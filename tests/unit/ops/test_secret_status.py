@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from appliance.cli.secrets import app
 from appliance.errors import EX_UNAVAILABLE, OperatorError
-from appliance.media.stream_client import KeyInUse
+from appliance.media.stream_client import KeyInUse, running_units
 from appliance.ops.secret_status import TIMERS, secret_status
 from appliance.ops.timers import Timer, ask_timer, parse_timer
 from appliance.secrets.credentials import replace_credential
@@ -67,6 +68,32 @@ def test_systemd_is_asked_and_the_link_tells_since_when_the_timer_is_kept(
     asked = ask_timer("a.timer", tmp_path)
     assert asked.enabled == datetime.fromtimestamp(1767322000, UTC)
     assert asked.last == datetime.fromtimestamp(1767322700, UTC)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (None, "there is no systemctl on this machine"),
+        ("echo 'System has not been booted.\nNo.' >&2; exit 1", "System has not been booted."),
+        ("exit 4", "systemctl ended with 4"),
+        ("echo '{}'", "systemctl printed no list"),
+    ],
+)
+def test_where_systemd_does_not_answer_it_is_said_in_a_line(
+    script: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if script is not None:
+        systemctl = tmp_path / "systemctl"
+        systemctl.write_text(f"#!/bin/sh\n{script}\n")
+        systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(OperatorError) as refused:
+        ask_timer("a.timer", tmp_path)
+    assert refused.value.message == f"systemd does not say when a.timer is due: {said}"
+    assert refused.value.hint == "see why: systemctl status a.timer"
+    if said != "systemctl printed no list":
+        with pytest.raises(OperatorError, match=re.escape(f"which streams run: {said}")):
+            running_units()
 
 
 def test_every_secret_has_a_row(directory: Path) -> None:
