@@ -24,6 +24,8 @@ from appliance.state.lease import Lease
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from appliance.control.context import Control
     from appliance.control.stat import IngestStatus, Publisher
     from appliance.names import StreamName
@@ -36,6 +38,7 @@ class Reconciler:
         self._control = control
         self._supervisor = Supervisor(control)
         self._troubles = Troubles("reconcile")
+        self._elsewhere: dict[StreamName, str] = {}
 
     async def run(self) -> None:
         """Compares for ever."""
@@ -71,6 +74,7 @@ class Reconciler:
     async def _leases(self, status: IngestStatus) -> None:
         try:
             leases = {lease.stream: lease for lease in await self._control.leases.all()}
+            self._tell_elsewhere(status, leases)
             for stream, publisher in status.publishers.items():
                 await self._keep(stream, publisher, leases.get(stream), status)
             for lease in leases.values():
@@ -83,6 +87,16 @@ class Reconciler:
         else:
             self._troubles(None, part="state")
 
+    def _tell_elsewhere(self, status: IngestStatus, leases: Mapping[StreamName, Lease]) -> None:
+        """Says which streams are on air here while another host has their lease, and when that is over."""
+        both = {stream: leases[stream].host for stream in status.publishers if stream in leases}
+        before = self._elsewhere
+        self._elsewhere = {stream: host for stream, host in both.items() if host != self._control.host}
+        for stream, host in self._elsewhere.items():
+            self._troubles(f"published here and on {untrusted(host)}", part=f"lease of {stream}")
+        for stream in before.keys() - self._elsewhere.keys():
+            self._troubles(None, part=f"lease of {stream}")
+
     async def _keep(
         self, stream: StreamName, publisher: Publisher, held: Lease | None, status: IngestStatus
     ) -> None:
@@ -91,7 +105,6 @@ class Reconciler:
             await leases.hold(held)
             return
         if held is not None and held.host != host:
-            self._troubles(f"published here and on {untrusted(held.host)}", part=f"lease of {stream}")
             return
         if held is not None and not self._is_lost(held, status):
             return  # somebody is being let in under this name, and nginx was asked before that

@@ -119,19 +119,39 @@ class Held:
         return False
 
 
+def reconciling(held: Held, *status: IngestStatus) -> Reconciler:
+    """The loop of the host `here`, whose nginx has one `status` after the other."""
+    units = AsyncMock()
+    units.running.return_value = {DEMO}
+    control = SimpleNamespace(
+        ingest=SimpleNamespace(status=AsyncMock(side_effect=status)),
+        readers=Readers(), leases=held, host="here", backend=None, units=units,
+    )  # fmt: skip
+    reconciler = Reconciler(cast("Any", control))
+    reconciler._supervisor = AsyncMock()
+    return reconciler
+
+
+async def test_a_stream_on_air_on_two_hosts_is_said_until_it_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    there = Lease.new(DEMO, host="there", client="8", app="live", client_ip="192.0.2.1")
+    on_air = IngestStatus(publishers={DEMO: Publisher("7", "192.0.2.1")})
+    reconciler = reconciling(Held(there), on_air, on_air, IngestStatus(), on_air)
+    said = []
+    for _ in range(4):
+        with caplog.at_level(logging.INFO, logger="appliance"):
+            await reconciler.round()
+        said.append([cast("Any", line).fields["action"] for line in caplog.records])
+        caplog.clear()
+    assert said == [["waiting"], [], ["recovered"], ["waiting"]]
+
+
 @pytest.mark.parametrize(("idle_seconds", "done"), [(0.1, []), (60.0, ["take 7", "hold 7"])])
 async def test_who_is_being_let_in_keeps_its_lease(idle_seconds: float, done: list[str]) -> None:
     """nginx was asked a moment before its encoder came back, and still named the connection of before."""
     lease = Lease.new(DEMO, host="here", client="8", app="live", client_ip="192.0.2.1")
     held = Held(replace(lease, idle_seconds=idle_seconds))
-    units, supervisor = AsyncMock(), AsyncMock()
-    units.running.return_value = {DEMO}
-    status = IngestStatus(publishers={DEMO: Publisher("7", "192.0.2.1")})
-    control = SimpleNamespace(
-        ingest=SimpleNamespace(status=AsyncMock(return_value=status)),
-        readers=Readers(), leases=held, host="here", backend=None, units=units,
-    )  # fmt: skip
-    reconciler = Reconciler(cast("Any", control))
-    reconciler._supervisor = supervisor
+    reconciler = reconciling(held, IngestStatus(publishers={DEMO: Publisher("7", "192.0.2.1")}))
     await reconciler.round()
     assert held.done == done
