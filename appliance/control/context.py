@@ -19,7 +19,7 @@ from appliance.control.view.watching import Viewers
 from appliance.state.api_tokens import ApiTokens
 from appliance.state.bans import Bans
 from appliance.state.counters import Counters
-from appliance.state.lease import Leases
+from appliance.state.leases import Leases
 from appliance.state.registry import Registry
 from appliance.state.sessions import Sessions
 from appliance.state.valkey import State

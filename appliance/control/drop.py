@@ -20,7 +20,7 @@ from appliance.state.valkey import PREFIX, State, StateUnavailableError, transla
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from appliance.state.lease import Leases
+    from appliance.state.leases import Leases
 
 CHANNEL: Final = f"{PREFIX}drop"
 _SECONDS: Final = 2.0

@@ -27,7 +27,7 @@ def is_lost(lease: Lease, status: IngestStatus, *, host: str) -> bool:
     ----------
     status
         What the nginx of `host`, this host, carries. Of another host's leases only that host can tell; if it
-        is dead, they end by themselves.
+        is dead, they end by themselves, which another host tells (`appliance.control.ends`).
     """
     if lease.host != host:
         return False

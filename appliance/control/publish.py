@@ -129,9 +129,14 @@ class Publish:
             record("publish", level=logging.WARNING, stream=stream, reason=verdict.reason)
 
     async def _tell_backend(self, lease: Lease) -> None:
-        """Raises StateUnavailableError: who goes on air untold would not be accounted for."""
-        if self._control.backend is not None:
-            await self._control.backend.events.add(publish_started(lease))
+        """Raises StateUnavailableError: who goes on air untold would not be accounted for.
+
+        And RefusedError when Valkey has lost the lease meanwhile.
+        """
+        if self._control.backend is None:
+            return
+        if not await self._control.leases.publishes.tell(lease, publish_started(lease)):
+            raise RefusedError(503, "Publishing is not possible at the moment", "its lease is lost")
 
     async def _is_lost(self, holder: Lease) -> bool:
         """Whether the publisher behind `holder` is gone without anybody having told us."""

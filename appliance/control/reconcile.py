@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import TYPE_CHECKING
 
 from appliance.control.audit import record, untrusted
-from appliance.control.lost import DECISION_SECONDS, JOIN_SECONDS, is_lost
+from appliance.control.ends import Ends
+from appliance.control.lost import is_lost
 from appliance.control.stat import StatUnavailableError
 from appliance.control.supervise import Supervisor
 from appliance.control.troubles import Troubles
 from appliance.control.units import UnitsUnavailableError
 from appliance.names import APPLICATION
-from appliance.state.event_kinds import play_ended, publish_ended, publish_started
+from appliance.state.event_kinds import publish_ended, publish_started
 from appliance.state.lease import Lease
 from appliance.state.valkey import StateUnavailableError
 
@@ -37,6 +37,7 @@ class Reconciler:
     def __init__(self, control: Control) -> None:
         self._control = control
         self._supervisor = Supervisor(control)
+        self._ends = Ends(control)
         self._troubles = Troubles("reconcile")
         self._elsewhere: dict[StreamName, str] = {}
 
@@ -80,7 +81,7 @@ class Reconciler:
             for lease in leases.values():
                 if self._is_lost(lease, status) and await self._release(lease):
                     record("reconcile", action="release", stream=lease.stream, since=lease.started_at)
-            await self._ended({lease.session for lease in leases.values()}, status)
+            await self._ends.of_publishers({lease.session for lease in leases.values()}, status)
             await self._supervisor.round(leases.values())
         except StateUnavailableError as error:
             self._troubles(str(error), part="state")
@@ -110,29 +111,29 @@ class Reconciler:
             return  # somebody is being let in under this name, and nginx was asked before that
         # On air without a lease: Valkey lost it, or it ended while Valkey was away.
         known = leases.taken.get(stream, client=publisher.client)
-        lease = known or Lease.new(
-            stream,
-            host=host,
-            client=publisher.client,
-            app=APPLICATION,
-            client_ip=publisher.address,
+        lease = (
+            known
+            or await self._recorded(stream, publisher)
+            or Lease.new(
+                stream,
+                host=host,
+                client=publisher.client,
+                app=APPLICATION,
+                client_ip=publisher.address,
+            )
         )
         told = publish_ended(held, "lost") if held and self._control.backend else None
         if await leases.acquire(lease, replacing=held, told=told) is None:
             await leases.hold(lease)
             record("reconcile", action="take", stream=stream, client_ip=untrusted(publisher.address))
-            if self._control.backend is not None and known is None:
-                await self._control.backend.events.add(publish_started(lease))
+            if self._control.backend is not None:  # unless its record says that it is told
+                await leases.publishes.tell(lease, publish_started(lease))
 
-    async def _ended(self, present: set[str], status: IngestStatus) -> None:
-        """The backend hears of those who left while Valkey was away, for longer than their leases live."""
-        taken = self._control.leases.taken
-        for lease in taken.lost(present):
-            if status.lists(lease.stream, lease.client):
-                continue
-            if self._control.backend is not None:
-                await self._control.backend.events.add(publish_ended(lease, "lost"))
-            taken.forget(lease)
+    async def _recorded(self, stream: StreamName, publisher: Publisher) -> Lease | None:
+        """What was noted when `publisher` was let in, by which key most of all; None when that is lost."""
+        found = await self._control.leases.publishes.get(stream)
+        asked = (self._control.host, publisher.client, publisher.address)
+        return found if found and (found.host, found.client, found.client_ip) == asked else None
 
     async def _release(self, lease: Lease) -> bool:
         """Gives back the lease of a publisher that is gone; the backend hears of it."""
@@ -143,15 +144,8 @@ class Reconciler:
         return is_lost(lease, status, host=self._control.host)
 
     async def _plays(self, status: IngestStatus) -> None:
-        """The backend hears of players whose "done" was lost."""
-        backend = self._control.backend
-        if backend is None:
-            return
         try:
-            for client, play in (await backend.plays.all()).items():
-                settled = time.time() - play.since >= DECISION_SECONDS + JOIN_SECONDS
-                if settled and client not in status.clients:
-                    await backend.plays.end(client, play_ended(play, "lost", host=self._control.host))
+            await self._ends.of_players(status)
         except StateUnavailableError as error:
             self._troubles(str(error), part="plays")
         else:

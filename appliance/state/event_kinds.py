@@ -22,7 +22,7 @@ PLAY_ENDED: Final = "play.ended"
 KEY_ROTATED: Final = "key.rotated"
 
 Ending = Literal["left", "lost"]
-"""How we know of an end: nginx said so, or the comparison with /stat found nobody."""
+"""How we know of an end: nginx said so, or a comparison found nobody (`appliance.control.ends`)."""
 
 
 def publish_started(lease: Lease) -> Event:

@@ -1,31 +1,21 @@
-"""Publish leases: one publisher for each stream name, on all hosts together.
-
-A lease is a hash in Valkey that expires by itself. Its holder is one connection of one host, named by a
-random session: only that session renews or releases it, so a message that arrives late ("done" of the
-connection before) changes nothing. Every change is one Lua script and therefore atomic.
-"""
+"""One publish lease: what it says, and how it is read from the hash in Valkey that it is."""
 
 from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name, shorten
-from appliance.state.events import EVENTS
-from appliance.state.taken import Taken
-from appliance.state.valkey import PREFIX, Script, State
+from appliance.state.valkey import PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from appliance.state.events import Event
+    from collections.abc import Iterable, Sequence
 
 _LOG: Final = logging.getLogger("appliance")
-_LEASE: Final = f"{PREFIX}lease:"
-_INDEX: Final = f"{PREFIX}leases"
+LEASE: Final = f"{PREFIX}lease:"
 _LIFE_DIGITS: Final = 15
 
 
@@ -39,8 +29,8 @@ class Lease:
 
     host: name of the ingest host; client: nginx's number of the connection (`clientid`), unique until that
     nginx restarts; session: random, unique for ever; started_at: ISO 8601, UTC; key_id: of the stream key
-    that let the publisher in, empty where none was needed; seen: whether the publisher has stood in that
-    host's /stat; idle_seconds: time since the lease was taken or renewed.
+    that let the publisher in, empty where none was needed or nobody knows any more; seen: whether the
+    publisher has stood in that host's /stat; idle_seconds: time since the lease was taken or renewed.
     """
 
     stream: StreamName
@@ -70,116 +60,63 @@ class Lease:
             key_id=key_id,
         )
 
+    def fields(self, life_ms: int) -> dict[str, str]:
+        """As it is kept; it lives for `life_ms` when nobody renews it."""
+        return {
+            "host": self.host,
+            "client": self.client,
+            "app": self.app,
+            "client_ip": self.client_ip,
+            "session": self.session,
+            "started_at": self.started_at,
+            "key_id": self.key_id,
+            "seen": "1" if self.seen else "0",
+            "life_ms": str(life_ms),
+        }
 
-class Leases:
-    """The leases of all hosts.
+
+class LeaseReader:
+    """Reads leases. One that cannot be read is logged once.
 
     Parameters
     ----------
-    state
-        The connection to Valkey.
-    life_seconds
-        How long a lease lives when nobody renews it.
-
-    Every method raises StateUnavailableError. A lease that cannot be read (another program wrote it) is
-    logged once and left alone: it is listed nowhere, and its stream stays taken until it ends or is removed.
+    life_ms
+        Of a lease that does not say how long it lives.
+    prefix
+        Of the keys that they are read from, for the log.
     """
 
-    def __init__(self, state: State, life_seconds: float) -> None:
-        self._life_ms = round(life_seconds * 1000)
-        self._acquire = Script(state, "acquire")
-        self._hold = Script(state, "hold")
-        self._release = Script(state, "release")
-        self._get = Script(state, "read")
-        self._list = Script(state, "list")
+    def __init__(self, life_ms: int, prefix: str = LEASE) -> None:
+        self._life_ms = life_ms
+        self._prefix = prefix
         self._malformed: set[StreamName] = set()
-        self.taken = Taken()
 
-    async def acquire(
-        self, lease: Lease, *, replacing: Lease | None = None, told: Event | None = None
-    ) -> Lease | None:
-        """Takes `lease` if its stream is free, or held by exactly `replacing` (compare and set).
+    def mend(self, stream: StreamName) -> str:
+        """In words, what to do about one that cannot be read."""
+        key = self._prefix + stream
+        return f"what stands in {key} cannot be read; DEL {key} in Valkey frees the stream"
 
-        When that one is replaced, `told` is stored in the same step.
-        Returns None when it was taken, else the lease that stands in the way.
-        """
-        fields = {
-            "host": lease.host,
-            "client": lease.client,
-            "app": lease.app,
-            "client_ip": lease.client_ip,
-            "session": lease.session,
-            "started_at": lease.started_at,
-            "key_id": lease.key_id,
-            "seen": "1" if lease.seen else "0",
-            "life_ms": str(self._life_ms),
-        }
-        replaced = replacing.session if replacing else ""
-        arguments = [replaced, str(self._life_ms), lease.stream, str(2 * len(fields))]
-        for name, value in fields.items():
-            arguments += [name, value]
-        arguments += told.arguments() if told else []
-        answer = await self._acquire([_LEASE + lease.stream, _INDEX, EVENTS], arguments)
-        if answer[0] == 1:
-            self.taken.put(lease)
-            return None
-        # One that cannot be read is somebody's all the same; no host has this name, so nobody takes it over.
-        nobody = replace(
-            lease,
-            host=f"an unknown host ({_mend(lease.stream)})",
-            client="",
-            app="",
-            client_ip="",
-            session="",
-            started_at="",
-        )
-        return self._read(lease.stream, answer[1], answer[2]) or nobody
-
-    async def hold(self, lease: Lease) -> bool:
-        """Renews `lease` and marks it as seen in /stat; False when its session no longer holds it."""
-        answer = await self._hold(
-            [_LEASE + lease.stream, _INDEX], [lease.session, str(self._life_ms), lease.stream]
-        )
-        if answer:
-            self.taken.put(lease, seen=True)
-        return bool(answer)
-
-    async def release(self, lease: Lease, *, told: Event | None = None) -> bool:
-        """Gives `lease` back; False when its session no longer holds it.
-
-        `told` is stored in the same step.
-        """
-        arguments = [lease.session, lease.stream, *(told.arguments() if told else [])]
-        answer = await self._release([_LEASE + lease.stream, _INDEX, EVENTS], arguments)
-        if answer:
-            self.taken.forget(lease)
-        return bool(answer)
-
-    async def get(self, stream: StreamName) -> Lease | None:
-        """The lease of `stream`, None when it is free."""
-        answer = await self._get([_LEASE + stream], [])
-        return self._read(stream, answer[0], answer[1]) if answer else None
-
-    async def all(self) -> list[Lease]:
-        """Every lease that lives, ordered by the time it ends."""
+    def rows(self, rows: Iterable[tuple[str, int, Sequence[str]]]) -> list[Lease]:
+        """Those that can be read of what a script answers: name, remaining life, fields; …"""
         leases = []
-        for name, remaining_ms, fields in await self._list([_INDEX], [_LEASE]):
+        for name, remaining_ms, fields in rows:
             try:
                 stream = parse_stream_name(name)
             except InvalidStreamNameError:
                 continue  # somebody else wrote into our index; it is not ours to act upon
-            lease = self._read(stream, remaining_ms, fields)
+            lease = self(stream, remaining_ms, fields)
             if lease is not None:
                 leases.append(lease)
         return leases
 
-    def _read(self, stream: StreamName, remaining_ms: int, flat: Sequence[str]) -> Lease | None:
+    def __call__(self, stream: StreamName, remaining_ms: int, flat: Sequence[str]) -> Lease | None:
+        """What `flat` says (field, value, …); None when that is no lease."""
         try:
             lease = self._parse(stream, remaining_ms, flat)
         except _MalformedLeaseError as error:
             if stream not in self._malformed:  # once, not at every comparison
                 self._malformed.add(stream)
-                fields = {"stream": stream, "reason": f"{error}; {_mend(stream)}"}
+                fields = {"stream": stream, "reason": f"{error}; {self.mend(stream)}"}
                 _LOG.warning("malformed lease", extra={"fields": fields})
             return None
         self._malformed.discard(stream)
@@ -209,7 +146,3 @@ class Leases:
             seen=fields.get("seen") == "1",
             idle_seconds=max(0.0, (int(life) - remaining_ms) / 1000),
         )
-
-
-def _mend(stream: StreamName) -> str:
-    return f"what stands in {_LEASE}{stream} cannot be read; DEL {_LEASE}{stream} in Valkey frees the stream"

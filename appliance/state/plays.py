@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from appliance.state.events import Event
 
 _PLAYS: Final = f"{PREFIX}plays:"
+_HOSTS: Final = f"{PREFIX}play_hosts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,9 @@ class Plays:
     """
 
     def __init__(self, state: State, host: str) -> None:
+        self._state = state
         self._client = state.client
+        self._host = host
         self._key = _PLAYS + host
         self._end = Script(state, "end_play")
 
@@ -79,3 +82,21 @@ class Plays:
     async def end(self, client: str, told: Event) -> bool:
         """The connection `client` has left; False when it had already. `told` is stored in the same step."""
         return bool(await self._end([self._key, EVENTS], [client, *told.arguments()]))
+
+    def of(self, host: str) -> Plays:
+        """Those of another host."""
+        return Plays(self._state, host)
+
+    async def beat(self) -> dict[str, float]:
+        """Says that this host is there; how often each host has said so."""
+        with translated():
+            async with self._client.pipeline(transaction=False) as pipe:
+                pipe.zincrby(_HOSTS, 1, self._host)
+                pipe.zrange(_HOSTS, 0, -1, withscores=True)
+                [_, rows] = await pipe.execute()
+        return dict(rows)
+
+    async def retire(self) -> None:
+        """This host is gone, until it says that it is there again."""
+        with translated():
+            await self._client.zrem(_HOSTS, self._host)

@@ -1,5 +1,5 @@
 -- Give a lease back; only its holder can. What is told of it stands in the events, or nothing has changed.
--- KEYS: lease, index, events.  ARGV: session, stream, then nothing, or bound of the events, field, value, …
+-- KEYS: lease, index, events, record, records.  ARGV: session, stream, then nothing, or bound of the events, field, value, …
 -- Answers 1, or 0 when it is not ours.
 -- pcall: a key of another type is not ours either
 if redis.pcall('HGET', KEYS[1], 'session') ~= ARGV[1] then
@@ -11,4 +11,8 @@ if ARGV[3] then
 end
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[2])
+if redis.pcall('HGET', KEYS[4], 'session') == ARGV[1] then
+  redis.call('DEL', KEYS[4])
+  redis.call('ZREM', KEYS[5], ARGV[2])
+end
 return 1

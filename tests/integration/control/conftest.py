@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from appliance.secrets.making import make_missing
-from appliance.state.lease import Leases
+from appliance.state.leases import Leases
 from appliance.state.valkey import State
 from tests.integration.control.processes import Bus, Nginx, Server, Valkey, valkey_command
 from tests.integration.control.publisher import Publisher

@@ -17,7 +17,8 @@ from appliance.control.readers import Readers
 from appliance.control.reconcile import Reconciler
 from appliance.control.stat import IngestStatus, Publisher
 from appliance.names import parse_stream_name
-from appliance.state.lease import Lease, Leases
+from appliance.state.lease import Lease
+from appliance.state.leases import Leases
 from appliance.state.taken import Taken
 from appliance.state.valkey import State
 
@@ -52,7 +53,7 @@ async def test_an_unexpected_error_ends_neither_the_start_nor_the_loop(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     ingest = Ingest()
-    control = SimpleNamespace(ingest=ingest, settings=SimpleNamespace(reconcile_seconds=0))
+    control = SimpleNamespace(ingest=ingest, settings=SimpleNamespace(reconcile_seconds=0, lease_seconds=30))
     reconciler = Reconciler(cast("Any", control))
     with caplog.at_level(logging.WARNING, logger="appliance"):
         await reconciler.attempt()
@@ -103,6 +104,7 @@ class Held:
     def __init__(self, *leases: Lease) -> None:
         self.leases = list(leases)
         self.taken = Taken()
+        self.publishes = AsyncMock(get=AsyncMock(return_value=None))
         self.done: list[str] = []
 
     async def all(self) -> list[Lease]:
@@ -126,9 +128,10 @@ def reconciling(held: Held, *status: IngestStatus) -> Reconciler:
     control = SimpleNamespace(
         ingest=SimpleNamespace(status=AsyncMock(side_effect=status)),
         readers=Readers(), leases=held, host="here", backend=None, units=units,
+        settings=SimpleNamespace(lease_seconds=30),
     )  # fmt: skip
     reconciler = Reconciler(cast("Any", control))
-    reconciler._supervisor = AsyncMock()
+    reconciler._supervisor = reconciler._ends = AsyncMock()
     return reconciler
 
 
