@@ -104,6 +104,60 @@ async def test_a_key_is_known_by_after_valkey_has_lost_the_lease(site: Site) -> 
     assert not await publisher.connected(2)
 
 
+async def shown_publisher(site: Site) -> Any:
+    return (await site.api("GET", "streams/concert")).json()["publisher"]
+
+
+async def test_a_key_is_known_by_after_a_restart_without_valkey(site: Site) -> None:
+    await register(site)
+    shown = await key(site)
+    publisher = await site.publish(f"concert?key={shown}")
+    begun = (await shown_publisher(site))["started_at"]
+    await site.control.end()
+    async with site.valkey_client() as valkey:
+        await valkey.delete("appliance:lease:concert", "appliance:leases")
+    await site.valkey.end()
+    await site.control.up()
+    await site.valkey.up()
+    await eventually(lambda: _is_shown(site))
+    found = await shown_publisher(site)
+    assert (found["key_id"], found["started_at"]) == (key_id(shown), begun)
+    assert await publisher.connected(0.1)
+    assert (await site.api("DELETE", f"streams/concert/keys/{key_id(shown)}")).status_code == 204
+    assert not await publisher.connected(2)
+
+
+async def test_whose_key_is_lost_goes_on_until_a_key_is_revoked(site: Site) -> None:
+    """Valkey has forgotten who was let in while the service was away, or comes from an older backup."""
+    await register(site)
+    shown, other = await key(site), await key(site)
+    publisher = await site.publish(f"concert?key={shown}")
+    await site.control.end()
+    async with site.valkey_client() as valkey:
+        await valkey.delete("appliance:lease:concert", "appliance:leases")
+        await valkey.delete("appliance:publish:concert", "appliance:publishes")
+    await site.control.up()
+    await eventually(lambda: _is_shown(site))
+    assert (await shown_publisher(site))["key_id"] == ""
+    await eventually(lambda: site.control.events("supervise"))
+    assert await publisher.connected(1), "nobody has revoked anything"
+    [said] = site.control.events("supervise")
+    assert (said["part"], said["action"]) == ("concert", "waiting")
+    assert said["reason"].endswith("; appliance streams drop concert has its encoder come back with its key")
+    # It may have been this one's.
+    assert (await site.api("DELETE", f"streams/concert/keys/{key_id(other)}")).status_code == 204
+    assert not await publisher.connected(5)
+    again = await site.publish(f"concert?key={shown}")
+    await eventually(lambda: len(site.control.events("supervise")) == 2)
+    assert site.control.events("supervise")[1]["action"] == "recovered"
+    assert await again.connected(0.3)
+
+
+async def _is_shown(site: Site) -> bool:
+    answer = await site.api("GET", "streams/concert")
+    return answer.is_success and answer.json()["publisher"] is not None
+
+
 async def test_who_comes_back_with_its_key_takes_over_from_a_dead_connection(site: Site) -> None:
     await register(site)
     shown, other = await key(site), await key(site)
