@@ -90,7 +90,7 @@ class Control:
                 ban_seconds=settings.ban_seconds,
             ),
             api_tokens=ApiTokens(state),
-            stream_key_pepper=secrets.stream_key_pepper.encode(),
+            stream_key_pepper=secrets.stream_key_pepper().encode(),
             dropper=Dropper(state, Path(settings.ingest_control_socket)),
             sessions=Sessions(state),
             viewer_sessions=viewer_sessions,

@@ -3,6 +3,7 @@
 They stand sealed in Valkey (`appliance.state.shared_secrets`). The service looks once a second, before its
 first request too, and notes what it holds: who rotates waits for that before the new secret is used. What
 only this service holds it offers: a host that loses its files gets them back (`appliance.secrets.making`).
+The pepper of the stream keys it offers, and takes over none: its own made the digests that are kept.
 Without Valkey what was held before holds on, and nothing is rotated.
 """
 
@@ -14,7 +15,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from appliance.control.audit import record
-from appliance.secrets.rotating import ROTATING
+from appliance.secrets.rotating import HELD, ROTATING
 from appliance.state.shared_secrets import HELD_SECONDS, Sealed, SealError, SharedSecrets, field_of
 from appliance.state.valkey import StateUnavailableError
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS: Final = 1.0
 _NOTE_LOOKS: Final = HELD_SECONDS // 4
+_ANOTHER: Final = (
+    "other hosts have another one, so that stream keys made here are good here alone; remove the file "
+    "{name}, run site.yml on this host and make its stream keys anew"
+)
 
 
 class Followed:
@@ -52,7 +57,7 @@ class Followed:
         """Takes over what is newer, offers what is newer here, and notes what is held. It never raises."""
         try:
             fields = await self._shared.all()
-            for name in ROTATING:
+            for name in HELD:
                 await self._compare(name, fields.get(field_of(name, self._host)))
             await self._note()
         except StateUnavailableError:
@@ -70,7 +75,11 @@ class Followed:
             try:
                 sealed = Sealed.parse(where, field)
                 version, generation = sealed.version, sealed.generation
-                if (found := sealed.instead_of(held, keyring)) is not None:
+                found = sealed.instead_of(held, keyring)
+                if found is not None and name not in ROTATING:
+                    self._refuse(name, _ANOTHER.format(name=name))
+                    return
+                if found is not None:
                     held = found
                     self._secrets.take_over(name, held)
                     record("secrets", action="taken over", secret=name, version=version)

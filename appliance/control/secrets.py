@@ -18,11 +18,10 @@ from appliance.secrets.credentials import (
     VIEW_TOKEN_KEYS,
     WEBHOOK_SECRET,
     handed_over,
-    read_credential,
 )
 from appliance.secrets.dated_secrets import DatedSecrets
 from appliance.secrets.keyring import Keyring
-from appliance.secrets.rotating import ROTATING, read_rotating
+from appliance.secrets.rotating import HELD, read_rotating
 from appliance.secrets.token_keys import TokenKeys
 from appliance.secrets.webhook_secret import signing
 
@@ -43,16 +42,13 @@ class Secrets:
     ----------
     keyring
         The master keys; another one comes with a restart (`appliance.ops.master_key`).
-    stream_key_pepper
-        What the digests of stream keys are made with; never another one.
-    rotating
-        Those of ROTATING, by the name of their credential.
+    held
+        Those of HELD, by the name of their credential.
     """
 
-    def __init__(self, keyring: Keyring, stream_key_pepper: str, rotating: Mapping[str, Rotating]) -> None:
+    def __init__(self, keyring: Keyring, held: Mapping[str, Rotating]) -> None:
         self.keyring = keyring
-        self.stream_key_pepper = stream_key_pepper
-        self._rotating = dict(rotating)
+        self._held = dict(held)
 
     @classmethod
     def load(cls, directory: Path | None = None) -> Self:
@@ -63,17 +59,20 @@ class Secrets:
         directory = directory or handed_over("appliance-control.service")
         return cls(
             Keyring.load(directory / CONTENT_KEYRING),
-            read_credential(directory / STREAM_KEY_PEPPER),
-            {name: read_rotating(directory, name) for name in ROTATING},
+            {name: read_rotating(directory, name) for name in HELD},
         )
 
     def held(self, name: str) -> Rotating:
-        """What the service has of the rotating credential `name`."""
-        return self._rotating[name]
+        """What the service has of the credential `name`."""
+        return self._held[name]
 
     def take_over(self, name: str, newer: Rotating) -> None:
         """`newer` holds from now on."""
-        self._rotating[name] = newer
+        self._held[name] = newer
+
+    def stream_key_pepper(self) -> str:
+        """What the digests of stream keys are made with; never another one."""
+        return self._as(DatedSecrets, STREAM_KEY_PEPPER).newest.text
 
     def token_keys(self) -> TokenKeys:
         """The keys that verify view tokens now."""
@@ -99,7 +98,7 @@ class Secrets:
         return self._as(DatedSecrets, name).texts(datetime.now(UTC))
 
     def _as(self, kind: type[T], name: str) -> T:
-        found = self._rotating[name]
+        found = self._held[name]
         if not isinstance(found, kind):
             raise TypeError(f"{name} is no {kind.__name__}")
         return found

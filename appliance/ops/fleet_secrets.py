@@ -10,7 +10,7 @@ from appliance.errors import EX_CONFIG, OperatorError
 from appliance.secrets.credentials import CONTENT_KEYRING
 from appliance.secrets.keyring import Keyring
 from appliance.secrets.moment import after
-from appliance.secrets.rotating import ROTATING
+from appliance.secrets.rotating import HELD
 from appliance.state.shared_secrets import Sealed, SealError, SharedSecrets, field_of
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class FleetSecrets:
             created = None
             if version != _NOTHING:
                 created = after(datetime.fromtimestamp(version / 1000, UTC), datetime.now(UTC))
-            drawn = ROTATING[name].drawn(created)
+            drawn = HELD[name].drawn(created)
             where = field_of(name, self.host)
             sealed = Sealed.seal(where, drawn.version, drawn.dumps(), self._keyring())
             if await SharedSecrets(self.state).offer(sealed, instead_of=version):
@@ -80,7 +80,7 @@ class FleetSecrets:
         version, found = await self._look(name, present)
         if not isinstance(found, SealError):
             return version, found
-        if ROTATING[name].shared:
+        if HELD[name].shared:
             running = await SharedSecrets(self.state).held(name)
             if others := sorted(running.keys() - {self.host}):
                 raise _cannot_be_opened(found, f", which {', '.join(others)} may use")

@@ -1,10 +1,10 @@
 """Making the secrets that a host lacks.
 
-A rotating secret that is missing is the fleet's: what Valkey holds of it, sealed, is written. Only what
-nobody shares yet is drawn, and it stands in Valkey before it is on disk, so that hosts which begin together
-have the same. So a host that joins after a rotation, or has lost its files, begins with what is in use. What
-it draws takes the place of nothing: it has no time, and is older than all that was rotated. While Valkey does
-not answer none is made.
+A rotating secret that is missing is the fleet's: what Valkey holds of it, sealed, is written. So it is with
+the pepper of the stream keys, which never rotates. Only what nobody shares yet is drawn, and it stands in
+Valkey before it is on disk, so that hosts which begin together have the same. So a host that joins after a
+rotation, or has lost its files, begins with what is in use. What it draws takes the place of nothing: it has
+no time, and is older than all that was rotated. While Valkey does not answer none is made.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from appliance.secrets.credentials import (
 )
 from appliance.secrets.dated_secrets import DatedSecrets
 from appliance.secrets.keyring import Keyring
-from appliance.secrets.rotating import ROTATING, read_rotating
+from appliance.secrets.rotating import HELD, read_rotating
 from appliance.secrets.webhook_secret import with_given
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Alone:
 
     def agreed(self, name: str) -> Rotating:
         """One that is drawn."""
-        return ROTATING[name].drawn(None)
+        return HELD[name].drawn(None)
 
 
 class Outcome(NamedTuple):
@@ -108,7 +108,7 @@ def make_missing(
         # Valkey's own: it opens the way to what the fleet has.
         VALKEY_PASSWORD: _random,
         READER_SECRET: shared,
-        STREAM_KEY_PEPPER: _random,
+        STREAM_KEY_PEPPER: shared,
         ADMIN_TOKEN: shared,
         VIEW_TOKEN_KEYS: shared,
         WEBHOOK_SECRET: lambda path: _webhook_secret(path, webhook_secret, webhook_grace, fleet),

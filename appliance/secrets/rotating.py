@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from appliance.secrets.credentials import (
     ADMIN_TOKEN,
     READER_SECRET,
+    STREAM_KEY_PEPPER,
     VALKEY_PASSWORD,
     VIEW_TOKEN_KEYS,
     WEBHOOK_SECRET,
@@ -106,6 +107,9 @@ ROTATING: Final = {
     VALKEY_PASSWORD: _lines(DatedSecrets.parse, drawn, shared=False),
 }
 
+HELD: Final = {**ROTATING, STREAM_KEY_PEPPER: _lines(DatedSecrets.parse, drawn, shared=True)}
+"""What hosts have from each other, or from before they lost their files: those, and what stays as it is."""
+
 
 def replaced(name: str, present: Rotating, grace: timedelta) -> Rotating:
     """A fresh secret in front of `present`, which is good for `grace` more."""
@@ -113,13 +117,13 @@ def replaced(name: str, present: Rotating, grace: timedelta) -> Rotating:
 
 
 def read_rotating(directory: Path, name: str) -> Rotating:
-    """What the credential `name` (one of ROTATING) holds.
+    """What the credential `name` (one of HELD) holds.
 
     Raises OperatorError (EX_CONFIG) when it is missing, empty or malformed.
     """
     path = directory / name
     try:
-        return ROTATING[name].parse(read_credential(path))
+        return HELD[name].parse(read_credential(path))
     except ValueError as error:
         raise malformed(path, str(error)) from None
 

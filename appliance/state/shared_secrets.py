@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from appliance.secrets.rotating import ROTATING
+from appliance.secrets.rotating import HELD
 from appliance.state.valkey import PREFIX, Script, State, translated
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from appliance.secrets.rotating import Rotating
 
 SECRETS: Final = f"{PREFIX}secrets"
-HELD: Final = f"{PREFIX}secrets:held:"
+_NOTES: Final = f"{PREFIX}secrets:held:"
 
 HELD_SECONDS: Final = 20
 """How long a control service that says nothing more is still waited for."""
@@ -41,7 +41,7 @@ _INFO: Final = b"appliance shared secret\0"
 
 def field_of(name: str, host: str) -> str:
     """Where the secret `name` stands: one between the parts of a host stands beside those of others."""
-    return name if ROTATING[name].shared else f"{name}@{host}"
+    return name if HELD[name].shared else f"{name}@{host}"
 
 
 class SealError(Exception):
@@ -84,7 +84,7 @@ class Sealed:
         if held is not None and (self.version < held.version or self.version == held.version > 0):
             return None
         try:
-            found = ROTATING[self.name.partition("@")[0]].parse(self.open(keyring))
+            found = HELD[self.name.partition("@")[0]].parse(self.open(keyring))
         except ValueError:
             raise SealError(f"{self.name} is malformed") from None
         return None if found == held else found
@@ -129,12 +129,12 @@ class SharedSecrets:
     async def note_held(self, host: str, versions: Mapping[str, int]) -> None:
         """The control service of `host` has these, for the next HELD_SECONDS."""
         with translated():
-            await self._client.set(HELD + host, json.dumps(dict(versions)), ex=HELD_SECONDS)
+            await self._client.set(_NOTES + host, json.dumps(dict(versions)), ex=HELD_SECONDS)
 
     async def forget_held(self, host: str) -> None:
         """The control service of `host` ends: nobody waits for it."""
         with translated():
-            await self._client.delete(HELD + host)
+            await self._client.delete(_NOTES + host)
 
     async def held(self, name: str, host: str | None = None) -> dict[str, int]:
         """Which version of `name` the control services that run have, by their hosts.
@@ -143,13 +143,13 @@ class SharedSecrets:
         """
         with translated():
             keys = (
-                [HELD + host]
+                [_NOTES + host]
                 if host
-                else [key async for key in self._client.scan_iter(f"{HELD}*", count=100)]
+                else [key async for key in self._client.scan_iter(f"{_NOTES}*", count=100)]
             )
             values = await self._client.mget(keys) if keys else []
         found = zip(keys, values, strict=True)
-        return {key.removeprefix(HELD): _held(value, name) for key, value in found if value}
+        return {key.removeprefix(_NOTES): _held(value, name) for key, value in found if value}
 
 
 def _held(value: str, name: str) -> int:

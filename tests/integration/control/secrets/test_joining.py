@@ -71,6 +71,8 @@ async def test_a_host_that_joins_after_a_rotation_has_what_the_others_have(here:
     assert set((await init(joining))["made"]) == ALL - {KEYRING, VALKEY}
     # with the old ones, which are in their grace
     assert texts(joining, VIEW, WEBHOOK) == texts(here, VIEW, WEBHOOK)
+    # a stream key that one of them made is good on both
+    assert texts(joining, PEPPER) == texts(here, PEPPER)
     # those between the parts of one host are its own
     assert not set(texts(joining, ADMIN, READER)) & set(texts(here, ADMIN, READER))
     assert (await init(joining))["changed"] is False
@@ -88,8 +90,8 @@ async def test_a_host_that_joins_after_a_rotation_has_what_the_others_have(here:
 
 
 async def test_a_host_that_has_lost_its_files_gets_them_back(site: Site, here: Host) -> None:
-    """Also what nobody has rotated yet: the control service has it."""
-    lost = (READER, ADMIN, VIEW, WEBHOOK)
+    """Also what nobody has rotated yet, or ever does: the control service has it."""
+    lost = (READER, ADMIN, VIEW, WEBHOOK, PEPPER)
     before = texts(here, *lost)
     await eventually(lambda: noted(here, "here"))
     forget(here, *lost)
@@ -114,7 +116,12 @@ async def test_what_was_drawn_without_a_question_gives_way(here: Host, joining: 
     assert [await host.view(token(here.keys())) for host in (here, joining)] == [204, 204]
     assert [await host.view(drawn) for host in (here, joining)] == [401, 401]
     assert await shared(here) == before
-    # Its disk has it with its next rotation at the latest.
+    # But its pepper made the digests of its stream keys: it stays, and is said to be another one.
+    [said] = joining.control.events("secrets")[-1:]
+    assert (said["action"], said["secret"]) == ("refused", PEPPER)
+    assert texts(joining, PEPPER)[0].strip() not in joining.control.log.read_text()
+    assert texts(joining, PEPPER) != texts(here, PEPPER)
+    # Its disk has the others with its next rotation at the latest.
     for name in (VIEW, WEBHOOK):
         await joining.rotation().rotate(name)
     assert texts(joining, VIEW, WEBHOOK) == texts(here, VIEW, WEBHOOK)
@@ -160,7 +167,7 @@ async def test_hosts_that_begin_together_agree(both: list[Host]) -> None:
     made = await asyncio.gather(*map(init, both))
     assert [set(one["made"]) for one in made] == [ALL - {KEYRING, VALKEY}] * 2
     here, there = both
-    assert texts(here, VIEW, WEBHOOK) == texts(there, VIEW, WEBHOOK)
+    assert texts(here, VIEW, WEBHOOK, PEPPER) == texts(there, VIEW, WEBHOOK, PEPPER)
     assert not set(texts(here, ADMIN, READER)) & set(texts(there, ADMIN, READER))
     # older than whatever a rotation makes
     assert (here.keys().version, read_lines(here.credentials, WEBHOOK).version) == (0, 0)
