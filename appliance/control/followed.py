@@ -15,6 +15,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from appliance.control.audit import record
+from appliance.control.stale_password import StalePassword
 from appliance.secrets.rotating import HELD, ROTATING
 from appliance.state.shared_secrets import HELD_SECONDS, Sealed, SealError, SharedSecrets, field_of
 from appliance.state.valkey import StateUnavailableError
@@ -38,6 +39,7 @@ class Followed:
         self._secrets = secrets
         self._shared = SharedSecrets(state)
         self._host = host
+        self._password = StalePassword()
         self._noted: dict[str, int] = {}
         self._looks = 0
         self._refused: dict[str, str] = {}
@@ -57,11 +59,12 @@ class Followed:
         """Takes over what is newer, offers what is newer here, and notes what is held. It never raises."""
         try:
             fields = await self._shared.all()
+            self._password.answered()
             for name in HELD:
                 await self._compare(name, fields.get(field_of(name, self._host)))
             await self._note()
-        except StateUnavailableError:
-            return  # the reconciler says so; the next look is in a second
+        except StateUnavailableError as error:
+            self._password.failed(error)  # the reconciler says so; the next look is in a second
         # Broad on purpose, as in the reconciler: nobody awaits this task before the service ends. By its type
         # only: the text may hold a part of a secret.
         except Exception as error:  # noqa: BLE001

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from valkey.asyncio import BlockingConnectionPool, UnixDomainSocketConnection, Valkey
 from valkey.credentials import CredentialProvider
-from valkey.exceptions import NoScriptError, ResponseError, ValkeyError
+from valkey.exceptions import AuthenticationError, NoScriptError, ResponseError, ValkeyError
 
 from appliance.state.batch import Batches
 
@@ -43,6 +43,14 @@ class StateUnavailableError(Exception):
     def answered(self) -> bool:
         """Whether Valkey itself said no: then it has not done it, and does not do it later either."""
         return isinstance(self.__cause__, ResponseError)
+
+    @property
+    def wrong_password(self) -> bool:
+        """Whether it is that Valkey does not take the password."""
+        cause = self.__cause__
+        while cause is not None and not isinstance(cause, AuthenticationError):
+            cause = cause.__cause__  # the library says that of a connection that cannot be made
+        return cause is not None
 
 
 @contextlib.contextmanager

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import signal
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from appliance.errors import OperatorError
+from appliance.secrets.credentials import replace_credential
 from appliance.secrets.rotating import read_lines, read_newest
 from appliance.state.shared_secrets import SharedSecrets
 from appliance.state.valkey import State, StateUnavailableError
-from tests.integration.control.conftest import Site, eventually
+from tests.integration.control.conftest import eventually
+from tests.integration.control.secrets.hosts import VALKEY, Host, noted
 
 if TYPE_CHECKING:
-    pass
-
-from tests.integration.control.secrets.hosts import VALKEY, Host, noted
+    from tests.integration.control.conftest import Site
 
 
 async def test_valkeys_password_changes_while_everybody_uses_it(site: Site, here: Host) -> None:
@@ -43,6 +44,24 @@ async def test_valkeys_password_changes_while_everybody_uses_it(site: Site, here
     accepted = State(site.valkey.socket, new)
     await accepted.ping()
     await accepted.close()
+
+
+async def test_a_password_that_was_lost_and_drawn_anew_comes_with_a_start(site: Site, here: Host) -> None:
+    """`site.yml` gives the new one to Valkey and restarts it; the service is told nothing."""
+    await eventually(lambda: noted(here, "here"))
+    new = "e" * 64
+    replace_credential(here.credentials / VALKEY, f"{new} created={datetime.now(UTC).isoformat()}\n")
+    digest = hashlib.sha256(new.encode()).hexdigest()
+    here.acl.write_text(f"user default on sanitize-payload #{digest} ~* &* +@all\n")
+    await site.valkey.end()
+    await site.valkey.up()
+    assert site.control.process is not None
+    assert await asyncio.wait_for(site.control.process.wait(), 20) in {0, -signal.SIGTERM}
+    [said] = [line for line in site.control.events("secrets") if line["action"] == "ending"]
+    assert "systemd starts it again with the one on disk" in said["reason"]
+    assert new not in site.control.log.read_text()
+    await site.control.up()
+    assert (await site.ask("publish", "demo")).status_code == 200
 
 
 async def test_a_rotation_of_valkeys_password_that_is_cut_short_shuts_nobody_out(
