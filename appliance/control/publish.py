@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from appliance.control.context import Control
     from appliance.names import StreamName
-    from appliance.state.events import Event
 
 SILENCE_SECONDS: Final = 1.5
 """An encoder that sends no media for so long is silent: one of pictures alone sends some each second."""
@@ -84,8 +83,7 @@ class Publish:
             await self._control.readers.wait(stream, max(0.0, wait))
             await self._tell_backend(lease)
         except StateUnavailableError as error:
-            # Valkey may do it yet, though nobody waits for it any more: then an end belongs to it.
-            await self._give_back(lease, told=None if error.answered else publish_ended(lease, "lost"))
+            await self._give_back(lease)
             raise RefusedError(503, "Publishing is not possible at the moment", str(error)) from None
         except UnitsUnavailableError as error:
             await self._give_back(lease)
@@ -167,8 +165,9 @@ class Publish:
             return False
         return True
 
-    async def _give_back(self, lease: Lease, *, told: Event | None = None) -> None:
+    async def _give_back(self, lease: Lease) -> None:
         try:
-            await self._control.leases.release(lease, told=told)
+            # Valkey may have told the beginning, though nobody waited for it: then an end belongs to it.
+            await self._control.leases.release(lease, told=publish_ended(lease, "lost"))
         except StateUnavailableError as error:
             record("release", level=logging.WARNING, stream=lease.stream, reason=str(error))

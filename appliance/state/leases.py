@@ -58,7 +58,7 @@ class Leases:
     ) -> Lease | None:
         """Takes `lease` if its stream is free, or held by exactly `replacing` (compare and set).
 
-        When that one is replaced, `told` is stored in the same step.
+        When that one is replaced, and its beginning was told, `told` is stored in the same step.
         Returns None when it was taken, else the lease that stands in the way.
         """
         fields = lease.fields(self._life_ms)
@@ -100,7 +100,7 @@ class Leases:
     async def release(self, lease: Lease, *, told: Event | None = None) -> bool:
         """Gives `lease` back; False when its session no longer holds it.
 
-        `told` is stored in the same step.
+        `told` is stored in the same step, unless its beginning was not told.
         """
         arguments = [lease.session, lease.stream, *(told.arguments() if told else [])]
         keys = [LEASE + lease.stream, _INDEX, EVENTS, PUBLISH + lease.stream, PUBLISHES]

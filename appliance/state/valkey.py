@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from valkey.asyncio import BlockingConnectionPool, UnixDomainSocketConnection, Valkey
 from valkey.credentials import CredentialProvider
-from valkey.exceptions import AuthenticationError, NoScriptError, ResponseError, ValkeyError
+from valkey.exceptions import AuthenticationError, NoScriptError, ValkeyError
 
 from appliance.state.batch import Batches
 
@@ -38,11 +38,6 @@ _POOL_WAIT_SECONDS: Final = 2
 
 class StateUnavailableError(Exception):
     """Valkey did not answer, or refused (out of memory, loading, read-only, wrong password)."""
-
-    @property
-    def answered(self) -> bool:
-        """Whether Valkey itself said no: then it has not done it, and does not do it later either."""
-        return isinstance(self.__cause__, ResponseError)
 
     @property
     def wrong_password(self) -> bool:

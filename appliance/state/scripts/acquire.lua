@@ -27,11 +27,12 @@ for at = 5, last, 2 do
     session = ARGV[at + 1]
   end
 end
-local before = redis.call('HGET', KEYS[4], 'session')
-if before and before ~= session and before ~= holder and redis.call('HGET', KEYS[4], 'told') == '1' then
+local before, told = unpack(redis.call('HMGET', KEYS[4], 'session', 'told'))
+if before and before ~= session and before ~= holder and told == '1' then
   return {2, redis.call('HGETALL', KEYS[4])}
 end
-if holder and ARGV[last + 1] then
+-- What was not told to begin does not end; of a lease without a record nobody knows.
+if holder and ARGV[last + 1] and not (before == holder and told ~= '1') then
   redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[last + 1], '*', unpack(ARGV, last + 2))
 end
 -- Valkey's clock, not the caller's: hosts need not agree on the time.

@@ -15,6 +15,7 @@ from appliance.media.rtmp.client import RtmpError, RtmpPlayer, RtmpUrl
 from appliance.names import StreamName
 from appliance.secrets.rotating import read_newest
 from appliance.secrets.webhook_secret import parse_webhook_secret
+from appliance.state.event_kinds import publish_started
 from appliance.state.lease import Lease
 from appliance.state.plays import Play
 from tests.integration.control.conftest import eventually
@@ -280,11 +281,12 @@ async def test_a_takeover_tells_the_end_before_the_beginning(site: Site, backend
     async with site.leases() as leases:
         stale = Lease.new(DEMO, host="here", client="4711", app="live", client_ip="192.0.2.1")
         assert await leases.acquire(stale) is None
+        assert await leases.publishes.tell(stale, publish_started(stale))
         assert await leases.hold(stale)
         assert (await site.ask("publish", "demo")).status_code == 200
-    await eventually(lambda: len(events(backend)) >= 2)
-    assert told(backend)[:2] == ["publish.ended", "publish.started"]
-    assert events(backend)[0]["data"]["session"] == stale.session
+    await eventually(lambda: len(events(backend)) >= 3)
+    assert told(backend)[:3] == ["publish.started", "publish.ended", "publish.started"]
+    assert events(backend)[1]["data"]["session"] == stale.session
 
 
 async def test_what_was_told_but_not_settled_is_told_again_after_a_kill(
