@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import secrets
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ import yaml
 from appliance.secrets.making import make_missing
 from appliance.state.leases import Leases
 from appliance.state.valkey import State
+from tests.integration.control.preloaded import fork
 from tests.integration.control.processes import Bus, Nginx, Server, Valkey, valkey_command
 from tests.integration.control.publisher import Publisher
 from tests.integration.control.systemd import Systemd, read_stream
@@ -43,6 +44,13 @@ class Service(Server):
     """The control service as its unit runs it."""
 
     port: int = 0
+
+    async def start(self) -> None:
+        """Starts it."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, **self.environment}
+        with self.log.open("ab") as log:
+            self.process = await fork(self.command, self.directory, environment, log.fileno())
 
     async def up(self) -> None:
         """Starts it and waits until it answers."""
@@ -184,9 +192,8 @@ async def site(tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[Site]:
         "media_root": str(tmp_path / "hls"),
     }
     file.write_text(yaml.safe_dump({**values, "control_url": f"http://127.0.0.1:{port}", **settings}))
-    command = [str(Path(sys.executable).with_name("appliance")), "control", "serve"]
     control = Service(
-        [*command, "--settings", str(file), "--listen", f"127.0.0.1:{port}"],
+        ["control", "serve", "--settings", str(file), "--listen", f"127.0.0.1:{port}"],
         tmp_path / "control",
         {"CREDENTIALS_DIRECTORY": str(credentials), "DBUS_SYSTEM_BUS_ADDRESS": bus.address},
         port=port,

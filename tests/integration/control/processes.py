@@ -12,6 +12,7 @@ import signal
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
@@ -57,6 +58,20 @@ def valkey_command() -> tuple[str, ...]:
     raise AssertionError("no Valkey: apt-get install mmdebstrap (or valkey-server, or redis-server)")
 
 
+class Process(Protocol):
+    """What is asked of a process that runs."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def send_signal(self, signal: int, /) -> None: ...
+
+    async def wait(self) -> int: ...
+
+
 @dataclass
 class Server:
     """One process that can be killed, frozen and started again."""
@@ -64,7 +79,7 @@ class Server:
     command: list[str]
     directory: Path
     environment: dict[str, str] = field(default_factory=dict)
-    process: asyncio.subprocess.Process | None = None
+    process: Process | None = None
 
     @property
     def log(self) -> Path:

@@ -93,7 +93,7 @@ async def another(site: Site, here: Host, *given: str) -> AsyncIterator[Host]:
     (files / "appliance.yml").write_text(yaml.safe_dump(values | {"media_root": str(files / "hls")}))
     settings = ("--settings", str(files / "appliance.yml"))
     control = Service(
-        [str(APPLIANCE), "control", "serve", *settings, "--listen", f"127.0.0.1:{port}"],
+        ["control", "serve", *settings, "--listen", f"127.0.0.1:{port}"],
         files / "control",
         {
             "CREDENTIALS_DIRECTORY": str(files / "credentials"),
