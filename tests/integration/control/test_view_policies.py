@@ -43,11 +43,11 @@ def settings(
 ) -> dict[str, Any]:
     return {
         **settings,
-        **extra,
         "delivery_view_auth": asks,
         "http_callback_url": backend.url,
         "callback_seconds": 3,  # the stub answers from the loop that a hundred viewers share
         "callback_view_seconds": 1,
+        **extra,
     }
 
 
