@@ -36,6 +36,9 @@ from appliance.settings_together import QUESTION_SECONDS, contradiction
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+LONGEST_GRACE_SECONDS: Final = 7_776_000
+"""How long a webhook secret of before may go on: 90 days."""
+
 SETTINGS_FILE: Final = Path("/etc/appliance/appliance.yml")
 """Where the role `control` writes the file and where every command looks for it."""
 
@@ -214,7 +217,7 @@ class Settings:
     )
     webhook_secret_grace_seconds: float = _setting(
         604_800.0,
-        number(0, 7_776_000, "seconds"),
+        number(0, LONGEST_GRACE_SECONDS, "seconds"),
         "How long requests to the backend are signed with the webhook secret of before, beside the new one.",
     )
     internal_secret_grace_seconds: float = _setting(

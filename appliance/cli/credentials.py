@@ -22,7 +22,7 @@ from appliance.secrets.keyring import Keyring, parse_master
 from appliance.secrets.making import DEFAULT_GRACE, make_missing
 from appliance.secrets.rotating import Rotating
 from appliance.secrets.webhook_secret import parse_webhook_secret
-from appliance.settings import SETTINGS_FILE, Settings
+from appliance.settings import LONGEST_GRACE_SECONDS, SETTINGS_FILE, Settings
 
 T = TypeVar("T")
 
@@ -57,7 +57,9 @@ def init_command(
     ] = False,
     webhook_grace_seconds: Annotated[
         float,
-        typer.Option(min=0, max=7_776_000, help="How long the webhook secret before a given one is good."),
+        typer.Option(
+            min=0, max=LONGEST_GRACE_SECONDS, help="How long the webhook secret before a given one is good."
+        ),
     ] = DEFAULT_GRACE.total_seconds(),
     settings: Annotated[Path, typer.Option(help="Settings file: where Valkey is.")] = SETTINGS_FILE,
     as_json: Annotated[

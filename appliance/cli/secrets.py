@@ -30,7 +30,7 @@ from appliance.ops.timers import ask_timer
 from appliance.ops.valkey_password import ACL_FILE
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY
 from appliance.secrets.rotating import ROTATING
-from appliance.settings import SETTINGS_FILE
+from appliance.settings import LONGEST_GRACE_SECONDS, SETTINGS_FILE
 from appliance.state.valkey import State
 
 app = typer.Typer(no_args_is_help=True, help="The secrets of a host: how old they are, and new ones.")
@@ -85,7 +85,7 @@ def rotate_command(
         float | None,
         typer.Option(
             min=0,
-            max=7_776_000,
+            max=LONGEST_GRACE_SECONDS,
             help="How long the one before is good; else as the settings say. 0: it leaked.",
         ),
     ] = None,

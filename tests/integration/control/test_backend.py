@@ -237,15 +237,16 @@ def ended_sessions(backend: StubBackend) -> list[str]:
     return [event["data"]["session"] for event in events(backend) if event["type"] == "play.ended"]
 
 
+async def seen(site: Site) -> bool:
+    """Whether the comparison has found the publisher of DEMO in nginx."""
+    async with site.leases() as leases:
+        lease = await leases.get(DEMO)
+    return lease is not None and lease.seen
+
+
 async def test_a_lost_end_is_told_by_the_comparison(site: Site, backend: StubBackend) -> None:
     gone = await site.publish("demo")
-
-    async def seen() -> bool:
-        async with site.leases() as leases:
-            lease = await leases.get(DEMO)
-        return lease is not None and lease.seen
-
-    await eventually(seen)
+    await eventually(lambda: seen(site))
     await site.control.end()
     await gone.close()
     await site.control.up()
@@ -257,13 +258,7 @@ async def test_a_lost_end_is_told_by_the_comparison(site: Site, backend: StubBac
 async def test_the_end_is_told_though_the_lease_ended_first(site: Site, backend: StubBackend) -> None:
     """Valkey was away for longer than a lease lives, and the encoder left meanwhile."""
     gone = await site.publish("demo")
-
-    async def seen() -> bool:
-        async with site.leases() as leases:
-            lease = await leases.get(DEMO)
-        return lease is not None and lease.seen
-
-    await eventually(seen)
+    await eventually(lambda: seen(site))
     await eventually(lambda: "publish.started" in told(backend))
     await site.valkey.end()
     for path in (site.valkey.directory / "appendonlydir").iterdir():
