@@ -82,10 +82,7 @@ class Publish:
             wait = min(self._control.settings.reader_wait_seconds, deadline - clock())
             await self._control.readers.wait(stream, max(0.0, wait))
             await self._tell_backend(lease)
-        except StateUnavailableError as error:
-            await self._give_back(lease)
-            raise RefusedError(503, "Publishing is not possible at the moment", str(error)) from None
-        except UnitsUnavailableError as error:
+        except (UnitsUnavailableError, StateUnavailableError) as error:
             await self._give_back(lease)
             raise RefusedError(503, "Publishing is not possible at the moment", str(error)) from None
         except RefusedError:
