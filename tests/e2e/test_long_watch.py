@@ -1,4 +1,4 @@
-"""A browser watches for three minutes while keys change, the encoder comes again and a rung is given up."""
+"""A browser watches for two minutes while keys change, the encoder comes again and a rung is given up."""
 
 from __future__ import annotations
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,10 +14,11 @@ import pytest
 
 from tests.support import lip_sync, pictures, player
 from tests.support.encoder import Publisher, Signal
-from tests.support.playlists import media_problems, multivariant_problems
-from tests.support.site import Site
+from tests.support.playlists import Multivariant, media_problems, multivariant_problems
+from tests.support.site import SIGNAL_STREAMS, Site
 
 SEGMENTS = 3
+AT_ONCE = 2
 
 SIGNALS = {
     "25 fps": Signal(rate="25"),
@@ -48,21 +52,44 @@ def check_pictures(file: Path, sent: Signal, shown_fps: float) -> list[pictures.
     return seen
 
 
-@pytest.mark.parametrize("sent", SIGNALS.values(), ids=SIGNALS)
-def test_plays_as_sent(site: Site, stream: str, tmp_path: Path, sent: Signal) -> None:
+@dataclass
+class Played:
+    """What came out of one signal."""
+
+    listed: Multivariant
+    variants: list[player.Recording]
+    sound: player.Recording | None
+
+
+def _play(site: Site, stream: str, folder: Path, sent: Signal) -> Played:
     with Publisher(site.rtmp(stream), sent):
         listed = player.wait_for(site.hls(stream), segments=SEGMENTS, seconds=40)
         assert multivariant_problems(listed) == []
         numbers = range(player.media(listed.variants[0].url).last + 1)
         recordings = [
-            player.record(variant.url, tmp_path / f"variant-{index}", numbers)
+            player.record(variant.url, folder / f"variant-{index}", numbers)
             for index, variant in enumerate(listed.variants)
         ]
         audio = listed.audio_url
         if audio is not None:
             player.wait_for_number(audio, numbers[-1])
-        sound = player.record(audio, tmp_path / "audio", numbers) if audio else None
+        return Played(listed, recordings, player.record(audio, folder / "audio", numbers) if audio else None)
 
+
+@pytest.fixture(scope="module")
+def played(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Played]]]:
+    """Publish all signals, AT_ONCE of them at the same time: each takes its time, which is mostly waiting."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {
+            name: pool.submit(_play, site, stream, tmp_path_factory.mktemp("played"), sent)
+            for (name, sent), stream in zip(SIGNALS.items(), SIGNAL_STREAMS, strict=True)
+        }
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_plays_as_sent(tmp_path: Path, played: dict[str, Future[Played]], name: str) -> None:
+    sent, came = SIGNALS[name], played[name].result()
+    listed, recordings, sound = came.listed, came.variants, came.sound
     flashes: list[float] = []
     for variant, recording in zip(listed.variants, recordings, strict=True):
         assert media_problems(recording.playlist) == []

@@ -21,7 +21,7 @@ from tests.support.slowness import Slowness, slowness
 from tests.support.waiting import until
 
 STREAM = CONFORMANCE_STREAM
-WATCH_SECONDS = 130.0
+WATCH_SECONDS = 105.0
 MORE_SEGMENTS = 4
 """What happens by itself is looked at for this many segments each before and after what is done."""
 LATE_BEEPS = 4

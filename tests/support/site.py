@@ -28,12 +28,13 @@ TOP = Path(__file__).resolve().parents[2]
 LAB = "test"
 HOST = "origin"
 STREAMS = [f"test-{number}" for number in range(24)]
+SIGNAL_STREAMS = [f"signal-{number}" for number in range(9)]
 CONFORMANCE_STREAM = "conformance"
 HELD_STREAM = "held"
 GRACE_SECONDS = 4
 RETAIN_SECONDS = 4
 SETTINGS = {
-    "control_allowed_stream_keys": [*STREAMS, CONFORMANCE_STREAM, HELD_STREAM],
+    "control_allowed_stream_keys": [*STREAMS, *SIGNAL_STREAMS, CONFORMANCE_STREAM, HELD_STREAM],
     # The tests wait for both; an operator's defaults are 30 and 60.
     "control_settings": {"grace_seconds": GRACE_SECONDS, "retain_seconds": RETAIN_SECONDS},
 }
