@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 AREAS = {
     "demo": "One host, one live stream, one command.",
     "lab": "Hosts on this machine to try everything on.",
+    "doctor": "What is wrong with this host, and what mends it.",
+    "fleet": "The hosts of the inventory, over SSH: look after all at once.",
     "stream": "One live stream: what stream@ID.service runs.",
     "ladder": "The encoding ladders and their rungs.",
     "control": "The service that decides who may publish and watch.",

@@ -1,0 +1,85 @@
+"""`appliance doctor`: what is wrong with this host, and what mends it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance.cli.host import host_settings
+from appliance.errors import EX_DATAERR, EX_NOPERM, EX_USAGE, OperatorError
+from appliance.names import InvalidStreamNameError, parse_stream_name
+from appliance.ops.doctor.bundle import write_bundle
+from appliance.ops.doctor.report import examine, this_host
+from appliance.ops.doctor.stream_path import follow
+from appliance.ops.doctor.table import NAMES
+from appliance.settings import SETTINGS_FILE
+
+app = typer.Typer(help="What is wrong with this host, and what mends it.")
+
+
+@app.callback(invoke_without_command=True)
+def doctor_command(
+    *,
+    stream: Annotated[
+        str | None, typer.Option(help="Follow this stream from its encoder to its playlist.")
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a support archive (tar.gz) without secrets too."),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="CHECK", help="Make this check alone; may be given again.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one object.")] = False,
+    settings: Annotated[Path, typer.Option(help="Settings file.")] = SETTINGS_FILE,
+) -> None:
+    """Look at this host, as root: findings with their causes first, each with what mends it.
+
+    Exit status 0: nothing found. 1: warnings. 2: something critical, publishers or viewers are kept out.
+    """
+    if settings == SETTINGS_FILE and not settings.parent.exists():
+        host_settings("doctor", settings)
+    if os.geteuid() != 0:
+        raise OperatorError(
+            f"user id {os.geteuid()} cannot see all that ails this host",
+            exit_code=EX_NOPERM,
+            hint="run it as root: sudo appliance doctor",
+        )
+    unknown = sorted(set(only or ()) - set(NAMES))
+    if unknown or (stream is not None and (only or bundle is not None)):
+        raise OperatorError(
+            f"--only {', '.join(unknown)}: no such check; there are {', '.join(NAMES)}"
+            if unknown
+            else "--stream goes alone, without --only and --bundle",
+            exit_code=EX_USAGE,
+        )
+    host = this_host(settings)
+    if stream is not None:
+        try:
+            name = parse_stream_name(stream)
+        except InvalidStreamNameError as error:
+            raise OperatorError(str(error), exit_code=EX_DATAERR) from None
+        way = asyncio.run(follow(host, name))
+        if as_json:
+            typer.echo(json.dumps(way.described()))
+        else:
+            way.print()
+        raise typer.Exit(way.exit_code)
+
+    async def look() -> int:
+        report = await examine(host, only or ())
+        if as_json:
+            typer.echo(json.dumps(report.described()))
+        else:
+            report.print()
+        if bundle is not None:
+            size = await write_bundle(host, report, bundle)
+            typer.echo(f"{bundle}: {size / 1024:.0f} KiB; look through it before you give it away", err=True)
+        return report.exit_code
+
+    raise typer.Exit(asyncio.run(look()))

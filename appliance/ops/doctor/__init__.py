@@ -1,0 +1,9 @@
+"""What is wrong with this host, and what mends it: `appliance doctor`.
+
+`check` runs the checks of `table` beside each other, and puts their findings (`finding`) in the order of
+causes. They look at a `host`: `space`, `memory`, `kernel` and `gpu` at the machine, `configuration` at what
+it was told, `network` and `firewall` at ports, `units` and `rotations` at systemd, `services`, `valkey` and
+`backend` at what answers, `versions` at what runs, `streams` at what is live; `watching` plays it, by what
+`playlist` and `media` make of what comes. `report` is what a look came to, `stream_path` follows one stream.
+`bundle` archives what somebody elsewhere needs to see, and `scrub` takes the secrets out.
+"""

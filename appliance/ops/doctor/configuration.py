@@ -1,0 +1,184 @@
+"""What the host was told: settings, secrets, nginx's configurations, its certificate."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from appliance.errors import OperatorError
+from appliance.ops.doctor.finding import Finding, critical, warning
+from appliance.ops.doctor.host import NGINX_UNITS
+from appliance.secrets.credentials import CONTENT_KEYRING, STREAM_KEY_PEPPER, read_credential
+from appliance.secrets.keyring import Keyring
+from appliance.secrets.rotating import ROTATING, read_rotating
+
+if TYPE_CHECKING:
+    from appliance.ops.doctor.host import Host
+
+_RENEW_DAYS: Final = 21
+"""Days before its end at which a certificate should have been renewed: usual authorities begin at 30."""
+
+_NGINX_PREFIX: Final = "/var/lib/appliance-nginx/check"
+"""Where the roles have a configuration checked too: nothing of the running nginx is touched."""
+
+
+async def settings(host: Host) -> list[Finding]:
+    """The settings file can be read, and holds what is allowed."""
+    if host.settings_error is None:
+        return []
+    return [
+        critical(
+            f"the settings {host.settings_file} are refused",
+            host.settings_error,
+            "the control service and the streams do not start with them; the checks below took the defaults",
+            f"mend it and look: appliance control check-config {host.settings_file}; "
+            "or run playbooks/site.yml again",
+        )
+    ]
+
+
+async def credentials(host: Host) -> list[Finding]:
+    """Every secret is there, readable as what it is, and open to nobody but root."""
+    return await asyncio.to_thread(look_at_credentials, host.credentials)
+
+
+def look_at_credentials(directory: Path) -> list[Finding]:
+    """What is wrong with the secrets in `directory`."""
+    again = "run playbooks/site.yml again: it makes what is missing, and keeps what is there"
+    findings = []
+    for name in (CONTENT_KEYRING, STREAM_KEY_PEPPER, *ROTATING):
+        try:
+            if name == CONTENT_KEYRING:
+                Keyring.load(directory / name)
+            elif name == STREAM_KEY_PEPPER:
+                read_credential(directory / name)
+            else:
+                read_rotating(directory, name)
+        except OperatorError as error:
+            why = "the units that are given it (LoadCredential=) do not start, or refuse everybody"
+            findings.append(critical(f"the secret {name} cannot be used", error.message, why, again))
+    for path in (directory, *sorted(directory.glob("*"))):
+        found = path.stat()
+        if found.st_mode & 0o077 or found.st_uid != 0:
+            findings.append(
+                warning(
+                    f"{path} is open to others than root",
+                    f"mode {stat.S_IMODE(found.st_mode):04o}, owner {found.st_uid}; allowed: root alone",
+                    "somebody else on the host may have read what lets publish, watch or decrypt",
+                    f"chmod go= {path}; chown root:root {path}; then: appliance secrets rotate NAME",
+                )
+            )
+    return findings
+
+
+async def nginx_syntax(host: Host) -> list[Finding]:
+    """nginx takes both configurations (`nginx -t`)."""
+    answers = await asyncio.gather(
+        *(
+            host.run("/usr/sbin/nginx", "-t", "-q", "-p", _NGINX_PREFIX, "-c", str(_conf(host, name)))
+            for name in NGINX_UNITS
+        )
+    )
+    findings = []
+    for (name, unit), answer in zip(NGINX_UNITS.items(), answers, strict=True):
+        if answer.status:
+            findings.append(
+                critical(
+                    f"nginx refuses {_conf(host, name)}",
+                    _first_fault(answer.errors) or answer.said,
+                    f"{unit} goes on with what it has loaded, and does not start again",
+                    f"run playbooks/site.yml again; then: systemctl restart {unit}",
+                )
+            )
+    return findings
+
+
+def _conf(host: Host, name: str) -> Path:
+    return host.nginx_directory / f"{name}.conf"
+
+
+def _first_fault(errors: str) -> str:
+    """The first line that is worse than a warning (nginx: `[emerg] …`)."""
+    found = re.search(r"\[(?:emerg|alert|crit|error)\] (.*)", errors)
+    return found[1] if found else ""
+
+
+async def certificate(host: Host) -> list[Finding]:
+    """The certificate is good for weeks, and is the one that delivery shows."""
+    text = host.nginx_text("delivery")
+    named = re.search(r"^\s*ssl_certificate\s+([^;]+);", text, re.MULTILINE)
+    if named is None:
+        return []
+    path, now = Path(named[1].strip()), datetime.now(UTC)
+    try:
+        pem = await asyncio.to_thread(path.read_bytes)
+        loaded = x509.load_pem_x509_certificate(pem)
+    except (OSError, ValueError) as error:
+        return [
+            critical(
+                f"the certificate {path} cannot be read",
+                str(error),
+                "delivery cannot be started again, and over HTTPS nobody watches then",
+                "run playbooks/site.yml again (delivery_tls_certificate names the files)",
+            )
+        ]
+    findings = judge_certificate(path, loaded, now)
+    port = next((listen.port for listen in host.listens("delivery") if listen.tls), None)
+    shown = None if port is None else await _shown(port)
+    if shown is not None and shown.fingerprint(SHA256()) != loaded.fingerprint(SHA256()):
+        findings.append(
+            warning(
+                f"port {port} shows another certificate than {path}",
+                f"it shows one that is good until {shown.not_valid_after_utc:%Y-%m-%d}, "
+                f"the file is good until {loaded.not_valid_after_utc:%Y-%m-%d}",
+                "viewers are shown the old one until it ends",
+                "systemctl reload appliance-delivery",
+            )
+        )
+    return findings
+
+
+def judge_certificate(path: Path, found: x509.Certificate, now: datetime) -> list[Finding]:
+    """What is wrong with the times of a certificate."""
+    days = (found.not_valid_after_utc - now).total_seconds() / 86_400
+    own = found.issuer == found.subject
+    mend = (
+        f"rm {path} and run playbooks/site.yml again: it makes another"
+        if own
+        else "renew it where it comes from, and run playbooks/site.yml again (delivery_tls_certificate)"
+    )
+    if found.not_valid_before_utc > now:
+        when = f"good from {found.not_valid_before_utc:%Y-%m-%d %H:%MZ} on, now is {now:%Y-%m-%d %H:%MZ}"
+        return [
+            critical(f"the certificate {path} is not good yet", when, "players refuse HTTPS", "see the clock")
+        ]
+    if days < 0:
+        seen = f"it ended {-days:.1f} days ago ({found.not_valid_after_utc:%Y-%m-%d %H:%MZ})"
+        return [critical(f"the certificate {path} is over", seen, "players refuse HTTPS", mend)]
+    if days < _RENEW_DAYS:
+        seen = f"{days:.1f} days are left; {_RENEW_DAYS} or more are wanted"
+        why = "players refuse HTTPS from then on"
+        return [warning(f"the certificate {path} ends soon", seen, why, mend)]
+    return []
+
+
+async def _shown(port: int) -> x509.Certificate | None:
+    """The certificate that this host shows at `port`; None when nobody answers there."""
+
+    def ask() -> x509.Certificate | None:
+        try:
+            return x509.load_pem_x509_certificate(
+                ssl.get_server_certificate(("127.0.0.1", port), timeout=2).encode()
+            )
+        except (OSError, ValueError):
+            return None
+
+    return await asyncio.to_thread(ask)

@@ -1,0 +1,64 @@
+"""The GPUs, as far as nvidia-smi tells of them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from appliance.ops.doctor.finding import Finding, critical, warning
+
+if TYPE_CHECKING:
+    from appliance.ops.doctor.host import Host
+
+
+async def gpu(host: Host) -> list[Finding]:
+    """The GPUs, where nvidia-smi is: it answers, and none is hot, broken or full."""
+    answer = await host.run(
+        "nvidia-smi",
+        "--query-gpu=index,name,temperature.gpu,utilization.encoder,memory.used,memory.total,"
+        "encoder.stats.sessionCount,ecc.errors.uncorrected.volatile.total",
+        "--format=csv,noheader,nounits",
+    )
+    if answer.status == 127:
+        return []
+    if answer.status:
+        why = "streams are encoded by the CPU, or not at all"
+        return [
+            critical(
+                "the GPU does not answer", f"nvidia-smi: {answer.said}", why, "dmesg | grep -i nvrm; reboot"
+            )
+        ]
+    return judge_gpus(answer.text)
+
+
+def judge_gpus(text: str) -> list[Finding]:
+    """`text` as nvidia-smi prints it of the query above; what a GPU does not know is `[N/A]`."""
+    findings = []
+    for line in text.strip().splitlines():
+        cells = [cell.strip() for cell in line.split(",")]
+        if len(cells) != 8:
+            continue
+        name = f"GPU {cells[0]} ({cells[1]})"
+        temperature, busy, used, total, sessions, errors = (_figure(cell) for cell in cells[2:])
+        if temperature is not None and temperature >= 90:
+            seen, why = f"{temperature:.0f} °C; allowed is less than 90", "it slows down"
+            findings.append(warning(f"{name} is hot", seen, why, "see to its fans and its air"))
+        if errors:
+            seen, why = f"{errors:.0f} since boot", "pictures may be broken"
+            findings.append(
+                critical(f"{name} has memory errors", seen, why, "replace it; until then: reboot")
+            )
+        if used is not None and total and used > 0.95 * total:
+            seen, why = f"{used:.0f} of {total:.0f} MiB", "no further stream can be encoded on it"
+            findings.append(warning(f"the memory of {name} is full", seen, why, "fewer streams; nvidia-smi"))
+        if busy is not None and busy >= 98:
+            seen = f"{busy:.0f} %, {sessions or 0:.0f} sessions"
+            why = "streams fall behind"
+            findings.append(
+                warning(f"the encoder of {name} is busy", seen, why, "fewer streams or rungs on it")
+            )
+    return findings
+
+
+def _figure(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else None

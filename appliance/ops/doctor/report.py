@@ -1,0 +1,116 @@
+"""What a look at a host came to: made, printed, and as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from appliance.cli.output import console
+from appliance.errors import OperatorError
+from appliance.ops.doctor.check import in_order, run_checks
+from appliance.ops.doctor.finding import Finding, worst
+from appliance.ops.doctor.host import Host
+from appliance.ops.doctor.network import wanted_ports
+from appliance.ops.doctor.table import CHECKS
+from appliance.ops.doctor.versions import versions
+from appliance.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from appliance.ops.doctor.check import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One look at one host. `began`: unix time; `seconds`: how long it took; `ports`: what is served."""
+
+    began: float
+    seconds: float
+    outcomes: tuple[Outcome, ...]
+    findings: tuple[Finding, ...]
+    versions: dict[str, str]
+    ports: tuple[int, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 no finding, 1 warnings, 2 something critical."""
+        return worst(self.findings)
+
+    def described(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "time": datetime.fromtimestamp(self.began, UTC).isoformat(timespec="milliseconds"),
+            "seconds": round(self.seconds, 3),
+            "healthy": not self.findings,
+            "findings": [finding.described() for finding in self.findings],
+            "checks": {outcome.name: round(outcome.seconds, 3) for outcome in self.outcomes},
+            "versions": self.versions,
+            "ports": list(self.ports),
+        }
+
+    def print(self) -> None:
+        """For a person, or a pipe."""
+        out = console()
+        if self.findings:
+            print_findings(self.findings)
+        count = len(self.outcomes)
+        said = "no finding" if not self.findings else f"{len(self.findings)} finding"
+        said += "s" if len(self.findings) > 1 else ""
+        out.print(Text(f"{said}: {count} checks in {self.seconds:.1f} s"))
+
+
+def print_findings(findings: tuple[Finding, ...]) -> None:
+    """A block for each on a terminal, a row for each in a pipe; causes stand first."""
+    out = console()
+    if not out.is_terminal:
+        table = Table("severity", "check", "what", "seen", "why", "mend", "follows")
+        for one in findings:
+            table.add_row(
+                one.severity.name,
+                one.check,
+                one.what,
+                one.seen,
+                one.why,
+                one.mend,
+                ", ".join(one.follows) or "-",
+            )
+        out.print(table)
+        return
+    colours = {1: "yellow", 2: "red"}
+    for one in findings:
+        head = Text.assemble((one.severity.name, f"bold {colours[one.severity]}"), f"  {one.what}")
+        if one.follows:
+            head.append(f"  (may follow from: {', '.join(one.follows)})", style="dim")
+        out.print(head)
+        block = Table.grid(padding=(0, 2))
+        block.add_column(no_wrap=True, style="dim")
+        block.add_column(overflow="fold")
+        for name, text in (("seen", one.seen), ("means", one.why), ("mend", one.mend)):
+            block.add_row(f"  {name}", Text(text))
+        out.print(block)
+
+
+def this_host(file: Path) -> Host:
+    """The host with the settings in `file`; with the defaults, and the reason, where they are refused."""
+    try:
+        return Host(settings=Settings.load(file), settings_file=file)
+    except OperatorError as error:
+        return Host(settings_error=error.message, settings_file=file)
+
+
+async def examine(host: Host, only: Collection[str] = ()) -> Report:
+    """Looks at `host`; `only`: the names of the checks to make, empty for all."""
+    began, clock = time.time(), time.monotonic()
+    checks = [check for check in CHECKS if not only or check.name in only]
+    outcomes, known = await asyncio.gather(run_checks(checks, host), versions(host))
+    ports = sorted({port.number for port in wanted_ports(host) if port.public})
+    findings = in_order(CHECKS, outcomes)
+    return Report(began, time.monotonic() - clock, tuple(outcomes), tuple(findings), known, tuple(ports))

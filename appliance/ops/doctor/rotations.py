@@ -1,0 +1,72 @@
+"""The timers that replace secrets: whether they run, and whether one is late."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from appliance.errors import OperatorError
+from appliance.media.stream_client import KeyInUse, NoStreamError, StreamClient, StreamSilentError
+from appliance.ops.doctor.finding import Finding, warning
+from appliance.ops.doctor.units import ask_units
+from appliance.ops.secret_status import secret_status
+from appliance.ops.timers import WANTS, ask_timer
+
+if TYPE_CHECKING:
+    from appliance.ops.doctor.host import Host
+    from appliance.ops.secret_status import SecretStatus
+
+
+async def overdue(host: Host) -> list[Finding]:
+    """No rotation of a secret is overdue."""
+
+    def ask() -> list[SecretStatus]:
+        return secret_status(host.credentials, ask_timer, _live_keys(StreamClient(host.streams_directory)))
+
+    try:
+        rows = await asyncio.to_thread(ask)
+    except OperatorError:
+        return []  # the check `credentials` says it of a secret, `units` of systemd
+    return judge_rotations(rows)
+
+
+def _live_keys(client: StreamClient) -> dict[str, KeyInUse]:
+    found: dict[str, KeyInUse] = {}
+    for stream in client.running():
+        try:
+            found[stream] = client.key(stream)
+        except (NoStreamError, StreamSilentError, PermissionError):
+            continue
+    return found
+
+
+def judge_rotations(rows: list[SecretStatus]) -> list[Finding]:
+    """What is overdue."""
+    return [
+        warning(
+            f"the rotation of {row.name} is overdue",
+            f"made {'at an unknown time' if row.created is None else f'{row.created:%Y-%m-%d %H:%MZ}'}, "
+            "and the time of its timer has passed since",
+            "an old secret that was overheard stays good",
+            f"see why: systemctl status 'appliance-rotate-*'; now: appliance secrets rotate {row.name}",
+        )
+        for row in rows
+        if row.overdue
+    ]
+
+
+async def stopped_timers(host: Host) -> list[Finding]:
+    """Every timer that is to run at boot runs now."""
+    found = await ask_units(host)
+    return [
+        warning(
+            f"{name} is stopped",
+            f"{unit.text('ActiveState')}, and enabled",
+            "what it is for is not done until the next boot",
+            f"systemctl start {name}",
+        )
+        for name, unit in sorted(found.items())
+        if name.endswith(".timer")
+        and not unit.runs
+        and (unit.text("UnitFileState") == "enabled" or (WANTS / name).is_symlink())
+    ]

@@ -1,0 +1,129 @@
+"""The services' own answers: the control service and its parts, ingest and its callbacks."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from appliance.control.stat import IngestStat, StatUnavailableError
+from appliance.errors import OperatorError
+from appliance.media.rtmp.client import RtmpError, RtmpPlayer, RtmpRefusedError, RtmpUrl
+from appliance.ops.doctor.finding import Finding, critical
+from appliance.secrets.credentials import READER_SECRET
+from appliance.secrets.rotating import read_newest
+
+if TYPE_CHECKING:
+    from appliance.control.stat import IngestStatus
+    from appliance.ops.doctor.host import Host
+
+_SEE_VALKEY: Final = "see why: systemctl status valkey-server; journalctl -u valkey-server -n 50"
+_SEE_CONTROL: Final = "see why: systemctl status appliance-control; journalctl -u appliance-control -n 50"
+_SEE_INGEST: Final = "see why: systemctl status appliance-ingest; journalctl -u appliance-ingest -n 50"
+
+
+async def control(host: Host) -> list[Finding]:
+    """The control service lives, and each of its parts answers it."""
+    url = host.settings.control_url
+    try:
+        async with httpx.AsyncClient(base_url=url, timeout=3, trust_env=False) as http:
+            health = await http.get("/health")
+            ready = await http.get("/ready")
+    except httpx.HTTPError as error:
+        why = "no publisher is let in, players are given no key"
+        seen = f"{url}: {str(error) or type(error).__name__}"
+        return [critical("the control service does not answer", seen, why, _SEE_CONTROL)]
+    if health.status_code != 200:
+        seen = f"{url}/health: status {health.status_code}"
+        return [critical("the control service is not well", seen, "it decides nothing", _SEE_CONTROL)]
+    return judge_ready(ready.status_code, ready.text)
+
+
+_PARTS: Final = {
+    "state": ("Valkey", "new publishers are refused", _SEE_VALKEY),
+    "units": ("systemd (over the system bus)", "no stream's unit is started", "systemctl status dbus polkit"),
+    "ingest": ("ingest's /stat", "publishers that are gone are noticed late", _SEE_INGEST),
+    "backend": (
+        "the backend",
+        "who has to be asked about is refused (callback_when_silent)",
+        "see how it fails: journalctl -u appliance-control --grep backend; mend the backend",
+    ),
+}
+
+
+def judge_ready(status: int, text: str) -> list[Finding]:
+    """What `/ready` says of the parts."""
+    if status == 200:
+        return []
+    try:
+        parts = dict(json.loads(text)["parts"])
+    except (ValueError, KeyError, TypeError):
+        why = "nobody knows what it can do"
+        return [
+            critical("the control service is not ready", f"status {status}: {text[:100]}", why, _SEE_CONTROL)
+        ]
+    findings = []
+    for name, part in parts.items():
+        if not part.get("ok"):
+            what, why, mend = _PARTS.get(name, (name, "it cannot do its work", _SEE_CONTROL))
+            seen = str(part.get("detail") or f"breaker {part.get('breaker')}")
+            findings.append(critical(f"the control service does not reach {what}", seen, why, mend))
+    return findings
+
+
+async def ingest_stat(host: Host) -> IngestStatus:
+    """Who publishes, by ingest; once for all checks. Raises StatUnavailableError."""
+
+    async def ask() -> IngestStatus:
+        client = IngestStat(host.settings.stat_url)
+        try:
+            return await client.status()
+        finally:
+            await client.close()
+
+    return await host.once("stat", ask)
+
+
+async def ingest(host: Host) -> list[Finding]:
+    """Ingest shakes hands over RTMP, and asks the control service, which knows our readers.
+
+    A reader of a stream that nobody publishes goes the way of every callback: nginx → control → verdict.
+    """
+    findings = []
+    try:
+        await ingest_stat(host)
+    except StatUnavailableError as error:
+        why = "publishers that are gone keep their streams' names"
+        findings.append(critical("ingest's statistics do not answer", str(error), why, _SEE_INGEST))
+    try:
+        secret = read_newest(host.credentials, READER_SECRET)
+    except OperatorError:
+        return findings  # the check `credentials` says it
+    name = f"doctor-{secrets.token_hex(8)}"
+    try:
+        player = await RtmpPlayer.play(
+            RtmpUrl.parse(host.settings.ingest_url), f"{name}?reader={secret}", timeout_s=3
+        )
+        await player.close()
+    except RtmpRefusedError as error:
+        findings.append(refused_reader(str(error)))
+    except RtmpError as error:
+        if "on_play" in str(error):
+            findings.append(refused_reader(str(error)))
+        else:
+            why = "no encoder can publish, no stream can be read"
+            findings.append(critical("ingest does not speak RTMP", str(error), why, _SEE_INGEST))
+    return findings
+
+
+def refused_reader(reason: str) -> Finding:
+    """Ingest answers, and its callback does not say yes."""
+    return critical(
+        "the callback chain is broken: ingest is refused our own reader",
+        reason,
+        "the control service did not answer it, or knows another reader secret: no stream is read",
+        "see the verdict: journalctl -u appliance-control -n 20 --grep play; "
+        "then: systemctl restart appliance-control",
+    )

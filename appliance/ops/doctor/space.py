@@ -1,0 +1,121 @@
+"""Room for what is written: the media root's tmpfs, the disks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from appliance.ops.doctor.finding import Finding, critical, warning
+
+if TYPE_CHECKING:
+    from appliance.ops.doctor.host import Host
+
+_FULL: Final = 0.97
+_NEARLY: Final = 0.90
+
+
+async def space(host: Host) -> list[Finding]:
+    """Room on every file system that something of ours writes to, and the media root is a tmpfs."""
+    return await asyncio.to_thread(_look_at_space, Path(host.settings.media_root))
+
+
+def _look_at_space(media_root: Path) -> list[Finding]:
+    mend = (
+        f"see what takes it: df -h {media_root}; df -i {media_root}; then raise origin_media_size, or lower "
+    )
+    mend += "window_segments or the ladder's bitrates"
+    findings = judge_mount(media_root, Path("/proc/mounts").read_text())
+    findings += judge_room(Room.of(media_root), "segments go early or are lost, players skip", mend)
+    seen = {media_root.stat().st_dev if media_root.exists() else None}
+    for path, why in (
+        (Path("/"), "packages and settings cannot be written"),
+        (Path("/var/lib/valkey"), "Valkey cannot write its log, and takes no new publisher"),
+        (Path("/var/log"), "the journal loses the newest entries"),
+        (Path("/tmp"), "programs fail in odd ways"),  # noqa: S108 - looked at, not written to
+        (Path("/run"), "systemd cannot start a unit"),
+    ):
+        if path.exists() and path.stat().st_dev not in seen:
+            seen.add(path.stat().st_dev)
+            findings += judge_room(
+                Room.of(path), why, f"see what takes it: du -xh --max-depth=2 {path} | sort -h"
+            )
+    return findings
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A file system: bytes and files, as statvfs(3) counts those for programs without privilege."""
+
+    path: Path
+    size: int
+    free: int
+    files: int
+    files_free: int
+
+    @classmethod
+    def of(cls, path: Path) -> Room:
+        """That of `path`; of size 0 where there is none."""
+        try:
+            found = os.statvfs(path)
+        except OSError:
+            return cls(path, 0, 0, 0, 0)
+        return cls(
+            path,
+            found.f_blocks * found.f_frsize,
+            found.f_bavail * found.f_frsize,
+            found.f_files,
+            found.f_favail,
+        )
+
+
+def judge_room(room: Room, why: str, mend: str) -> list[Finding]:
+    """What is wrong with the room on a file system."""
+    findings = []
+    mib = 1 << 20
+    for what, size, free, unit in (
+        ("", room.size, room.free, "MiB"),
+        ("of files ", room.files, room.files_free, "files"),
+    ):
+        if size == 0:
+            continue
+        used, scale = 1 - free / size, mib if unit == "MiB" else 1
+        if used >= _NEARLY:
+            seen = f"{100 * used:.1f} % of {size // scale} {unit} used; allowed is less than 90 %"
+            make = critical if used >= _FULL else warning
+            findings.append(
+                make(
+                    f"{room.path} is {'' if used >= _FULL else 'nearly '}full {what}".strip(), seen, why, mend
+                )
+            )
+    return findings
+
+
+def judge_mount(media_root: Path, mounts: str) -> list[Finding]:
+    """What is wrong with what is mounted at the media root; `mounts` as in /proc/mounts (proc(5))."""
+    found = [line.split() for line in mounts.splitlines()]
+    kinds = [
+        (words[2], words[3].split(",")) for words in found if len(words) > 3 and words[1] == str(media_root)
+    ]
+    unit = f"{str(media_root).strip('/').replace('/', '-')}.mount"
+    if not kinds:
+        return [
+            critical(
+                f"nothing is mounted at {media_root}",
+                "no tmpfs there",
+                "segments would go to the disk, or nowhere, and no stream's unit starts",
+                f"systemctl start {unit}; see why: journalctl -u {unit}",
+            )
+        ]
+    kind, options = kinds[-1]
+    if kind != "tmpfs":
+        why = "a disk's write latency adds to every part"
+        return [warning(f"{media_root} is no tmpfs", f"it is {kind}", why, f"systemctl restart {unit}")]
+    if "ro" in options:
+        why = "no segment can be written"
+        return [
+            critical(f"{media_root} is read-only", "mounted ro", why, f"mount -o remount,rw {media_root}")
+        ]
+    return []

@@ -1,0 +1,141 @@
+"""The live streams as their processes see them: what ails each, and whether FFmpeg keeps up."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from appliance.control.stat import StatUnavailableError
+from appliance.media.alerts import Alert
+from appliance.media.status import State
+from appliance.names import stream_unit
+from appliance.ops.doctor.finding import Finding, Severity, critical, warning
+from appliance.ops.doctor.services import ingest_stat
+from appliance.ops.doctor.units import ask_units
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Set
+
+    from appliance.media.status_reading import Reading
+    from appliance.names import StreamName
+    from appliance.ops.doctor.host import Host
+    from appliance.ops.doctor.units import Unit
+
+_SLOW: Final = 0.97
+"""Share of the source that FFmpeg takes, below which it does not keep up; it is never exactly 1."""
+_BEHIND_S: Final = 3.0
+_LOST: Final = frozenset({Alert.WRITE_FAILED, Alert.PICTURES_LEFT_OUT, Alert.RUNS_FAIL, Alert.SOURCE_REFUSED})
+"""Alerts by which viewers lose something now."""
+
+
+async def streams(host: Host) -> list[Finding]:
+    """Every published stream has a process that reads, encodes and writes it, and no alert."""
+    statuses, units = await host.statuses(), await ask_units(host)
+    try:
+        publishers: Set[StreamName] = (await ingest_stat(host)).publishers.keys()
+    except StatUnavailableError:
+        publishers = set()  # the check `ingest` says it
+    now = time.time()
+    findings = []
+    for stream in sorted(publishers):
+        findings += judge_published(stream, units, statuses.get(stream), now)
+    for stream, status in statuses.items():
+        unit = units.get(stream_unit(stream))
+        if stream not in publishers and unit is not None and unit.runs and not status.fresh(now):
+            findings.append(_hangs(stream, status, now))
+        if status.fresh(now):
+            findings += judge_status(stream, status, now, segment_seconds=host.settings.segment_seconds)
+            findings += judge_encoder(stream, status, host.settings.encoder)
+    return findings
+
+
+def judge_published(
+    stream: StreamName, units: Mapping[str, Unit], status: Reading | None, now: float
+) -> list[Finding]:
+    """A stream that somebody publishes, and whether something takes it in."""
+    unit = units.get(stream_unit(stream))
+    if unit is None or unit.text("ActiveState") in {"inactive", "failed", ""}:
+        seen = f"{stream_unit(stream)} is {unit.text('ActiveState') if unit else 'not loaded'}"
+        why = "an encoder sends, and nothing of it can be watched"
+        mend = f"systemctl restart {stream_unit(stream)}; see why: journalctl -u {stream_unit(stream)} -n 50"
+        return [
+            critical(f"stream {stream} is published, and no process takes it", seen, why, mend, stream=stream)
+        ]
+    if status is not None and not status.fresh(now) and unit.runs:
+        return [_hangs(stream, status, now)]
+    return []
+
+
+def _hangs(stream: StreamName, status: Reading, now: float) -> Finding:
+    age = status.age(now, "updated")
+    seen = (
+        f"its status is {'of an unknown time' if age is None else f'{age:.0f} s old'}; it writes two a second"
+    )
+    return critical(
+        f"the process of stream {stream} hangs",
+        seen,
+        "no new segment is made of what the encoder sends",
+        f"systemctl restart {stream_unit(stream)}; see why: journalctl -u {stream_unit(stream)} -n 50",
+        stream=stream,
+    )
+
+
+def judge_status(stream: StreamName, status: Reading, now: float, *, segment_seconds: float) -> list[Finding]:
+    """What a stream says of itself; `now` is unix seconds."""
+    findings = [_of_alert(stream, item) for item in status.items("alerts") if not item.flag("over")]
+    named = {item.text("name") for item in status.items("alerts") if not item.flag("over")}
+    speed, behind = status.number("speed"), status.number("behind")
+    slow = speed is not None and behind is not None and speed < _SLOW and behind > _BEHIND_S
+    if slow and Alert.SLOW_ENCODING.value.name not in named:
+        seen = f"it takes {100 * (speed or 0):.0f} % of what it is given, and is {behind:.1f} s behind"
+        why = "viewers fall behind, then rungs are given up and pictures left out"
+        mend = Alert.SLOW_ENCODING.value.mends
+        findings.append(
+            warning(f"FFmpeg of stream {stream} does not keep up", seen, why, mend, stream=stream)
+        )
+    for item in status.items("dropped_rungs"):
+        if Alert.RUNG_GIVEN_UP.value.name not in named:
+            seen = f"{item.text('name')}: {item.text('reason')}"
+            why = "viewers have fewer qualities, until another publisher comes"
+            mend = Alert.RUNG_GIVEN_UP.value.mends
+            findings.append(warning(f"stream {stream} has lost a rung", seen, why, mend, stream=stream))
+    age, limit = status.age(now, "media", "newest_segment"), 3 * segment_seconds + 2
+    live = status.text("state") == State.LIVE.value and status.text("source", "text") is not None
+    if live and not findings and age is not None and age > limit:
+        seen = f"the newest is {age:.1f} s old; a segment is {segment_seconds:g} s"
+        mend = f"see why: appliance doctor --stream {stream}; journalctl -u {stream_unit(stream)} -n 50"
+        what = f"stream {stream} makes no segments"
+        findings.append(critical(what, seen, "players stall", mend, stream=stream))
+    return findings
+
+
+def _of_alert(stream: StreamName, item: Reading) -> Finding:
+    name = item.text("name") or "?"
+    kind = next((alert for alert in Alert if alert.value.name == name), None)
+    mends = (item.text("mends") or f"appliance streams show {stream}").replace("NAME", stream)
+    return Finding(
+        what=f"stream {stream}: {item.text('what') or name}",
+        seen=f"{item.text('value')} ({item.number('count') or 0:.0f} times since {item.text('since')})",
+        why="viewers miss something" if kind in _LOST else "viewers may soon miss something",
+        mend=mends,
+        severity=Severity.CRITICAL if kind in _LOST else Severity.WARNING,
+        stream=stream,
+    )
+
+
+def judge_encoder(stream: StreamName, status: Reading, wanted: str) -> list[Finding]:
+    """The encoder that was asked for is the one that works."""
+    family = status.text("encoder", "family")
+    if wanted == "auto" or family in {None, wanted}:
+        return []
+    seen = f"{family} encodes, {wanted} is set: {status.text('encoder', 'reason')}"
+    why = "the CPU does what the GPU was bought for"
+    return [
+        warning(
+            f"stream {stream} has another encoder",
+            seen,
+            why,
+            "nvidia-smi; the setting encoder",
+            stream=stream,
+        )
+    ]

@@ -1,0 +1,69 @@
+"""All checks, in the order of a stream's way up from the machine, and what may be whose cause."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from appliance.ops.doctor import (
+    backend,
+    configuration,
+    firewall,
+    gpu,
+    kernel,
+    memory,
+    network,
+    rotations,
+    services,
+    space,
+    streams,
+    units,
+    valkey,
+    versions,
+    watching,
+)
+from appliance.ops.doctor.check import Check
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CHECKS: Final[Sequence[Check]] = (
+    # the machine
+    Check("space", space.space),
+    Check("memory", memory.memory),
+    Check("clock", kernel.clock),
+    Check("kernel-settings", kernel.sysctls),
+    Check("gpu", gpu.gpu),
+    # what it was told
+    Check("settings", configuration.settings),
+    Check("credentials", configuration.credentials),
+    Check("certificate", configuration.certificate, after=("clock",)),
+    Check("nginx-configuration", configuration.nginx_syntax, after=("certificate", "space")),
+    Check("taken-ports", network.taken_ports),
+    Check("firewall", firewall.firewall),
+    # its services
+    Check(
+        "units",
+        units.units,
+        after=("space", "memory", "settings", "credentials", "nginx-configuration", "taken-ports"),
+    ),
+    Check("open-files", kernel.open_files),
+    Check("ports", network.ports, after=("units",)),
+    Check("valkey", valkey.valkey, after=("units", "space", "credentials")),
+    Check("backend", backend.backend, after=("clock",)),
+    Check("control", services.control, after=("units", "valkey", "ports", "backend")),
+    Check("ingest", services.ingest, after=("units", "ports", "control")),
+    Check("events", backend.events, after=("backend", "control")),
+    Check("timers", rotations.stopped_timers),
+    Check("rotations", rotations.overdue, after=("timers", "units", "valkey", "credentials", "clock")),
+    Check("replaced", versions.replaced),
+    # its streams
+    Check("streams", streams.streams, after=("gpu", "memory", "space", "ingest", "open-files")),
+    Check(
+        "watching",
+        watching.watching,
+        after=("streams", "control", "ports", "certificate", "nginx-configuration", "clock"),
+        seconds=4.5,
+    ),
+)
+
+NAMES: Final = tuple(check.name for check in CHECKS)
