@@ -16,6 +16,7 @@ from appliance.names import InvalidStreamNameError, parse_stream_name
 from appliance.ops.doctor.bundle import write_bundle
 from appliance.ops.doctor.report import examine, this_host
 from appliance.ops.doctor.stream_path import follow
+from appliance.ops.doctor.summary import summary
 from appliance.ops.doctor.table import NAMES
 from appliance.settings import SETTINGS_FILE
 
@@ -35,6 +36,9 @@ def doctor_command(
     only: Annotated[
         list[str] | None, typer.Option(metavar="CHECK", help="Make this check alone; may be given again.")
     ] = None,
+    figures: Annotated[
+        bool, typer.Option("--summary", help="A few figures alone, and what is down; nothing is looked for.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one object.")] = False,
     settings: Annotated[Path, typer.Option(help="Settings file.")] = SETTINGS_FILE,
 ) -> None:
@@ -59,6 +63,14 @@ def doctor_command(
             exit_code=EX_USAGE,
         )
     host = this_host(settings)
+    if figures:
+        found = asyncio.run(summary(host))
+        if as_json:
+            typer.echo(json.dumps(found))
+        else:
+            for name, value in found.items():
+                typer.echo(f"{name:<13} {', '.join(value) if isinstance(value, list) else value}")
+        raise typer.Exit
     if stream is not None:
         try:
             name = parse_stream_name(stream)

@@ -28,7 +28,7 @@ _GLIBC = (41, 40, 39, 38, 37, 36, 35, 34, 33, 32, 31, 28, 27, 26, 24, 17, 12, 5)
 _LEGACY = {"x86_64": ("manylinux2014", "manylinux2010", "manylinux1"), "aarch64": ("manylinux2014",)}
 
 # Below appliance/: what only a controller runs, so that a change there is no new release for the hosts.
-_CONTROLLERS = ("lab/", "provision/", "cli/lab.py", "cli/demo.py")
+_CONTROLLERS = ("lab/", "provision/", "ops/fleet/", "cli/lab.py", "cli/demo.py", "cli/fleet.py")
 
 # Of the archive; another one than `python_release` expects may be in the cache, from a checkout of before.
 _LAYOUT = 2

@@ -4,6 +4,7 @@
 causes. They look at a `host`: `space`, `memory`, `kernel` and `gpu` at the machine, `configuration` at what
 it was told, `network` and `firewall` at ports, `units` and `rotations` at systemd, `services`, `valkey` and
 `backend` at what answers, `versions` at what runs, `streams` at what is live; `watching` plays it, by what
-`playlist` and `media` make of what comes. `report` is what a look came to, `stream_path` follows one stream.
+`playlist` and `media` make of what comes. `report` is what a look came to, `summary` a few
+figures, `stream_path` the way of one stream.
 `bundle` archives what somebody elsewhere needs to see, and `scrub` takes the secrets out.
 """

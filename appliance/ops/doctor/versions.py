@@ -34,7 +34,7 @@ async def versions(host: Host) -> dict[str, str]:
     """Name → version of what makes a difference between hosts."""
     packages = await host.run("dpkg-query", "-W", "-f", "${Package} ${Version}\n", *_PACKAGES)
     found = dict(line.split(" ", 1) for line in packages.text.splitlines() if " " in line)
-    our, system = await asyncio.to_thread(lambda: (_release(), _system()))
+    our, system = await asyncio.to_thread(lambda: (release(), _system()))
     return {
         "appliance": our,
         "system": system,
@@ -52,7 +52,7 @@ def _system() -> str:
     return found[1] if found else "?"
 
 
-def _release() -> str:
+def release() -> str:
     """The version, and the release that /opt/appliance/venv points to, named by what it is made of."""
     venv = Path("/opt/appliance/venv")
     return f"{__version__} {venv.resolve().name}" if venv.is_symlink() else __version__

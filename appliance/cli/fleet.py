@@ -1,0 +1,343 @@
+"""`appliance fleet`: the hosts of the inventory, over SSH, all at once."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import threading
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.table import Table
+
+from appliance.cli.output import console, span
+from appliance.errors import EX_UNAVAILABLE, EX_USAGE, OperatorError
+from appliance.names import InvalidStreamNameError, parse_stream_name, stream_unit
+from appliance.ops.doctor.finding import worst
+from appliance.ops.fleet.everywhere import Result, on_all
+from appliance.ops.fleet.examine import between_hosts, examine
+from appliance.ops.fleet.progress import progress
+from appliance.ops.fleet.session import Done, as_root
+from appliance.ops.fleet.targets import read_targets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from appliance.ops.doctor.finding import Finding
+    from appliance.ops.fleet.session import Session
+    from appliance.ops.fleet.targets import Target
+
+app = typer.Typer(no_args_is_help=True, help="The hosts of the inventory, over SSH: look after all at once.")
+
+InventoryOption = Annotated[
+    Path | None, typer.Option("--inventory", "-i", help="Ansible inventory; else that of ansible.cfg.")
+]
+LimitOption = Annotated[
+    str | None, typer.Option("--limit", "-l", help="These hosts or groups alone, as Ansible has it.")
+]
+SecondsOption = Annotated[float, typer.Option(min=1, help="How long one host may take, connecting included.")]
+AtOnceOption = Annotated[int, typer.Option("--forks", "-f", min=1, max=200, help="Hosts at a time.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one object; how far it is goes to stderr.")]
+
+_AT_ONCE: Final = 20
+_UNITS: Final = ("appliance-*", "stream@*", "valkey-server")
+
+
+@app.callback()
+def _group() -> None:
+    """The hosts of the inventory, over SSH, all at once.
+
+    A host whose key is not known is not talked to; keys come from the agent, ~/.ssh and the inventory. Exit
+    status 69 when a host could not be reached (of `doctor`: 2, it is a finding).
+    """
+
+
+@app.command("doctor")
+def doctor_command(
+    *,
+    inventory: InventoryOption = None,
+    limit: LimitOption = None,
+    seconds: SecondsOption = 60,
+    at_once: AtOnceOption = _AT_ONCE,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="CHECK", help="Make this check alone; may be given again.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Have every host look at itself, and compare them: ports from here, clocks, versions.
+
+    Exit status 0: nothing found. 1: warnings. 2: something critical, or a host that cannot be reached.
+    """
+    targets = read_targets(inventory, limit)
+    with progress() as shown:
+        results = on_all(
+            targets,
+            partial(examine, seconds=max(1.0, seconds - 2), only=only or ()),
+            shown,
+            lambda report: (_counted(report.findings), not report.findings),
+            seconds=seconds,
+            at_once=at_once,
+            what="looking",
+        )
+    between = between_hosts(results)
+    found = {
+        result.target.name: [*(result.value.findings if result.value else ()), *between[result.target.name]]
+        for result in results
+    }
+    if as_json:
+        hosts = {
+            result.target.name: {
+                "reached": result.value is not None,
+                "seconds": round(result.seconds, 3),
+                "findings": [finding.described() for finding in found[result.target.name]],
+                "report": result.value.described if result.value else None,
+            }
+            for result in results
+        }
+        typer.echo(json.dumps({"hosts": hosts}))
+    else:
+        _print_findings(found)
+    raise typer.Exit(worst(finding for findings in found.values() for finding in findings))
+
+
+def _counted(findings: Sequence[Finding]) -> str:
+    if not findings:
+        return "no finding"
+    return f"{len(findings)} finding{'s' if len(findings) > 1 else ''}: {findings[0].what}"
+
+
+def _print_findings(found: dict[str, list[Finding]]) -> None:
+    out = console()
+    bad = {host: findings for host, findings in found.items() if findings}
+    if bad:
+        table = Table("host", "severity", "what", "seen", "mend")
+        for host, findings in bad.items():
+            for finding in findings:
+                table.add_row(host, finding.severity.name, finding.what, finding.seen, finding.mend)
+        out.print(table)
+    count = len(found) - len(bad)
+    out.print(f"{count} of {len(found)} host{'s' if len(found) > 1 else ''} without a finding")
+
+
+@app.command("status")
+def status_command(
+    *,
+    inventory: InventoryOption = None,
+    limit: LimitOption = None,
+    seconds: SecondsOption = 30,
+    at_once: AtOnceOption = _AT_ONCE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what every host does: streams, connections, load, room, versions."""
+    targets = read_targets(inventory, limit)
+    results = _ask(
+        targets,
+        ["appliance", "doctor", "--summary", "--json"],
+        seconds,
+        at_once,
+        lambda done: _state(done)[0],
+    )
+    rows = [(result, _state(result.value)[1] if result.value else None) for result in results]
+    if as_json:
+        typer.echo(json.dumps({"hosts": {one.target.name: found for one, found in rows}}))
+    else:
+        out = console()
+        table = Table("host", "state", "live", "connections", "load", "memory", "media", "up", "version")
+        for result, found in rows:
+            if found is None:
+                said = result.failure or (_state(result.value)[0] if result.value else "?")
+                table.add_row(result.target.name, said, *["-"] * 7)
+            else:
+                table.add_row(result.target.name, *_cells(found))
+        out.print(table)
+    _leave([result for result, found in rows if found is None])
+
+
+def _state(done: Done) -> tuple[str, dict[str, Any] | None]:
+    """What a host's summary says in a word, and the summary; None where there is none."""
+    try:
+        found = dict(json.loads(done.text))
+        down = [str(unit) for unit in found["units_down"]]
+    except (ValueError, KeyError, TypeError):
+        return f"no summary (exit status {done.status}): {(done.errors or done.text).strip()[-200:]}", None
+    return (f"DOWN: {', '.join(down)}" if down else "runs"), found
+
+
+def _cells(found: dict[str, Any]) -> list[str]:
+    def share(name: str) -> str:
+        return f"{100 * float(found.get(name) or 0):.0f} %"
+
+    down = ", ".join(map(str, found["units_down"]))
+    load = f"{float(found.get('load') or 0):.1f}/{found.get('cores')}"
+    up = span(float(found.get("uptime") or 0))
+    live, connections = str(found.get("streams_live")), str(found.get("connections"))
+    version = str(found.get("version"))
+    return [
+        f"DOWN: {down}" if down else "runs",
+        live,
+        connections,
+        load,
+        share("memory"),
+        share("media"),
+        up,
+        version,
+    ]
+
+
+@app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def exec_command(
+    *,
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND…", help="Runs as it is, without a shell.")],
+    inventory: InventoryOption = None,
+    limit: LimitOption = None,
+    seconds: SecondsOption = 300,
+    at_once: AtOnceOption = _AT_ONCE,
+    root: Annotated[bool, typer.Option("--root", help="With sudo, where who logs in is not root.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a command on every host; each line of its output stands behind the host's name.
+
+    For a pipe or a variable: `appliance fleet exec -- sh -c '…'`. Exit status 0 when it was 0 everywhere,
+    1 when it failed somewhere, 69 when a host could not be reached.
+    """
+    targets = read_targets(inventory, limit)
+    if as_json:
+        results = _ask(targets, command, seconds, at_once, _ended, root=root)
+        hosts = {
+            one.target.name: {"failure": one.failure, "seconds": round(one.seconds, 3)}
+            | (
+                {"status": one.value.status, "output": one.value.text, "errors": one.value.errors}
+                if one.value
+                else {}
+            )
+            for one in results
+        }
+        typer.echo(json.dumps({"hosts": hosts}))
+    else:
+        results = _stream(targets, command, seconds, at_once, root=root)
+    _leave([result for result in results if result.value is None])
+    raise typer.Exit(int(any(result.value and result.value.status for result in results)))
+
+
+@app.command("logs")
+def logs_command(
+    *,
+    inventory: InventoryOption = None,
+    limit: LimitOption = None,
+    seconds: SecondsOption = 60,
+    at_once: AtOnceOption = _AT_ONCE,
+    unit: Annotated[
+        list[str] | None, typer.Option("--unit", "-u", help="Of this unit; else all of ours.")
+    ] = None,
+    stream: Annotated[str | None, typer.Option(help="Lines that name this stream, of all units.")] = None,
+    since: Annotated[str, typer.Option(help="As journalctl has it: -1h, 2026-01-01 12:00.")] = "-1h",
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=100_000, help="Of each host.")] = 200,
+    grep: Annotated[str | None, typer.Option(help="Lines that match, as journalctl has it.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with those that come.")] = False,
+) -> None:
+    """Show the journals of all hosts, in the order of time; with --follow as the lines come."""
+    if stream is not None and grep is not None:
+        raise OperatorError("--stream and --grep do not go together", exit_code=EX_USAGE)
+    targets = read_targets(inventory, limit)
+    usual = ["journalctl", "--no-pager", "--quiet", "--utc", "--output=short-iso-precise", f"--since={since}"]
+    usual += [f"--lines={lines}", *(["--follow"] if follow else [])]
+    command = [*usual, *(f"--unit={name}" for name in unit or _UNITS)]
+    command += [] if grep is None else [f"--grep={grep}"]
+    if stream is not None:
+        command = _of_stream(usual, command, stream)
+    if follow:
+        results = _stream(targets, command, None, len(targets), root=True)
+    else:
+        results = _ask(targets, command, seconds, at_once, _ended)
+        merged = [
+            (line, result.target.name)
+            for result in results
+            if result.value
+            for line in result.value.text.splitlines()
+        ]
+        width = max(len(target.name) for target in targets)
+        # The time is the beginning of a line, in UTC, with six digits of a second.
+        for line, host in sorted(merged, key=lambda item: item[0][:32]):
+            typer.echo(f"{host:<{width}}  {line}")
+    _leave([result for result in results if result.value is None])
+
+
+def _of_stream(usual: list[str], command: list[str], stream: str) -> list[str]:
+    """All lines of the stream's own unit, and those of the others that name it: two journalctl."""
+    try:
+        name = parse_stream_name(stream)
+    except InvalidStreamNameError as error:
+        raise OperatorError(str(error), exit_code=EX_USAGE) from None
+    own = [*usual, f"--unit={stream_unit(name)}"]
+    others = [word for word in command if word != "--unit=stream@*"]
+    others.append(rf"--grep=\b{name}\b")
+    return ["sh", "-c", f"{shlex.join(own)} & {shlex.join(others)} & wait"]
+
+
+def _ended(done: Done) -> str:
+    return "done" if done.status == 0 else f"exit status {done.status}"
+
+
+def _ask(
+    targets: Sequence[Target],
+    command: Sequence[str],
+    seconds: float,
+    at_once: int,
+    told: Callable[[Done], str],
+    *,
+    root: bool = True,
+) -> list[Result[Done]]:
+    """What `command` prints on every host."""
+
+    def work(session: Session) -> Done:
+        words = as_root(session.target, command) if root else list(command)
+        return session.run(words, seconds=max(1.0, seconds - 2))
+
+    with progress() as shown:
+        return on_all(
+            targets,
+            work,
+            shown,
+            lambda done: (told(done), done.status == 0),
+            seconds=seconds,
+            at_once=at_once,
+        )
+
+
+def _stream(
+    targets: Sequence[Target], command: Sequence[str], seconds: float | None, at_once: int, *, root: bool
+) -> list[Result[Done]]:
+    """Runs `command` everywhere, and prints each line as it comes, behind its host's name."""
+    width = max(len(target.name) for target in targets)
+    printing = threading.Lock()
+
+    def work(session: Session) -> Done:
+        def show(line: str) -> None:
+            with printing:
+                typer.echo(f"{session.target.name:<{width}}  {line}")
+
+        words = as_root(session.target, command) if root else list(command)
+        limit = None if seconds is None else max(1.0, seconds - 2)
+        return session.run(words, seconds=limit, line=show)
+
+    with progress(quiet=True) as shown:
+        return on_all(
+            targets,
+            work,
+            shown,
+            lambda done: (_ended(done), done.status == 0),
+            seconds=seconds,
+            at_once=at_once,
+        )
+
+
+def _leave(failed: Sequence[Result[Any]]) -> None:
+    """Raises OperatorError when a host gave no answer."""
+    if failed:
+        said = "; ".join(
+            f"{one.target.name}: {one.failure or 'no answer that can be read'}" for one in failed
+        )
+        mend = next((one.mend for one in failed if one.mend), None)
+        raise OperatorError(said, exit_code=EX_UNAVAILABLE, hint=mend)

@@ -1,0 +1,125 @@
+"""The doctor on every host, and what only shows from outside or between hosts."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from appliance.ops.doctor.finding import Finding, critical, printable, warning
+from appliance.ops.fleet.session import CUT_OFF, as_root
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from appliance.ops.fleet.everywhere import Result
+    from appliance.ops.fleet.session import Session
+
+_OFFSET_S: Final = 0.5
+_PORT_SECONDS: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """What one host's doctor said, `offset` s its clock is ahead of ours, and what is wrong from outside."""
+
+    described: dict[str, Any]
+    findings: tuple[Finding, ...]
+    versions: dict[str, str]
+    offset: float | None
+    precision: float
+
+
+class NoReportError(Exception):
+    """The host's doctor gave no report; the message says what it said instead."""
+
+
+def examine(session: Session, *, seconds: float, only: Sequence[str] = ()) -> HostReport:
+    """Has the host's own doctor look at it, and looks at its ports and its clock from here.
+
+    Raises NoReportError, and UnreachableError.
+    """
+    offset, precision = _clock(session)
+    command = ["appliance", "doctor", "--json", *(word for name in only for word in ("--only", name))]
+    done = session.run(as_root(session.target, command), seconds=seconds)
+    try:
+        described = json.loads(done.text)
+        findings = tuple(Finding.read(each) for each in described["findings"])
+        versions = {str(name): printable(str(value)) for name, value in described["versions"].items()}
+        ports = [int(port) for port in described["ports"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        said = "it took too long" if done.status == CUT_OFF else (done.errors or done.text).strip()[-300:]
+        raise NoReportError(f"its doctor gave no report (exit status {done.status}): {said}") from None
+    outside = [] if only else _unreachable_ports(session, ports, findings)
+    return HostReport(described, (*findings, *outside), versions, offset, precision)
+
+
+def _clock(session: Session) -> tuple[float | None, float]:
+    """How far (s) the host's clock is ahead, and how well that is known: half of the way there and back."""
+    sent = time.time()
+    done = session.run(["date", "+%s.%N"], seconds=10)
+    received = time.time()
+    try:
+        return float(done.text) - (sent + received) / 2, (received - sent) / 2
+    except ValueError:
+        return None, 0.0
+
+
+def _unreachable_ports(session: Session, ports: list[int], known: Sequence[Finding]) -> list[Finding]:
+    """What is served and not reached from here; not behind a jump host, nor where the host knows it."""
+    way = session.target.way
+    if way is None or way.jumps or way.proxy_command or any(one.check in _PORT_CHECKS for one in known):
+        return []
+    findings = []
+    for port in ports:
+        try:
+            socket.create_connection((way.host, port), timeout=_PORT_SECONDS).close()
+        except OSError as error:
+            reason = error.strerror or "no answer in time"
+            findings.append(
+                warning(
+                    f"port {port} cannot be reached from here",
+                    f"{way.host} port {port}: {reason}; on the host itself it answers",
+                    "encoders or viewers may not get there either",
+                    "see the firewalls between: the host's (firewall_tcp_ports), the network's",
+                ).of("reachable")
+            )
+    return findings
+
+
+_PORT_CHECKS: Final = frozenset({"units", "ports", "taken-ports", "firewall"})
+
+
+def between_hosts(results: Sequence[Result[HostReport]]) -> dict[str, list[Finding]]:
+    """What shows only when hosts are compared, by host: unreachable ones, versions, clocks."""
+    found: dict[str, list[Finding]] = {result.target.name: [] for result in results}
+    reports = {result.target.name: result.value for result in results if result.value is not None}
+    for result in results:
+        if result.value is None:
+            why = "nobody can look after it"
+            what = "the host cannot be looked at"
+            one = critical(what, result.failure or "?", why, result.mend or "ssh there, and look").of("ssh")
+            found[result.target.name].append(one)
+    for name in dict.fromkeys(key for report in reports.values() for key in report.versions):
+        usual = Counter(report.versions.get(name, "absent") for report in reports.values()).most_common()
+        for host, report in reports.items():
+            its = report.versions.get(name, "absent")
+            if len(usual) > 1 and its != usual[0][0]:
+                found[host].append(_drift(name, its, usual[0][0], usual[0][1]))
+    for host, report in reports.items():
+        if report.offset is not None and abs(report.offset) > _OFFSET_S + report.precision:
+            seen = f"{report.offset:+.1f} s from the clock here (± {report.precision:.1f} s)"
+            why = "tokens end early or late, logs of hosts do not fit each other"
+            mend = "timedatectl timesync-status, there and here; base_ntp_servers"
+            found[host].append(warning("its clock differs", seen, why, mend).of("clock-here"))
+    return found
+
+
+def _drift(name: str, its: str, usual: str, hosts: int) -> Finding:
+    seen = f"{name} {its}; {hosts} host{'s have' if hosts > 1 else ' has'} {usual}"
+    why = "hosts that should do the same may not"
+    mend = "run playbooks/site.yml for all; kernel and packages: apt-get upgrade, and a reboot when it suits"
+    return warning(f"{name} is another version than elsewhere", seen, why, mend).of("versions")

@@ -1,0 +1,171 @@
+"""Commands on one host, over SSH or on this machine itself."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from appliance.ops.fleet.connection import Connection, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from appliance.ops.fleet.targets import Target
+
+_LARGEST: Final = 32 << 20
+"""Bytes that one command may print: a host that never stops must not fill the controller's memory."""
+
+_BLOCK: Final = 64 * 1024
+_POLL_S: Final = 0.2
+_GRACE_S: Final = 3.0
+"""How much longer than the command's limit we wait for the host to say that it ended."""
+
+CUT_OFF: Final = 124
+"""Exit status of a command that took too long (timeout(1))."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a command ended: its exit status, what it printed, and its errors."""
+
+    status: int
+    text: str
+    errors: str
+
+
+class Session(Protocol):
+    """One host that commands run on."""
+
+    target: Target
+
+    def run(
+        self, command: Sequence[str], *, seconds: float | None, line: Callable[[str], None] | None = None
+    ) -> Done:
+        """Runs `command` for at most `seconds` (None: as long as it likes); its arguments arrive as they are.
+
+        `line` is called with each line of its output as it comes, which is not kept then. Raises
+        UnreachableError when the connection breaks.
+        """
+
+
+def as_root(target: Target, command: Sequence[str]) -> list[str]:
+    """`command` with the privileges of root there, without asking for a password."""
+    return list(command) if target.root else ["sudo", "--non-interactive", *command]
+
+
+class RemoteSession:
+    """A host over SSH."""
+
+    def __init__(self, target: Target, connection: Connection) -> None:
+        self.target = target
+        self._connection = connection
+
+    def run(
+        self, command: Sequence[str], *, seconds: float | None, line: Callable[[str], None] | None = None
+    ) -> Done:
+        """See Session."""
+        # The host ends it as well: closing a channel ends no command.
+        words = list(command) if seconds is None else ["timeout", "--kill-after=2", f"{seconds:g}", *command]
+        transport = self._connection.client.get_transport()
+        if transport is None or not transport.is_active():
+            raise UnreachableError("the connection is gone", "try again")
+        try:
+            channel = transport.open_session(timeout=10)
+            channel.settimeout(_POLL_S)
+            channel.exec_command(shlex.join(words))
+            channel.shutdown_write()
+            out, errors = _Lines(line), _Lines(line)
+            deadline = None if seconds is None else time.monotonic() + seconds + _GRACE_S
+            while True:
+                got = _take(channel.recv_ready, channel.recv, out)
+                got |= _take(channel.recv_stderr_ready, channel.recv_stderr, errors)
+                if not got and channel.exit_status_ready() and not channel.recv_ready():
+                    break
+                if not got:
+                    if channel.closed or not transport.is_active():
+                        raise UnreachableError("the connection broke off", "try again")
+                    if deadline is not None and time.monotonic() > deadline:
+                        channel.close()
+                        return Done(CUT_OFF, out.end(), errors.end())
+                    channel.status_event.wait(0.02)
+            status = channel.recv_exit_status()
+            channel.close()
+        except (OSError, EOFError) as error:
+            raise UnreachableError(f"the connection broke off: {error}", "try again") from None
+        return Done(status, out.end(), errors.end())
+
+
+def _take(ready: Callable[[], bool], receive: Callable[[int], bytes], into: _Lines) -> bool:
+    if not ready():
+        return False
+    into.add(receive(_BLOCK))
+    return True
+
+
+class LocalSession:
+    """This machine (`ansible_connection: local`)."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    def run(
+        self, command: Sequence[str], *, seconds: float | None, line: Callable[[str], None] | None = None
+    ) -> Done:
+        """See Session."""
+        words = list(command) if seconds is None else ["timeout", "--kill-after=2", f"{seconds:g}", *command]
+        try:
+            with subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if line is not None else subprocess.PIPE,
+            ) as process:
+                out = _Lines(line)
+                if line is None:
+                    text, errors = process.communicate()
+                    return Done(process.returncode, _readable(text), _readable(errors))
+                for data in process.stdout or ():
+                    out.add(data)
+                return Done(process.wait(), out.end(), "")
+        except OSError as error:
+            return Done(127, "", f"{words[0]}: {error.strerror}")
+
+
+class _Lines:
+    """Output as it comes: kept up to a bound, or given on line by line."""
+
+    def __init__(self, line: Callable[[str], None] | None) -> None:
+        self._line = line
+        self._data = bytearray()
+
+    def add(self, data: bytes) -> None:
+        """More of it."""
+        self._data += data
+        if self._line is None:
+            del self._data[_LARGEST:]
+            return
+        *whole, rest = self._data.split(b"\n")
+        for each in whole:
+            self._line(_readable(each))
+        # A line without an end is given on in pieces.
+        self._data = bytearray(rest)
+        if len(rest) > _BLOCK:
+            self._line(_readable(rest))
+            self._data.clear()
+
+    def end(self) -> str:
+        """What was kept; the rest of a line is given on."""
+        if self._line is None:
+            return _readable(self._data)
+        if self._data:
+            self._line(_readable(self._data))
+        return ""
+
+
+def _readable(data: bytes | bytearray) -> str:
+    """What a host printed, without what a terminal would obey."""
+    text = data.decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)

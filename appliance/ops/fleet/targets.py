@@ -1,0 +1,104 @@
+"""The hosts of Ansible's inventory, as Ansible itself reads it: files, scripts, vaults, groups, limits."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from appliance.errors import EX_CONFIG, EX_UNAVAILABLE, OperatorError
+from appliance.ops.fleet.ssh_options import Options, Way
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SECONDS: Final = 60.0
+_ARGUMENTS: Final = ("ansible_ssh_common_args", "ansible_ssh_extra_args")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One host: its name in the inventory; the way to it, None for this machine; options for its jumps."""
+
+    name: str
+    way: Way | None
+    options: Options
+
+    @property
+    def root(self) -> bool:
+        """Whether who logs in is root already."""
+        return self.way.user == "root" if self.way is not None else os.geteuid() == 0
+
+
+def read_targets(inventory: Path | None, limit: str | None) -> list[Target]:
+    """The hosts of `inventory` (None: ansible.cfg's), by name; `limit` as Ansible's --limit has it.
+
+    Raises OperatorError when there is no such inventory, no host in it, or a host that cannot be reached so.
+    """
+    command = [str(Path(sys.executable).with_name("ansible-inventory")), "--list"]
+    command += [] if inventory is None else ["--inventory", str(inventory)]
+    command += [] if limit is None else ["--limit", limit]
+    what = str(inventory or "the inventory of ansible.cfg")
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise OperatorError(
+            f"{what} cannot be read: {error}",
+            exit_code=EX_UNAVAILABLE,
+            hint="on a controller, in the checkout: any `make` verb installs Ansible into .venv",
+        ) from None
+    if done.returncode:
+        said = " ".join(done.stderr.split())[-500:]
+        raise OperatorError(
+            f"{what} cannot be read: {said}", exit_code=EX_CONFIG, hint="see: ansible-inventory --graph"
+        )
+    return parse_inventory(done.stdout, what, limit)
+
+
+def parse_inventory(text: str, what: str, limit: str | None = None) -> list[Target]:
+    """The hosts of what `ansible-inventory --list` printed. Raises OperatorError."""
+    found: dict[str, Any] = json.loads(text)
+    variables: Mapping[str, Mapping[str, Any]] = found.get("_meta", {}).get("hostvars", {})
+    names = {host for name, group in found.items() if name != "_meta" for host in group.get("hosts", ())}
+    if not names:
+        limited = "" if limit is None else f" by --limit {limit}"
+        raise OperatorError(
+            f"{what} has no host{limited}", exit_code=EX_CONFIG, hint="see: ansible-inventory --graph"
+        )
+    return [_target(name, variables.get(name, {})) for name in sorted(names)]
+
+
+def _target(name: str, variables: Mapping[str, Any]) -> Target:
+    if variables.get("ansible_connection") == "local":
+        return Target(name, None, Options())
+    try:
+        options = Options.parse(_text(variables, key) for key in _ARGUMENTS if variables.get(key))
+        port, user = variables.get("ansible_port"), variables.get("ansible_user")
+        key = variables.get("ansible_ssh_private_key_file")
+        if key:
+            options = Options(options.values, (str(key), *options.identities), options.config)
+        way = options.way(
+            _text(variables, "ansible_host") or name,
+            port=int(port) if port else None,
+            user=str(user) if user else None,
+        )
+    except (ValueError, OSError) as error:
+        raise OperatorError(
+            f"host {name}: how it is reached is not understood: {error}",
+            exit_code=EX_CONFIG,
+            hint=f"see: ansible-inventory --host {name}",
+        ) from None
+    return Target(name, way, options)
+
+
+def _text(variables: Mapping[str, Any], key: str) -> str:
+    found = str(variables.get(key) or "")
+    if "{{" in found:
+        raise ValueError(f"{key} is a template, {found!r}; allowed is a value")
+    return found

@@ -1,0 +1,289 @@
+"""The fleet over SSH connections on loopback: keys, known hosts, jump hosts, time limits, partial failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from appliance.ops.doctor.check import Outcome
+from appliance.ops.doctor.finding import critical
+from appliance.ops.doctor.report import Report
+from tests.support.ssh_server import Keys, SshServer
+
+TOP = Path(__file__).resolve().parents[3]
+
+
+class Fleet:
+    """Servers, an inventory of them, and the command."""
+
+    def __init__(self, directory: Path, stack: ExitStack) -> None:
+        self.directory = directory
+        self._stack = stack
+        self.user = Keys.make(directory / "user")
+        self.known_hosts = directory / "known_hosts"
+        self.known_hosts.write_text("")
+        self.hosts: dict[str, dict[str, object]] = {}
+
+    def server(
+        self, name: str, *, known: bool = True, listed: bool = True, silent: bool = False
+    ) -> SshServer:
+        """Start one; `listed`: in the inventory."""
+        keys = Keys.make(self.directory / f"host-{name}")
+        server = self._stack.enter_context(SshServer(keys, self.user, silent=silent))
+        if known:
+            with self.known_hosts.open("a") as file:
+                file.write(server.known)
+        if listed:
+            self.add(name, server.port)
+        return server
+
+    def add(self, name: str, port: int, *options: str, key: Path | None = None) -> None:
+        """List a host."""
+        arguments = [
+            "-F none",
+            "-o IdentitiesOnly=yes",
+            f'-o UserKnownHostsFile="{self.known_hosts}"',
+            *options,
+        ]
+        self.hosts[name] = {
+            "ansible_host": "127.0.0.1",
+            "ansible_port": port,
+            "ansible_user": "operator",
+            "ansible_ssh_private_key_file": str(key or self.user.path),
+            "ansible_ssh_common_args": " ".join(arguments),
+        }
+
+    def programs(self, name: str, scripts: dict[str, str]) -> SshServer:
+        """Start a server that finds these programs (the bodies of shell scripts) before the machine's."""
+        server = self.server(name)
+        server.programs = self.directory / f"programs-{name}"
+        server.programs.mkdir()
+        for program, body in {"sudo": 'shift; exec "$@"', **scripts}.items():
+            (server.programs / program).write_text(f"#!/bin/sh\n{body}\n")
+            (server.programs / program).chmod(0o755)
+        return server
+
+    def doctor(self, name: str, text: str, *, status: int = 0) -> SshServer:
+        """Start a server whose `appliance` prints `text`."""
+        return self.programs(name, {"appliance": f"cat <<'END'\n{text}\nEND\nexit {status}"})
+
+    def run(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command with the inventory as it is now."""
+        inventory = self.directory / "inventory.yml"
+        inventory.write_text(yaml.safe_dump({"all": {"children": {"origins": {"hosts": self.hosts}}}}))
+        return subprocess.run(
+            [
+                str(Path(sys.executable).with_name("appliance")),
+                "fleet",
+                verb,
+                "-i",
+                str(inventory),
+                *arguments,
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=TOP,
+            timeout=60,
+            env={**os.environ, "PYTHONPATH": str(TOP)},
+        )
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    with ExitStack() as stack:
+        yield Fleet(tmp_path, stack)
+
+
+def test_runs_on_all_at_once_and_says_whose_line_it_is(fleet: Fleet) -> None:
+    for name in ("one", "two", "three"):
+        fleet.server(name)
+    began = time.monotonic()
+    done = fleet.run("exec", "--", "sh", "-c", "sleep 1; echo 'it  is' \"$0\"", "$HOME; me")
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == [
+        "one    it  is $HOME; me", "three  it  is $HOME; me", "two    it  is $HOME; me",
+    ]  # fmt: skip
+    assert time.monotonic() - began < 2.9 + 2.0, "one after the other"  # 3 × 1 s, and what Ansible takes
+    assert min(done.stderr.splitlines()).startswith("one: done, ")
+
+
+def test_a_host_whose_key_is_not_known_is_not_talked_to(fleet: Fleet) -> None:
+    good, stranger = fleet.server("good"), fleet.server("stranger", known=False)
+    done = fleet.run("exec", "--json", "--", "echo", "here")
+    assert done.returncode == 69
+    hosts = json.loads(done.stdout)["hosts"]
+    assert hosts["good"]["output"] == "here\n"
+    assert "key is not known" in hosts["stranger"]["failure"]
+    assert stranger.commands == []
+    assert len(good.commands) == 1
+
+
+def test_a_host_with_another_key_than_the_known_one_is_not_talked_to(fleet: Fleet) -> None:
+    server = fleet.server("changed", known=False)
+    other = Keys.make(fleet.directory / "other")
+    fleet.known_hosts.write_text(f"[127.0.0.1]:{server.port} {other.public}\n")
+    done = fleet.run("exec", "--", "true")
+    assert done.returncode == 69
+    assert "another key than the known one" in done.stderr
+    assert "ssh-keygen -R" in done.stderr
+    assert server.commands == []
+
+
+def test_options_that_would_accept_any_key_change_nothing(fleet: Fleet) -> None:
+    server = fleet.server("stranger", known=False, listed=False)
+    fleet.add("stranger", server.port, "-o StrictHostKeyChecking=no")
+    assert fleet.run("exec", "--", "true").returncode == 69
+    assert server.commands == []
+
+
+def test_a_key_that_is_not_let_in_is_named(fleet: Fleet) -> None:
+    server = fleet.server("closed", listed=False)
+    foreign = Keys.make(fleet.directory / "foreign")
+    fleet.add("closed", server.port, key=foreign.path)
+    done = fleet.run("exec", "--", "true")
+    assert done.returncode == 69
+    assert "operator is not let in" in done.stderr
+    assert str(foreign.path) in done.stderr
+    assert "ssh-copy-id" in done.stderr
+
+
+def test_goes_by_way_of_jump_hosts_whose_keys_are_known_too(fleet: Fleet) -> None:
+    first, second = fleet.server("first", listed=False), fleet.server("second", listed=False)
+    inner = fleet.server("inner", listed=False)
+    jumps = f"operator@127.0.0.1:{first.port},operator@127.0.0.1:{second.port}"
+    fleet.add("inner", inner.port, f"-o ProxyJump={jumps}")
+    done = fleet.run("exec", "--", "echo", "through")
+    assert done.stdout == "inner  through\n", done.stderr
+    assert first.forwarded == [("127.0.0.1", second.port)]
+    assert second.forwarded == [("127.0.0.1", inner.port)]
+
+
+def test_an_unknown_jump_host_is_the_end_of_the_way(fleet: Fleet) -> None:
+    jump, inner = fleet.server("jump", known=False, listed=False), fleet.server("inner", listed=False)
+    fleet.add("inner", inner.port, f"-J operator@127.0.0.1:{jump.port}")
+    done = fleet.run("exec", "--", "true")
+    assert done.returncode == 69
+    assert f"[127.0.0.1]:{jump.port} shows ssh-ed25519" in done.stderr
+    assert inner.commands == []
+
+
+def test_a_silent_host_and_a_slow_command_keep_nobody(fleet: Fleet) -> None:
+    fleet.server("silent", silent=True)
+    fleet.server("slow")
+    began = time.monotonic()
+    done = fleet.run("exec", "--json", "--seconds", "4", "--", "sleep", "30")
+    took = time.monotonic() - began
+    assert done.returncode == 69
+    assert "not done within 4 s" in json.loads(done.stdout)["hosts"]["silent"]["failure"]
+    assert json.loads(done.stdout)["hosts"]["slow"]["status"] == 124
+    assert took < 12
+
+
+def test_a_command_that_fails_somewhere_is_told(fleet: Fleet) -> None:
+    fleet.server("one")
+    done = fleet.run("exec", "--", "sh", "-c", "echo wrong >&2; exit 3")
+    assert done.returncode == 1
+    assert "one  wrong" in done.stdout
+    assert "one: exit status 3" in done.stderr
+
+
+def test_nothing_that_a_terminal_obeys_comes_out(fleet: Fleet) -> None:
+    fleet.server("one")
+    done = fleet.run("exec", "--", "printf", r"a\033]0;title\007b\n")
+    assert done.stdout == "one  a?]0;title?b\n"
+
+
+def healthy(version: str = "1.0") -> dict[str, Any]:
+    """Return a report as a host without findings gives it."""
+    report = Report(0.0, 1.2, (Outcome("units", (), 0.1),), (), {"appliance": version, "kernel": "6.12"}, ())
+    return report.described()
+
+
+def test_the_doctor_goes_everywhere_and_hosts_are_compared(fleet: Fleet) -> None:
+    fleet.doctor("one", json.dumps(healthy()))
+    fleet.doctor("two", json.dumps(healthy()))
+    fleet.doctor("old", json.dumps(healthy("0.9")))
+    finding = critical("unit x has failed", "failed", "nobody can watch", "systemctl restart x").of("units")
+    fleet.doctor("sick", json.dumps(healthy() | {"findings": [finding.described()]}), status=2)
+    fleet.doctor("mute", "no JSON")
+    fleet.server("stranger", known=False)
+    done = fleet.run("doctor", "--json")
+    assert done.returncode == 2, done.stderr
+    hosts = json.loads(done.stdout)["hosts"]
+    said = {name: [each["what"] for each in host["findings"]] for name, host in hosts.items()}
+    assert said.pop("one") == said.pop("two") == []
+    assert said.pop("old") == ["appliance is another version than elsewhere"]
+    assert said.pop("sick") == ["unit x has failed"]
+    assert said == {name: ["the host cannot be looked at"] for name in ("mute", "stranger")}
+    assert "key is not known" in hosts["stranger"]["findings"][0]["seen"]
+    assert "no JSON" in hosts["mute"]["findings"][0]["seen"]
+    lines = done.stderr.splitlines()
+    assert any(line.startswith("sick: 1 finding: unit x has failed, ") for line in lines)
+    assert any(line.startswith("one: no finding, ") for line in lines)
+
+
+def test_without_a_finding_the_exit_status_is_zero(fleet: Fleet) -> None:
+    fleet.doctor("one", json.dumps(healthy()))
+    done = fleet.run("doctor")
+    assert (done.returncode, done.stdout) == (0, "1 of 1 host without a finding\n"), done.stderr
+
+
+def test_a_clock_that_differs_is_found_from_here(fleet: Fleet) -> None:
+    server = fleet.doctor("ahead", json.dumps(healthy()))
+    assert server.programs
+    date = server.programs / "date"
+    date.write_text('#!/bin/sh\n/bin/date -d "now + 90 seconds" "$@"\n')
+    date.chmod(0o755)
+    done = fleet.run("doctor", "--json")
+    [finding] = json.loads(done.stdout)["hosts"]["ahead"]["findings"]
+    assert finding["what"] == "its clock differs"
+    assert finding["seen"].startswith(("+90.", "+89."))
+    assert done.returncode == 1
+
+
+def test_journals_are_merged_by_time(fleet: Fleet) -> None:
+    for name, lines in (
+        ("a", ["10:00:01.000000 first", "10:00:03.000000 third"]),
+        ("b", ["10:00:02.000000 second"]),
+    ):
+        text = "\n".join(f"2026-01-01T{line}" for line in lines)
+        fleet.programs(name, {"journalctl": f"cat <<'END'\n{text}\nEND\n"})
+    done = fleet.run("logs")
+    assert [line.split()[0] + line.split()[-1] for line in done.stdout.splitlines()] == [
+        "afirst",
+        "bsecond",
+        "athird",
+    ]
+
+
+def test_status_is_a_row_for_each(fleet: Fleet) -> None:
+    summary = {
+        "streams_live": 3,
+        "streams": [],
+        "connections": 120,
+        "load": 1.5,
+        "cores": 4,
+        "memory": 0.25,
+        "media": 0.5,
+        "uptime": 7200,
+        "version": "1.0",
+        "units_down": [],
+    }
+    fleet.doctor("up", json.dumps(summary))
+    fleet.doctor("half", json.dumps(summary | {"units_down": ["appliance-ingest.service"]}))
+    done = fleet.run("status")
+    rows = {line.split("│")[1].strip(): line for line in done.stdout.splitlines() if "│" in line}
+    assert "DOWN: appliance-ingest.service" in rows["half"]
+    assert [cell.strip() for cell in rows["up"].split("│")[2:7]] == ["runs", "3", "120", "1.5/4", "25 %"]
+    assert done.returncode == 0
