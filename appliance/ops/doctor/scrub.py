@@ -80,12 +80,9 @@ def secrets_below(directory: Path) -> set[str]:
             try:
                 found |= set(_strings(json.loads(text)))
             except ValueError:
-                found |= {word for word in text.split() if "=" not in word or len(word) > 60}
-                found |= {
-                    word.partition("=")[2]
-                    for word in text.split()
-                    if not word.startswith(("created=", "ends="))
-                }
+                words = [word for word in text.split() if not word.startswith(("created=", "ends="))]
+                # The secret itself may have a `=` in it.
+                found |= {*words, *(word.partition("=")[2] for word in words)}
     return {one for one in found if not _is_time(one)}
 
 

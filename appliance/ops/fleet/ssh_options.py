@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -60,7 +61,7 @@ class Options:
         for path in (each.expanduser() for each in files):
             if path.is_file():
                 try:
-                    found.parse(path.open(encoding="utf-8"))
+                    found.parse(StringIO(path.read_text(encoding="utf-8")))
                 except paramiko.ConfigParseError as error:
                     raise ValueError(f"{path}: {error}") from None
         return found
@@ -123,21 +124,24 @@ def _option(word: str, rest: Iterable[str]) -> tuple[str, str]:
     if word.startswith("-o"):
         text = word[2:] or next(words, "")
         name, _, value = text.replace("=", " ", 1).strip().partition(" ")
-        return name.lower(), _unquoted(value.strip())
+        # A list of files is split where it is used, by its quotes.
+        listed = name.lower().endswith("knownhostsfile")
+        return name.lower(), value.strip() if listed else _unquoted(value.strip())
     if word[:2] in _SHORT:
         return _SHORT[word[:2]], word[2:] or next(words, "")
     return "", ""
 
 
 def _unquoted(value: str) -> str:
-    """A value of ssh_config(5) without its quotes; a list keeps those of its words."""
+    """A value of ssh_config(5) without its quotes."""
     if len(value) > 1 and value[0] == value[-1] == '"' and '"' not in value[1:-1].replace('\\"', ""):
         return value[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     return value
 
 
 def _words(text: str) -> list[str]:
-    return [] if text.lower() == _NONE else [text] if "/" in text and " " not in text else shlex.split(text)
+    """The words of a list, with quotes around those with blanks; `none` is an empty one."""
+    return [] if text.lower() == _NONE else shlex.split(text)
 
 
 def _path(text: str) -> Path:

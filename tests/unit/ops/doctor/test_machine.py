@@ -1,0 +1,160 @@
+"""What is made of the machine's own words: mounts, rooms, memory, kernel messages, sysctls, clocks, GPUs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.ops.doctor.finding import Finding, Severity
+from appliance.ops.doctor.gpu import judge_gpus
+from appliance.ops.doctor.kernel import judge_clock, judge_files, judge_sysctls, parse_offset, parse_sysctls
+from appliance.ops.doctor.memory import judge_kernel, judge_memory, judge_oom
+from appliance.ops.doctor.space import Room, judge_mount, judge_room
+from appliance.ops.doctor.units import Unit
+
+MEDIA = Path("/srv/hls")
+MOUNTS = """\
+/dev/vda1 / ext4 rw,relatime 0 0
+tmpfs /run tmpfs rw,nosuid,nodev,size=402348k,mode=755 0 0
+tmpfs /srv/hls tmpfs rw,nosuid,nodev,noexec,relatime,size=6167528k,nr_inodes=200000,mode=2750 0 0
+"""
+
+
+def said(findings: list[Finding]) -> list[tuple[str, Severity]]:
+    return [(finding.what, finding.severity) for finding in findings]
+
+
+def test_the_media_root_is_a_tmpfs() -> None:
+    assert judge_mount(MEDIA, MOUNTS) == []
+    [gone] = judge_mount(MEDIA, MOUNTS.replace("/srv/hls", "/srv/other"))
+    assert gone.what == "nothing is mounted at /srv/hls"
+    assert "systemctl start srv-hls.mount" in gone.mend
+    [disk] = judge_mount(MEDIA, MOUNTS + "/dev/vdb /srv/hls ext4 rw 0 0\n")
+    assert (disk.what, disk.severity) == ("/srv/hls is no tmpfs", Severity.WARNING)
+    [closed] = judge_mount(
+        MEDIA, MOUNTS.replace("tmpfs rw,nosuid,nodev,noexec", "tmpfs ro,nosuid,nodev,noexec")
+    )
+    assert closed.what == "/srv/hls is read-only"
+
+
+@pytest.mark.parametrize(
+    ("free", "files_free", "expected"),
+    [
+        (100, 100, []),
+        (11, 100, []),
+        (9, 100, [("/x is nearly full", Severity.WARNING)]),
+        (2, 100, [("/x is full", Severity.CRITICAL)]),
+        (100, 1, [("/x is full of files", Severity.CRITICAL)]),
+    ],
+)
+def test_room_is_left(free: int, files_free: int, expected: list[tuple[str, Severity]]) -> None:
+    mib = 1 << 20
+    room = Room(Path("/x"), 100 * mib, free * mib, 100, files_free)
+    assert said(judge_room(room, "why", "mend")) == expected
+
+
+def test_a_file_system_that_counts_no_files_is_not_full_of_them() -> None:
+    assert judge_room(Room(Path("/x"), 100, 50, 0, 0), "why", "mend") == []
+
+
+def test_memory_is_left() -> None:
+    gib = 1 << 30
+    assert judge_memory(8 * gib, 4 * gib, 0, 0) == []
+    assert said(judge_memory(8 * gib, gib // 4, 0, 0)) == [("memory runs out", Severity.CRITICAL)]
+    assert said(judge_memory(8 * gib, 4 * gib, gib, gib * 3 // 4)) == [("the host swaps", Severity.WARNING)]
+
+
+def test_what_was_killed_for_its_memory_is_named() -> None:
+    unit = Unit("stream@demo.service", {"Result": "success"})
+    assert judge_oom(unit, 0) == []
+    assert judge_oom(unit, 2)[0].seen == "the kernel killed 2 of its processes"
+    assert judge_oom(Unit("stream@demo.service", {"Result": "oom-kill"}), 0)
+
+
+KERNEL = """\
+ffmpeg invoked oom-killer: gfp_mask=0x140dca(GFP_HIGHUSER_MOVABLE), order=0, oom_score_adj=300
+Out of memory: Killed process 12345 (ffmpeg) total-vm:1234567kB, anon-rss:987654kB, file-rss:0kB
+Out of memory: Killed process 12349 (ffmpeg) total-vm:1234567kB, anon-rss:987654kB, file-rss:0kB
+"""
+
+
+def test_the_kernel_says_who_was_killed_and_which_disk_fails() -> None:
+    assert judge_kernel("usb 1-1: new high-speed USB device\n") == []
+    [killed] = judge_kernel(KERNEL)
+    assert killed.seen == "the kernel killed ffmpeg in the last hour"
+    [disk] = judge_kernel("blk_update_request: I/O error, dev sda, sector 2048 op 0x0:(READ)\n")
+    assert disk.seen == "I/O error, dev sda"
+
+
+SYSCTLS = """\
+# Kernel settings of a streaming host (sysctl.d(5)); `sysctl --system` loads them.
+
+# A queue of connections
+net.core.somaxconn = 16384
+
+; another way to comment
+net.ipv4.tcp_rmem = 4096 131072  16777216
+"""
+
+
+def test_sysctls_run_as_configured() -> None:
+    wanted = parse_sysctls(SYSCTLS)
+    assert wanted == {"net.core.somaxconn": "16384", "net.ipv4.tcp_rmem": "4096 131072 16777216"}
+    assert judge_sysctls(wanted, wanted, Path("60-appliance.conf")) == []
+    [finding] = judge_sysctls(wanted, {**wanted, "net.core.somaxconn": "128"}, Path("60-appliance.conf"))
+    assert finding.seen == "net.core.somaxconn is 128, configured is 16384"
+
+
+def test_open_files_run_out() -> None:
+    assert judge_files("x", 79, 100) == judge_files("x", 79, -1) == []
+    assert judge_files("x", 80, 100)[0].severity is Severity.WARNING
+    assert judge_files("x", 95, 100)[0].severity is Severity.CRITICAL
+
+
+STATUS = """\
+       Server: 192.0.2.1 (0.debian.pool.ntp.org)
+Poll interval: 34min 8s (min: 32s; max 34min 8s)
+         Leap: normal
+      Version: 4
+      Stratum: 2
+    Precision: 1us (-24)
+Root distance: 17.897ms (max: 5s)
+       Offset: OFFSET
+        Delay: 15.474ms
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("-1.126ms", -0.001126),
+        ("+2.5s", 2.5),
+        ("+1min 2.5s", 62.5),
+        ("-3h 1min 1s", -10_861.0),
+        ("+12us", 12e-6),
+    ],
+)
+def test_an_offset_is_read(text: str, seconds: float) -> None:
+    assert parse_offset(STATUS.replace("OFFSET", text)) == pytest.approx(seconds)
+
+
+def test_the_clock_is_right_or_told_of() -> None:
+    good, bad = "NTP=yes\nNTPSynchronized=yes\n", "NTP=yes\nNTPSynchronized=no\n"
+    assert judge_clock(good, STATUS.replace("OFFSET", "-1.126ms")) == []
+    assert judge_clock(good, "") == []
+    assert said(judge_clock(bad, "")) == [("the clock is not synchronised", Severity.WARNING)]
+    for text, severity in (("+0.8s", Severity.WARNING), ("-1min 30s", Severity.CRITICAL)):
+        assert said(judge_clock(good, STATUS.replace("OFFSET", text))) == [("the clock is wrong", severity)]
+
+
+def test_gpus() -> None:
+    healthy = "0, NVIDIA L4, 54, 37, 4301, 23034, 6, 0\n1, NVIDIA L4, 51, [N/A], 11, 23034, 0, [N/A]\n"
+    assert judge_gpus(healthy) == []
+    broken = "0, NVIDIA L4, 93, 99, 22900, 23034, 24, 3\n"
+    assert [finding.what for finding in judge_gpus(broken)] == [
+        "GPU 0 (NVIDIA L4) is hot",
+        "GPU 0 (NVIDIA L4) has memory errors",
+        "the memory of GPU 0 (NVIDIA L4) is full",
+        "the encoder of GPU 0 (NVIDIA L4) is busy",
+    ]

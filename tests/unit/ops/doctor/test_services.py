@@ -1,0 +1,254 @@
+"""What is made of the services' words: units, ports, rules, Valkey, /ready, events, secrets, certificates."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from appliance.ops.doctor.backend import judge_events
+from appliance.ops.doctor.configuration import judge_certificate, look_at_credentials
+from appliance.ops.doctor.finding import Finding, Severity
+from appliance.ops.doctor.firewall import judge_ruleset
+from appliance.ops.doctor.host import listens
+from appliance.ops.doctor.network import Holder, Port, judge_holders, judge_ports
+from appliance.ops.doctor.services import judge_ready
+from appliance.ops.doctor.units import NEEDED, judge_units, parse_units
+from appliance.ops.doctor.valkey import judge_valkey, silent_valkey
+from appliance.ops.doctor.versions import judge_configuration, judge_program
+from appliance.secrets.credentials import make_missing
+
+
+def said(findings: list[Finding]) -> list[str]:
+    return [finding.what for finding in findings]
+
+
+HEALTHY = "\n\n".join(
+    f"Id={name}\nLoadState=loaded\nActiveState=active\nSubState=running\nResult=success\nNRestarts=0\n"
+    "ActiveEnterTimestampMonotonic=5000000\nUnitFileState=enabled\nNeedDaemonReload=no"
+    for name in NEEDED
+)
+
+
+def changed(name: str, **properties: str) -> str:
+    """Return the healthy units, and one of them with other properties."""
+    blocks = []
+    for block in HEALTHY.split("\n\n"):
+        lines = dict(line.split("=", 1) for line in block.splitlines())
+        lines |= properties if lines["Id"] == name else {}
+        blocks.append("\n".join(f"{key}={value}" for key, value in lines.items()))
+    return "\n\n".join(blocks)
+
+
+@pytest.mark.parametrize(
+    ("properties", "what", "severity"),
+    [
+        ({"ActiveState": "inactive", "SubState": "dead"}, "does not run", 2),
+        ({"ActiveState": "failed", "SubState": "failed", "Result": "exit-code"}, "has failed", 2),
+        ({"ActiveState": "activating", "SubState": "auto-restart"}, "has failed", 2),
+        ({"LoadState": "not-found"}, "is not installed", 2),
+        ({"LoadState": "masked", "ActiveState": "inactive"}, "is masked", 2),
+        ({"UnitFileState": "disabled"}, "is not enabled", 1),
+        ({"NRestarts": "4", "ActiveEnterTimestampMonotonic": "990000000"}, "had to be started again", 1),
+        ({"NeedDaemonReload": "yes"}, "has changed", 1),
+    ],
+)
+def test_what_systemd_says_of_a_unit(properties: dict[str, str], what: str, severity: int) -> None:
+    name = "appliance-ingest.service"
+    [finding] = judge_units(parse_units(changed(name, **properties)), 1000.0)
+    assert (finding.what, int(finding.severity)) == (f"{name} {what}", severity)
+    assert name in finding.mend or "site.yml" in finding.mend or "daemon-reload" in finding.mend
+
+
+def test_units_that_run_are_no_finding_nor_those_that_were_started_again_long_ago() -> None:
+    assert judge_units(parse_units(HEALTHY), 1000.0) == []
+    assert judge_units(parse_units(changed("valkey-server.service", NRestarts="4")), 5000.0) == []
+
+
+def test_valkey_stands_before_who_needs_it() -> None:
+    text = HEALTHY.replace("ActiveState=active", "ActiveState=failed")
+    assert said(judge_units(parse_units(text), 1000.0)) == [f"{name} has failed" for name in NEEDED]
+
+
+def test_ports_of_a_configuration() -> None:
+    text = """
+        listen 1935;
+        listen [::]:1935 ipv6only=on;
+        listen unix:control.sock;
+        listen 127.0.0.1:8081;
+        listen 8443 ssl reuseport backlog=16384;
+    """
+    found = [(one.port, one.public, one.tls) for one in listens(text)]
+    assert found == [(1935, True, False), (8081, False, False), (8443, True, True)]
+
+
+INGEST = Port(1935, "appliance-ingest.service", public=True)
+
+
+def test_a_port_is_taken_or_empty() -> None:
+    ours = {1935: [Holder(1935, "nginx (process 7)", "appliance-ingest.service")]}
+    theirs = {1935: [Holder(1935, "python3 (process 9)", "user@0.service")]}
+    assert judge_holders([INGEST], ours) == judge_ports([INGEST], ours) == []
+    [taken] = judge_holders([INGEST], theirs)
+    assert taken.seen.startswith("python3 (process 9) of user@0.service listens there")
+    assert said(judge_ports([INGEST], {})) == ["nobody listens on port 1935"]
+    # systemd holds the socket of a service that it starts when somebody connects
+    control = Port(8000, "appliance-control.service", public=False)
+    assert judge_holders([control], {8000: [Holder(8000, "systemd (process 1)", "init.scope")]}) == []
+
+
+def rule(*expr: dict[str, Any], table: str = "appliance") -> dict[str, Any]:
+    return {"rule": {"family": "inet", "table": table, "chain": "input", "handle": 1, "expr": list(expr)}}
+
+
+def dport(right: Any) -> dict[str, Any]:
+    return {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": right}}
+
+
+def chain(table: str = "appliance", policy: str = "drop") -> dict[str, Any]:
+    where = {"family": "inet", "table": table, "name": "input", "hook": "input", "prio": 0, "policy": policy}
+    return {"chain": where | {"handle": 1, "type": "filter"}}
+
+
+STATE = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established", "related"]}}
+OPEN = rule(dport({"set": [1935, 8080, 8443]}), {"accept": None})
+
+
+def judged(*entries: dict[str, Any], enabled: bool = True) -> list[str]:
+    return said(judge_ruleset(json.dumps({"nftables": list(entries)}), [INGEST], enabled=enabled))
+
+
+def test_the_firewall_lets_in_what_is_served() -> None:
+    closed = ["the firewall keeps port 1935 closed"]
+    established = rule(STATE, {"accept": None})
+    assert judged(chain(), established, OPEN) == []
+    assert judged(chain(), rule(dport({"range": [1900, 2000]}), {"accept": None})) == []
+    assert judged(chain(), established) == closed
+    assert judged(chain(), rule(dport(1935), {"drop": None}), OPEN) == closed
+    assert judged(chain(), OPEN, rule(dport(1935), {"drop": None})) == []
+    # for some addresses only, so it says nothing of all others
+    saddr = {
+        "match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "192.0.2.1"}
+    }
+    assert judged(chain(), rule(saddr, dport(1935), {"drop": None}), OPEN) == []
+    # another table may keep it out as well
+    assert judged(chain(), OPEN, chain("other"), rule(dport(22), {"accept": None}, table="other")) == closed
+    assert judged() == ["the firewall is not loaded"]
+    assert judged(enabled=False) == []
+
+
+INFO = {
+    "role": "master",
+    "used_memory": 2 << 20,
+    "maxmemory": 256 << 20,
+    "maxmemory_policy": "noeviction",
+    "aof_enabled": 1,
+    "aof_last_write_status": "ok",
+    "aof_last_bgrewrite_status": "ok",
+    "connected_clients": 5,
+    "maxclients": 1000,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({}, []),
+        ({"used_memory": 210 << 20}, ["Valkey is nearly full"]),
+        ({"used_memory": 250 << 20}, ["Valkey is full"]),
+        ({"aof_enabled": 0}, ["Valkey writes no log"]),
+        ({"aof_last_write_status": "err"}, ["Valkey cannot write its log"]),
+        ({"maxmemory_policy": "allkeys-lru"}, ["Valkey forgets when it is full"]),
+        ({"connected_clients": 900}, ["Valkey's connections run out"]),
+        (
+            {"role": "slave", "master_link_status": "up", "master_last_io_seconds_ago": 1},
+            ["Valkey is a replica"],
+        ),
+        ({"role": "slave", "master_link_status": "down"}, ["Valkey is a replica that lags"]),
+    ],
+)
+def test_what_valkey_says_of_itself(change: dict[str, Any], what: list[str]) -> None:
+    assert said(judge_valkey(INFO | change, 0.001)) == what
+
+
+def test_valkey_is_slow_or_silent() -> None:
+    assert said(judge_valkey(INFO, 0.5)) == ["Valkey is slow"]
+    refused = silent_valkey("/run/valkey/valkey.sock", "invalid username-password pair or user is disabled.")
+    assert "site.yml" in refused.mend
+    assert "systemctl status valkey-server" in silent_valkey("/x", "No such file or directory").mend
+
+
+def test_what_ready_says_of_the_parts() -> None:
+    parts: dict[str, Any] = {
+        "state": {"ok": False, "detail": "Valkey: Timeout reading"},
+        "units": {"ok": True},
+        "ingest": {"ok": True},
+        "backend": {"ok": False, "breaker": "open"},
+    }
+    found = judge_ready(503, json.dumps({"status": "degraded", "parts": parts}))
+    assert [(one.what, one.seen) for one in found] == [
+        ("the control service does not reach Valkey", "Valkey: Timeout reading"),
+        ("the control service does not reach the backend", "breaker open"),
+    ]
+    assert judge_ready(200, "") == []
+    assert said(judge_ready(502, "<html>")) == ["the control service is not ready"]
+
+
+def test_events_that_the_backend_did_not_take() -> None:
+    assert judge_events(0, 100) == []
+    assert said(judge_events(1, 101)) == ["the backend did not take events", "events pile up"]
+
+
+def test_secrets_are_there_whole_and_closed(tmp_path: Path) -> None:
+    directory = tmp_path / "credentials"
+    make_missing(directory, None)
+    assert look_at_credentials(directory) == []
+    (directory / "valkey-password").unlink()
+    (directory / "content-keyring").chmod(0o600)
+    (directory / "content-keyring").write_text("{}")
+    (directory / "admin-token").chmod(0o444)
+    found = {finding.what: finding.severity for finding in look_at_credentials(directory)}
+    assert found == {
+        "the secret content-keyring cannot be used": Severity.CRITICAL,
+        "the secret valkey-password cannot be used": Severity.CRITICAL,
+        f"{directory / 'admin-token'} is open to others than root": Severity.WARNING,
+    }
+
+
+@pytest.mark.parametrize(
+    ("days", "what", "severity"),
+    [(300, None, None), (20, "ends soon", Severity.WARNING), (-2, "is over", Severity.CRITICAL)],
+)
+def test_a_certificate_ends(tmp_path: Path, days: int, what: str | None, severity: Severity | None) -> None:
+    path = tmp_path / "crt"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc",
+         "-days", "365",
+         "-subj", "/CN=x", "-keyout", str(tmp_path / "key"), "-out", str(path)],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    found = x509.load_pem_x509_certificate(path.read_bytes())
+    now = found.not_valid_after_utc - timedelta(days=days)
+    findings = judge_certificate(path, found, now)
+    assert [(one.what, one.severity) for one in findings] == (
+        [] if what is None else [(f"the certificate {path} {what}", severity)]
+    )
+    [early] = judge_certificate(path, found, datetime.now(UTC) - timedelta(days=2))
+    assert early.what == f"the certificate {path} is not good yet"
+
+
+def test_what_runs_though_it_was_replaced() -> None:
+    assert judge_program("x.service", "/usr/sbin/nginx") == []
+    assert said(judge_program("x.service", "/usr/sbin/nginx (deleted)")) == ["x.service runs an old program"]
+    file = Path("/etc/nginx/ingest.conf")
+    assert judge_configuration("x.service", file, 100.0, 200.0, 300.0) == []
+    assert judge_configuration("x.service", file, 201.0, 200.0, 300.0) == []
+    assert said(judge_configuration("x.service", file, 250.0, 200.0, 300.0))
+    # the clock was set back since
+    assert judge_configuration("x.service", file, 9000.0, 200.0, 300.0) == []
