@@ -1,7 +1,7 @@
 # The project's verbs; `make` alone lists them. Each installs what it needs first (files/bootstrap.sh).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo down test test-vm check bench soak clean locks
+.PHONY: help demo down test test-vm check bench soak doctor-faults clean locks
 
 BOOTSTRAP := files/bootstrap.sh
 # Hosts of the lab are containers, which only root starts.
@@ -11,7 +11,7 @@ APPLIANCE := $(AS_ROOT) .venv/bin/appliance
 BEGAN := $(shell date +%s)
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## a streaming host on this machine, and a live stream on it (DEMO_INPUT=file to send a file)
 	@$(BOOTSTRAP) root python lab
@@ -40,6 +40,10 @@ bench: ## compare alternatives side by side, as ratios
 soak: ## a stream for SOAK_MINUTES (60): drop-outs, rotations, a viewer; memory and files drawn over time
 	@$(BOOTSTRAP) root python lab tests browser
 	@$(AS_ROOT) .venv/bin/python tests/run.py soak
+
+doctor-faults: ## plant faults on a host one by one, and see what the doctor says first
+	@$(BOOTSTRAP) root python lab tests
+	@$(AS_ROOT) .venv/bin/python tests/run.py doctor
 
 clean: down ## remove what was made in the checkout: .venv, caches, hosts
 	@$(AS_ROOT) rm -rf .venv .cache .lab .ansible .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -141,19 +141,19 @@ def _site(found: lab.Lab) -> Site:
 
 
 @contextmanager
-def provisioned() -> Iterator[Site]:
-    """Give a provisioned host, and take it down again when it was brought up for this."""
+def provisioned(name: str = LAB) -> Iterator[Site]:
+    """Give a provisioned host, and take it down again when it was brought up for this, in the lab `name`."""
     foreign = os.environ.get("APPLIANCE_TEST_LAB")
     if foreign:
         there = lab.status(foreign)
         assert there is not None, f"APPLIANCE_TEST_LAB={foreign}: that lab is down"
         yield _site(there)
         return
-    made = lab.up([HOST], lab=LAB, say=lambda line: print(line, file=sys.stderr))
+    made = lab.up([HOST], lab=name, say=lambda line: print(line, file=sys.stderr))
     try:
         host = _site(made)
         host.apply()
         yield host
     finally:
         if os.environ.get("APPLIANCE_TEST_KEEP") != "1":
-            lab.down(LAB)
+            lab.down(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -28,6 +29,8 @@ def _look_at_space(media_root: Path) -> list[Finding]:
     )
     mend += "window_segments or the ladder's bitrates"
     findings = judge_mount(media_root, Path("/proc/mounts").read_text())
+    if not findings and media_root.exists():
+        findings += judge_mode(media_root, stat.S_IMODE(media_root.stat().st_mode))
     findings += judge_room(Room.of(media_root), "segments go early or are lost, players skip", mend)
     seen = {media_root.stat().st_dev if media_root.exists() else None}
     for path, why in (
@@ -91,6 +94,20 @@ def judge_room(room: Room, why: str, mend: str) -> list[Finding]:
                 )
             )
     return findings
+
+
+def judge_mode(media_root: Path, mode: int) -> list[Finding]:
+    """What is wrong with the mode of the media root: the streams write there, their group reads."""
+    if mode & 0o750 == 0o750:
+        return []
+    return [
+        critical(
+            f"{media_root} is closed",
+            f"mode {mode:04o}; allowed is 2750",
+            "streams cannot write there, or delivery cannot read: nobody watches",
+            f"chmod 2750 {media_root}",
+        )
+    ]
 
 
 def judge_mount(media_root: Path, mounts: str) -> list[Finding]:

@@ -74,7 +74,7 @@ class Watch:
 
     async def _watch(self, http: httpx.AsyncClient) -> list[Finding]:
         answer = await http.get(self._path())
-        if answer.status_code in {401, 402, 403}:
+        if answer.status_code in {401, 402, 403} and await self._is_for_others(http):
             self.reached = "end"
             return []  # it answers, and who may watch is not the doctor's to say
         if answer.status_code != 200:
@@ -92,6 +92,12 @@ class Watch:
         if any(finding.severity > 1 for finding in findings):
             return findings
         return findings + await self._look_inside(http, variants, media)
+
+    async def _is_for_others(self, http: httpx.AsyncClient) -> bool:
+        """Whether who watches is asked about, or this host itself is kept out (delivery_viewer_networks)."""
+        if self._host.settings.delivery_view_auth:
+            return True
+        return (await http.get("/hls/doctor.m3u8")).status_code == 403
 
     def _path(self) -> str:
         if not self._host.settings.delivery_view_auth:

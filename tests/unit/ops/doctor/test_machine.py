@@ -10,7 +10,7 @@ from appliance.ops.doctor.finding import Finding, Severity
 from appliance.ops.doctor.gpu import judge_gpus
 from appliance.ops.doctor.kernel import judge_clock, judge_files, judge_sysctls, parse_offset, parse_sysctls
 from appliance.ops.doctor.memory import judge_kernel, judge_memory, judge_oom
-from appliance.ops.doctor.space import Room, judge_mount, judge_room
+from appliance.ops.doctor.space import Room, judge_mode, judge_mount, judge_room
 from appliance.ops.doctor.units import Unit
 
 MEDIA = Path("/srv/hls")
@@ -32,6 +32,8 @@ def test_the_media_root_is_a_tmpfs() -> None:
     assert "systemctl start srv-hls.mount" in gone.mend
     [disk] = judge_mount(MEDIA, MOUNTS + "/dev/vdb /srv/hls ext4 rw 0 0\n")
     assert (disk.what, disk.severity) == ("/srv/hls is no tmpfs", Severity.WARNING)
+    assert judge_mode(MEDIA, 0o2750) == []
+    assert said(judge_mode(MEDIA, 0o2700)) == [("/srv/hls is closed", Severity.CRITICAL)]
     [closed] = judge_mount(
         MEDIA, MOUNTS.replace("tmpfs rw,nosuid,nodev,noexec", "tmpfs ro,nosuid,nodev,noexec")
     )

@@ -1,0 +1,389 @@
+"""What is broken on a host, how, and what the doctor has to say first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STREAM = "test-23"
+UNIT = f"stream@{STREAM}.service"
+
+_CREDENTIALS = "/etc/appliance/credentials"
+_TLS = "/etc/appliance/tls/self-signed"
+_VALKEY = (
+    'valkey() { REDISCLI_AUTH=$(head -n1 /etc/appliance/credentials/valkey-password | cut -d" " -f1) '
+    'valkey-cli -s /run/valkey/valkey.sock --no-auth-warning "$@" >/dev/null; };'
+)
+_MAIN = 'main() { systemctl show --value -p MainPID "$1"; };'
+_WORKER = 'worker() { pgrep -n -P "$(systemctl show --value -p MainPID "$1")"; };'
+_CERTIFICATE = (
+    "make() { openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj /CN=other "
+    f'-keyout {_TLS}.key -out {_TLS}.crt "$@" 2>/dev/null; chgrp appliance-delivery {_TLS}.key; '
+    f"chmod 0640 {_TLS}.key; chmod 0644 {_TLS}.crt; }};"
+)
+_KEEP_TLS = f"cp -a {_TLS}.crt {_TLS}.crt.kept; cp -a {_TLS}.key {_TLS}.key.kept;"
+_GIVE_TLS = f"mv {_TLS}.crt.kept {_TLS}.crt; mv {_TLS}.key.kept {_TLS}.key;"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: shell scripts that plant and mend it, and what the first finding has to be."""
+
+    name: str
+    plant: str
+    mend: str
+    check: str
+    """The check that has to find it."""
+    words: str
+    """What the finding has to say, a regular expression over what was found and seen."""
+    seconds: float = 20
+    """How long it may take to show: what hangs is noticed by the age of what it wrote last."""
+
+
+def _kept(path: str, change: str) -> tuple[str, str]:
+    """Return scripts that change a file and bring it back, its time as well."""
+    return f"cp -a {path} {path}.kept; {change}", f"mv {path}.kept {path}"
+
+
+def _file(name: str, path: str, change: str, check: str, words: str, *, after: str = "") -> Fault:
+    plant, mend = _kept(path, change)
+    return Fault(name, plant, f"{mend}; {after}", check, words)
+
+
+FAULTS = [
+    # the machine
+    Fault(
+        "media root full",
+        "mount -o remount,size=96m /srv/hls; fallocate -l 94M /srv/hls/ballast || "
+        "head -c 200M /dev/zero >/srv/hls/ballast",
+        "rm /srv/hls/ballast; mount -o remount,size=25% /srv/hls",
+        "space",
+        "/srv/hls is full",
+    ),
+    Fault(
+        "media root out of inodes",
+        "mount -o remount,nr_inodes=$(($(df --output=iused /srv/hls | tail -1) + 6)) /srv/hls",
+        "mount -o remount,nr_inodes=200000 /srv/hls",
+        "space",
+        "/srv/hls is (nearly )?full of files",
+    ),
+    Fault(
+        "media root read-only",
+        "mount -o remount,ro /srv/hls",
+        "mount -o remount,rw /srv/hls",
+        "space",
+        "/srv/hls is read-only",
+    ),
+    Fault(
+        "media root closed to delivery",
+        "chmod 2700 /srv/hls",
+        "chmod 2750 /srv/hls",
+        "space",
+        "/srv/hls is closed",
+    ),
+    Fault(
+        "kernel setting changed",
+        "sysctl -q -w net.ipv4.tcp_fin_timeout=60",
+        "sysctl -q -w net.ipv4.tcp_fin_timeout=15",
+        "kernel-settings",
+        "tcp_fin_timeout is 60, configured is 15",
+    ),
+    Fault(
+        "open files run out",
+        f"{_WORKER} prlimit --pid $(worker appliance-delivery) --nofile=24:40960",
+        f"{_WORKER} prlimit --pid $(worker appliance-delivery) --nofile=40960:40960",
+        "open-files",
+        "appliance-delivery",
+    ),
+    Fault(
+        "stream out of memory",
+        f"systemctl set-property --runtime {UNIT} MemoryMax=48M MemorySwapMax=0",
+        f"systemctl revert {UNIT} 2>/dev/null; rm -rf /run/systemd/system.control/{UNIT}.d; "
+        f"systemctl daemon-reload; systemctl restart {UNIT}",
+        "memory",
+        f"{UNIT} was out of memory",
+        40,
+    ),
+    # what it was told
+    _file(
+        "settings refused",
+        "/etc/appliance/appliance.yml",
+        "echo 'window_segment: 10' >>/etc/appliance/appliance.yml",
+        "settings",
+        "window_segment: unknown setting",
+    ),
+    _file(
+        "secret missing",
+        f"{_CREDENTIALS}/view-token-keys",
+        f"rm {_CREDENTIALS}/view-token-keys",
+        "credentials",
+        "view-token-keys cannot be used",
+    ),
+    _file(
+        "secret broken",
+        f"{_CREDENTIALS}/content-keyring",
+        f"chmod u+w {_CREDENTIALS}/content-keyring; echo broken >{_CREDENTIALS}/content-keyring",
+        "credentials",
+        "content-keyring cannot be used",
+    ),
+    Fault(
+        "secret open to others",
+        f"chmod 0444 {_CREDENTIALS}/admin-token",
+        f"chmod 0400 {_CREDENTIALS}/admin-token",
+        "credentials",
+        "admin-token is open to others",
+    ),
+    Fault(
+        "certificate over",
+        f"{_CERTIFICATE} {_KEEP_TLS} make -not_before 20200101000000Z -not_after 20210101000000Z",
+        _GIVE_TLS,
+        "certificate",
+        "certificate .* is over",
+    ),
+    Fault(
+        "certificate ends soon",
+        f"{_CERTIFICATE} {_KEEP_TLS} make -days 5; systemctl reload appliance-delivery",
+        f"{_GIVE_TLS} systemctl reload appliance-delivery",
+        "certificate",
+        "ends soon",
+    ),
+    _file(
+        "certificate gone", f"{_TLS}.crt", f"rm {_TLS}.crt", "certificate", "certificate .* cannot be read"
+    ),
+    Fault(
+        "certificate not loaded",
+        f"{_CERTIFICATE} {_KEEP_TLS} make -days 365",
+        _GIVE_TLS,
+        "certificate",
+        "shows another certificate",
+    ),
+    _file(
+        "ingest.conf broken",
+        "/etc/nginx/ingest.conf",
+        "echo 'listen_to everything;' >>/etc/nginx/ingest.conf",
+        "nginx-configuration",
+        'unknown directive "listen_to".*ingest.conf',
+    ),
+    _file(
+        "delivery.conf broken",
+        "/etc/nginx/delivery.conf",
+        "sed -i 's/^worker_processes .*/worker_processes many;/' /etc/nginx/delivery.conf",
+        "nginx-configuration",
+        "delivery.conf.*worker_processes",
+    ),
+    Fault(
+        "firewall not loaded",
+        "nft delete table inet appliance",
+        "systemctl reload appliance-firewall",
+        "firewall",
+        "the firewall is not loaded",
+    ),
+    Fault(
+        "firewall closes a port",
+        "nft insert rule inet appliance input tcp dport 1935 drop",
+        "systemctl reload appliance-firewall",
+        "firewall",
+        "keeps port 1935 closed",
+    ),
+    Fault(
+        "another firewall beside ours",
+        "nft 'table inet other { chain input { type filter hook input priority 10; policy drop; "
+        'ct state established,related accept; iif "lo" accept; tcp dport 22 accept; }; }\'',
+        "nft delete table inet other",
+        "firewall",
+        "keeps port .* closed.*inet other input",
+    ),
+    Fault(
+        "port taken by a stranger",
+        "systemctl stop appliance-delivery; systemd-run -q --unit=squatter python3 -m http.server 8080; "
+        "sleep 1; systemctl start --no-block appliance-delivery",
+        "systemctl stop squatter; systemctl restart appliance-delivery; "
+        "systemctl reset-failed appliance-delivery",
+        "taken-ports",
+        "port 8080 is taken.*python3.*squatter",
+    ),
+    # its services
+    Fault(
+        "Valkey stopped",
+        "systemctl stop valkey-server",
+        "systemctl start valkey-server",
+        "units",
+        "valkey-server.service does not run",
+    ),
+    Fault(
+        "Valkey frozen",
+        f"{_MAIN} kill -STOP $(main valkey-server)",
+        f"{_MAIN} kill -CONT $(main valkey-server)",
+        "valkey",
+        "Valkey does not answer",
+    ),
+    Fault(
+        "Valkey has another password",
+        f"{_VALKEY} valkey ACL SETUSER default resetpass '>something-else'",
+        "systemctl restart valkey-server",
+        "valkey",
+        "Valkey does not answer.*password",
+    ),
+    Fault(
+        "Valkey full",
+        f"{_VALKEY} valkey CONFIG SET maxmemory 1100kb",
+        "systemctl restart valkey-server",
+        "valkey",
+        "Valkey is full",
+    ),
+    Fault(
+        "Valkey writes no log",
+        f"{_VALKEY} valkey CONFIG SET appendonly no",
+        f"{_VALKEY} valkey CONFIG SET appendonly yes",
+        "valkey",
+        "Valkey writes no log",
+    ),
+    Fault(
+        "Valkey evicts",
+        f"{_VALKEY} valkey CONFIG SET maxmemory-policy allkeys-lru",
+        f"{_VALKEY} valkey CONFIG SET maxmemory-policy noeviction",
+        "valkey",
+        "forgets when it is full",
+    ),
+    Fault(
+        "Valkey became a replica",
+        f"{_VALKEY} valkey REPLICAOF 127.0.0.1 7777",
+        f"{_VALKEY} valkey REPLICAOF NO ONE",
+        "valkey",
+        "Valkey is a replica",
+    ),
+    Fault(
+        "control service stopped",
+        "systemctl stop appliance-control.socket appliance-control.service",
+        "systemctl start appliance-control.socket appliance-control.service",
+        "units",
+        "appliance-control.s.* does not run",
+    ),
+    Fault(
+        "control service frozen",
+        f"{_MAIN} kill -STOP $(main appliance-control)",
+        f"{_MAIN} kill -CONT $(main appliance-control)",
+        "control",
+        "the control service does not answer",
+    ),
+    Fault(
+        "control service killed",
+        f"{_MAIN} kill -KILL $(main appliance-control); sleep 2",
+        "systemctl reset-failed appliance-control",
+        "units",
+        "appliance-control.service had to be started again",
+    ),
+    _file(
+        "reader's secret differs",
+        f"{_CREDENTIALS}/rtmp-reader-secret",
+        f"chmod u+w {_CREDENTIALS}/rtmp-reader-secret; head -c 24 /dev/urandom | base64 | tr -d '+/=\\n' "
+        f">{_CREDENTIALS}/rtmp-reader-secret",
+        "ingest",
+        "callback chain is broken",
+    ),
+    Fault(
+        "ingest frozen",
+        f"{_WORKER} kill -STOP $(worker appliance-ingest)",
+        f"{_WORKER} kill -CONT $(worker appliance-ingest)",
+        "ingest",
+        "ingest",
+    ),
+    Fault(
+        "delivery stopped",
+        "systemctl stop appliance-delivery",
+        "systemctl start appliance-delivery",
+        "units",
+        "appliance-delivery.service does not run",
+    ),
+    Fault(
+        "delivery masked",
+        "systemctl mask --runtime --now appliance-delivery",
+        "systemctl unmask --runtime appliance-delivery; systemctl start appliance-delivery",
+        "units",
+        "appliance-delivery.service is masked",
+    ),
+    Fault(
+        "delivery not enabled",
+        "systemctl disable -q appliance-delivery",
+        "systemctl enable -q appliance-delivery",
+        "units",
+        "appliance-delivery.service is not enabled",
+    ),
+    Fault(
+        "unit changed and not read",
+        "cp -a /etc/systemd/system/appliance-delivery.service /root/kept; "
+        "echo '# changed' >>/etc/systemd/system/appliance-delivery.service",
+        "mv /root/kept /etc/systemd/system/appliance-delivery.service; systemctl daemon-reload",
+        "units",
+        "appliance-delivery.service has changed",
+    ),
+    Fault(
+        "timer stopped",
+        "systemctl stop appliance-rotate-master-key.timer",
+        "systemctl start appliance-rotate-master-key.timer",
+        "timers",
+        "appliance-rotate-master-key.timer is stopped",
+    ),
+    Fault(
+        "configuration not read",
+        "cp -a /etc/nginx/ingest.conf /root/kept; touch /etc/nginx/ingest.conf",
+        "mv /root/kept /etc/nginx/ingest.conf",
+        "replaced",
+        "appliance-ingest.service has not read its configuration",
+    ),
+    _file(
+        "backend unreachable",
+        "/etc/appliance/appliance.yml",
+        "sed -i '/^http_callback_url/d' /etc/appliance/appliance.yml; "
+        "echo 'http_callback_url: http://127.0.0.1:9/hooks' >>/etc/appliance/appliance.yml; "
+        "systemctl restart appliance-control",
+        "backend",
+        "the backend cannot be reached.*Connect",
+        after=f"systemctl restart appliance-control; {_VALKEY} "
+        "valkey DEL appliance:events appliance:events:dead",
+    ),
+    Fault(
+        "dead letter",
+        f"{_VALKEY} valkey XADD appliance:events:dead '*' id evt_x type test stream x body {{}} reason 500",
+        f"{_VALKEY} valkey DEL appliance:events:dead",
+        "events",
+        "1 dead letter",
+    ),
+    # its streams
+    Fault(
+        "stream's unit masked",
+        f"systemctl mask --runtime --now {UNIT}",
+        f"systemctl unmask --runtime {UNIT}; systemctl start {UNIT}",
+        "units",
+        f"{UNIT} is masked",
+    ),
+    Fault(
+        "stream's process frozen",
+        f"{_MAIN} kill -STOP $(main {UNIT})",
+        f"{_MAIN} kill -CONT $(main {UNIT}); systemctl reset-failed {UNIT}",
+        "streams",
+        f"the process of stream {STREAM} hangs",
+    ),
+    Fault(
+        "FFmpeg frozen",
+        f"{_MAIN} kill -STOP $(pgrep -P $(main {UNIT}) ffmpeg)",
+        f"systemctl restart {UNIT}",
+        "streams",
+        "slower than the source|does not keep up|makes no segments",
+        40,
+    ),
+    _file(
+        "another master key than the streams'",
+        f"{_CREDENTIALS}/content-keyring",
+        f"chmod u+w {_CREDENTIALS}/content-keyring; "
+        f'sed -i -E \'s/("master": ")[0-9a-f]{{8}}/\\100000000/g\' {_CREDENTIALS}/content-keyring',
+        "watching",
+        f"{STREAM} cannot be decrypted.*another key",
+    ),
+    Fault(
+        "init segment gone",
+        f"rm /srv/hls/{STREAM}/*/*/init*.mp4",
+        f"systemctl restart {UNIT}",
+        "watching",
+        f"{STREAM} cannot be watched.*init.*404",
+    ),
+]
