@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from appliance.ops.doctor.finding import Finding, critical, warning
 from appliance.ops.doctor.network import wanted_ports
@@ -13,6 +13,10 @@ from appliance.ops.doctor.units import FIREWALL_UNIT, NEEDED, ask_units
 if TYPE_CHECKING:
     from appliance.ops.doctor.host import Host
     from appliance.ops.doctor.network import Port
+
+_VERDICTS: Final = ("accept", "drop", "reject")
+_ALWAYS: Final = frozenset({*_VERDICTS, "counter", "log", "comment"})
+"""Statements that a rule may have and still be for every connection that it matches."""
 
 
 async def firewall(host: Host) -> list[Finding]:
@@ -90,7 +94,9 @@ def _verdict(rules: list[dict[str, Any]], policy: str, port: int) -> str:
         for statement in rule.get("expr", []):
             if "match" in statement:
                 about = about and _matches(statement["match"], port)
-            verdict = next((word for word in ("accept", "drop", "reject") if word in statement), verdict)
+            elif not _ALWAYS & statement.keys():
+                about = False  # a rate, a count, a set: not for every connection
+            verdict = next((word for word in _VERDICTS if word in statement), verdict)
         if verdict and about:
             return verdict
     return policy
@@ -102,6 +108,8 @@ def _matches(match: dict[str, Any], port: int) -> bool:
         return False
     if left.get("meta", {}).get("key") == "l4proto":
         return _holds(right, "tcp")
+    if left.get("ct", {}).get("key") == "state":
+        return _holds(right, "new")
     payload = left.get("payload", {})
     return (
         payload.get("protocol") in {"tcp", "th"} and payload.get("field") == "dport" and _holds(right, port)
@@ -110,6 +118,8 @@ def _matches(match: dict[str, Any], port: int) -> bool:
 
 def _holds(right: object, value: object) -> bool:
     """Whether `value` is the right side of a match, or in its set or range."""
+    if isinstance(right, list):
+        return value in right
     if isinstance(right, dict):
         if "set" in right:
             return any(_holds(item, value) for item in right["set"])

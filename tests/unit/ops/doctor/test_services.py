@@ -136,6 +136,11 @@ def test_the_firewall_lets_in_what_is_served() -> None:
         "match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "192.0.2.1"}
     }
     assert judged(chain(), rule(saddr, dport(1935), {"drop": None}), OPEN) == []
+    new = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "new"}}
+    assert judged(chain(), rule(new, dport(1935), {"reject": {"type": "tcp reset"}}), OPEN) == closed
+    # for too many connections only
+    count = {"ct count": {"val": 20, "inv": True}}
+    assert judged(chain(), rule(dport(1935), count, {"drop": None}), OPEN) == []
     # another table may keep it out as well
     assert judged(chain(), OPEN, chain("other"), rule(dport(22), {"accept": None}, table="other")) == closed
     assert judged() == ["the firewall is not loaded"]
