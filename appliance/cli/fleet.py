@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import threading
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -13,21 +12,20 @@ import typer
 from rich.table import Table
 
 from appliance.cli.output import console, span
-from appliance.errors import EX_UNAVAILABLE, EX_USAGE, OperatorError
+from appliance.errors import EX_USAGE, OperatorError
 from appliance.names import InvalidStreamNameError, parse_stream_name, stream_unit
 from appliance.ops.doctor.finding import worst
-from appliance.ops.fleet.everywhere import Result, on_all
+from appliance.ops.fleet.ask import ask, ended, leave, on_lines
+from appliance.ops.fleet.everywhere import on_all
 from appliance.ops.fleet.examine import between_hosts, examine
 from appliance.ops.fleet.progress import progress
-from appliance.ops.fleet.session import Done, as_root
+from appliance.ops.fleet.session import Done
 from appliance.ops.fleet.targets import read_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from appliance.ops.doctor.finding import Finding
-    from appliance.ops.fleet.session import Session
-    from appliance.ops.fleet.targets import Target
 
 app = typer.Typer(no_args_is_help=True, help="The hosts of the inventory, over SSH: look after all at once.")
 
@@ -132,7 +130,7 @@ def status_command(
 ) -> None:
     """Show what every host does: streams, connections, load, room, versions."""
     targets = read_targets(inventory, limit)
-    results = _ask(
+    results = ask(
         targets,
         ["appliance", "doctor", "--summary", "--json"],
         seconds,
@@ -152,7 +150,7 @@ def status_command(
             else:
                 table.add_row(result.target.name, *_cells(found))
         out.print(table)
-    _leave([result for result, found in rows if found is None])
+    leave([result for result, found in rows if found is None])
 
 
 def _state(done: Done) -> tuple[str, dict[str, Any] | None]:
@@ -204,7 +202,7 @@ def exec_command(
     """
     targets = read_targets(inventory, limit)
     if as_json:
-        results = _ask(targets, command, seconds, at_once, _ended, root=root)
+        results = ask(targets, command, seconds, at_once, ended, root=root)
         hosts = {
             one.target.name: {"failure": one.failure, "seconds": round(one.seconds, 3)}
             | (
@@ -216,8 +214,8 @@ def exec_command(
         }
         typer.echo(json.dumps({"hosts": hosts}))
     else:
-        results = _stream(targets, command, seconds, at_once, root=root)
-    _leave([result for result in results if result.value is None])
+        results = on_lines(targets, command, seconds, at_once, root=root)
+    leave([result for result in results if result.value is None])
     raise typer.Exit(int(any(result.value and result.value.status for result in results)))
 
 
@@ -248,9 +246,9 @@ def logs_command(
     if stream is not None:
         command = _of_stream(usual, command, stream)
     if follow:
-        results = _stream(targets, command, None, len(targets), root=True)
+        results = on_lines(targets, command, None, len(targets), root=True)
     else:
-        results = _ask(targets, command, seconds, at_once, _ended)
+        results = ask(targets, command, seconds, at_once, ended)
         merged = [
             (line, result.target.name)
             for result in results
@@ -261,7 +259,7 @@ def logs_command(
         # The time is the beginning of a line, in UTC, with six digits of a second.
         for line, host in sorted(merged, key=lambda item: item[0][:32]):
             typer.echo(f"{host:<{width}}  {line}")
-    _leave([result for result in results if result.value is None])
+    leave([result for result in results if result.value is None])
 
 
 def _of_stream(usual: list[str], command: list[str], stream: str) -> list[str]:
@@ -274,70 +272,3 @@ def _of_stream(usual: list[str], command: list[str], stream: str) -> list[str]:
     others = [word for word in command if word != "--unit=stream@*"]
     others.append(rf"--grep=\b{name}\b")
     return ["sh", "-c", f"{shlex.join(own)} & {shlex.join(others)} & wait"]
-
-
-def _ended(done: Done) -> str:
-    return "done" if done.status == 0 else f"exit status {done.status}"
-
-
-def _ask(
-    targets: Sequence[Target],
-    command: Sequence[str],
-    seconds: float,
-    at_once: int,
-    told: Callable[[Done], str],
-    *,
-    root: bool = True,
-) -> list[Result[Done]]:
-    """What `command` prints on every host."""
-
-    def work(session: Session) -> Done:
-        words = as_root(session.target, command) if root else list(command)
-        return session.run(words, seconds=max(1.0, seconds - 2))
-
-    with progress() as shown:
-        return on_all(
-            targets,
-            work,
-            shown,
-            lambda done: (told(done), done.status == 0),
-            seconds=seconds,
-            at_once=at_once,
-        )
-
-
-def _stream(
-    targets: Sequence[Target], command: Sequence[str], seconds: float | None, at_once: int, *, root: bool
-) -> list[Result[Done]]:
-    """Runs `command` everywhere, and prints each line as it comes, behind its host's name."""
-    width = max(len(target.name) for target in targets)
-    printing = threading.Lock()
-
-    def work(session: Session) -> Done:
-        def show(line: str) -> None:
-            with printing:
-                typer.echo(f"{session.target.name:<{width}}  {line}")
-
-        words = as_root(session.target, command) if root else list(command)
-        limit = None if seconds is None else max(1.0, seconds - 2)
-        return session.run(words, seconds=limit, line=show)
-
-    with progress(quiet=True) as shown:
-        return on_all(
-            targets,
-            work,
-            shown,
-            lambda done: (_ended(done), done.status == 0),
-            seconds=seconds,
-            at_once=at_once,
-        )
-
-
-def _leave(failed: Sequence[Result[Any]]) -> None:
-    """Raises OperatorError when a host gave no answer."""
-    if failed:
-        said = "; ".join(
-            f"{one.target.name}: {one.failure or 'no answer that can be read'}" for one in failed
-        )
-        mend = next((one.mend for one in failed if one.mend), None)
-        raise OperatorError(said, exit_code=EX_UNAVAILABLE, hint=mend)
