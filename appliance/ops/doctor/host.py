@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from appliance.media.status_reading import Reading, read_status, streams_on_disk
-from appliance.media.stream_client import STREAMS_DIRECTORY
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY
 from appliance.settings import SETTINGS_FILE, Settings
 
@@ -54,7 +53,6 @@ class Host:
     settings_file: Path = SETTINGS_FILE
     credentials: Path = CREDENTIALS_DIRECTORY
     nginx_directory: Path = Path("/etc/nginx")
-    streams_directory: Path = STREAMS_DIRECTORY
     sysctl_file: Path = Path("/etc/sysctl.d/60-appliance.conf")
     firewall_file: Path = Path("/etc/appliance/firewall.nft")
     _known: dict[str, asyncio.Task[Any]] = field(default_factory=dict)

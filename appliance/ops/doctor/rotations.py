@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from appliance.errors import OperatorError
-from appliance.media.stream_client import KeyInUse, NoStreamError, StreamClient, StreamSilentError
+from appliance.media.stream_client import KeyInUse
 from appliance.ops.doctor.finding import Finding, warning
 from appliance.ops.doctor.units import ask_units
 from appliance.ops.secret_status import secret_status
@@ -19,25 +21,17 @@ if TYPE_CHECKING:
 
 async def overdue(host: Host) -> list[Finding]:
     """No rotation of a secret is overdue."""
-
-    def ask() -> list[SecretStatus]:
-        return secret_status(host.credentials, ask_timer, _live_keys(StreamClient(host.streams_directory)))
-
+    # As the streams wrote it: one that hangs would keep who asks its socket waiting.
+    live = {
+        stream: KeyInUse(None, status.text("media", "content_key", "kid"), datetime.fromtimestamp(since, UTC))
+        for stream, status in (await host.statuses()).items()
+        if status.fresh(time.time()) and (since := status.time("media", "content_key", "since")) is not None
+    }
     try:
-        rows = await asyncio.to_thread(ask)
+        rows = await asyncio.to_thread(secret_status, host.credentials, ask_timer, live)
     except OperatorError:
         return []  # the check `credentials` says it of a secret, `units` of systemd
     return judge_rotations(rows)
-
-
-def _live_keys(client: StreamClient) -> dict[str, KeyInUse]:
-    found: dict[str, KeyInUse] = {}
-    for stream in client.running():
-        try:
-            found[stream] = client.key(stream)
-        except (NoStreamError, StreamSilentError, PermissionError):
-            continue
-    return found
 
 
 def judge_rotations(rows: list[SecretStatus]) -> list[Finding]:
