@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 async def overdue(host: Host) -> list[Finding]:
     """No rotation of a secret is overdue."""
     # As the streams wrote it: one that hangs would keep who asks its socket waiting.
-    live = {
-        stream: KeyInUse(None, status.text("media", "content_key", "kid"), datetime.fromtimestamp(since, UTC))
+    live: dict[str, KeyInUse] = {
+        str(stream): KeyInUse(
+            None, status.text("media", "content_key", "kid"), datetime.fromtimestamp(since, UTC)
+        )
         for stream, status in (await host.statuses()).items()
         if status.fresh(time.time()) and (since := status.time("media", "content_key", "since")) is not None
     }

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -77,8 +83,10 @@ class Fleet:
         """Start a server whose `appliance` prints `text`."""
         return self.programs(name, {"appliance": f"cat <<'END'\n{text}\nEND\nexit {status}"})
 
-    def run(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the command with the inventory as it is now."""
+    def run(
+        self, verb: str, *arguments: str, errors: int = subprocess.PIPE
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command with the inventory as it is now; `errors`: where its standard error goes."""
         inventory = self.directory / "inventory.yml"
         inventory.write_text(yaml.safe_dump({"all": {"children": {"origins": {"hosts": self.hosts}}}}))
         return subprocess.run(
@@ -90,7 +98,8 @@ class Fleet:
                 str(inventory),
                 *arguments,
             ],
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=errors,
             text=True,
             check=False,
             cwd=TOP,
@@ -237,6 +246,31 @@ def test_without_a_finding_the_exit_status_is_zero(fleet: Fleet) -> None:
     fleet.doctor("one", json.dumps(healthy()))
     done = fleet.run("doctor")
     assert (done.returncode, done.stdout) == (0, "1 of 1 host without a finding\n"), done.stderr
+
+
+def test_on_a_terminal_a_table_shows_how_far_the_hosts_are(fleet: Fleet) -> None:
+    fleet.doctor("one", json.dumps(healthy()))
+    fleet.server("stranger", known=False)
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 120, 0, 0))
+    drawn = bytearray()
+    reader = threading.Thread(target=lambda: _read_all(terminal, drawn), daemon=True)
+    reader.start()
+    done = fleet.run("doctor", errors=end)
+    os.close(end)
+    reader.join(10)
+    os.close(terminal)
+    assert done.returncode == 2
+    text = drawn.decode()
+    assert "\x1b[" in text
+    assert all(word in text for word in ("waiting", "no finding", "FAILED: its key is not known"))
+    assert "key is not known" in done.stdout
+
+
+def _read_all(terminal: int, into: bytearray) -> None:
+    with contextlib.suppress(OSError):
+        while data := os.read(terminal, 65536):
+            into.extend(data)
 
 
 def test_a_clock_that_differs_is_found_from_here(fleet: Fleet) -> None:

@@ -17,10 +17,12 @@ from appliance.ops.doctor.finding import Finding, Severity
 from appliance.ops.doctor.firewall import judge_ruleset
 from appliance.ops.doctor.host import listens
 from appliance.ops.doctor.network import Holder, Port, judge_holders, judge_ports
+from appliance.ops.doctor.rotations import judge_rotations
 from appliance.ops.doctor.services import judge_ready
 from appliance.ops.doctor.units import NEEDED, judge_units, parse_units
 from appliance.ops.doctor.valkey import judge_valkey, silent_valkey
 from appliance.ops.doctor.versions import judge_configuration, judge_program
+from appliance.ops.secret_status import SecretStatus
 from appliance.secrets.credentials import make_missing
 
 
@@ -202,6 +204,14 @@ def test_what_ready_says_of_the_parts() -> None:
     ]
     assert judge_ready(200, "") == []
     assert said(judge_ready(502, "<html>")) == ["the control service is not ready"]
+
+
+def test_a_rotation_that_is_overdue() -> None:
+    made = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = [SecretStatus(name, made, None, None, overdue=name == "b") for name in ("a", "b")]
+    [late] = judge_rotations(rows)
+    assert late.what == "the rotation of b is overdue"
+    assert late.mend.endswith("appliance secrets rotate b")
 
 
 def test_events_that_the_backend_did_not_take() -> None:
