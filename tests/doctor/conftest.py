@@ -45,7 +45,7 @@ class Doctor:
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
-    def until_healthy(self, seconds: float = 60) -> None:
+    def until_healthy(self, seconds: float = 100) -> None:
         """Wait until it finds nothing."""
         findings: list[Any] = []
 

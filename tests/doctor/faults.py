@@ -14,12 +14,13 @@ _VALKEY = (
     'valkey-cli -s /run/valkey/valkey.sock --no-auth-warning "$@" >/dev/null; };'
 )
 _MAIN = 'main() { systemctl show --value -p MainPID "$1"; };'
-_WORKER = 'worker() { pgrep -n -P "$(systemctl show --value -p MainPID "$1")"; };'
+_WORKER = 'worker() { pgrep -P "$(systemctl show --value -p MainPID "$1")" -f "worker process" | head -n1; };'
 _CERTIFICATE = (
     "make() { openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj /CN=other "
     f'-keyout {_TLS}.key -out {_TLS}.crt "$@" 2>/dev/null; chgrp appliance-delivery {_TLS}.key; '
     f"chmod 0640 {_TLS}.key; chmod 0644 {_TLS}.crt; }};"
 )
+_DROP_IN = "/run/systemd/system/appliance-delivery.service.d"
 _KEEP_TLS = f"cp -a {_TLS}.crt {_TLS}.crt.kept; cp -a {_TLS}.key {_TLS}.key.kept;"
 _GIVE_TLS = f"mv {_TLS}.crt.kept {_TLS}.crt; mv {_TLS}.key.kept {_TLS}.key;"
 
@@ -55,21 +56,21 @@ FAULTS = [
         "media root full",
         "mount -o remount,size=96m /srv/hls; fallocate -l 94M /srv/hls/ballast || "
         "head -c 200M /dev/zero >/srv/hls/ballast",
-        "rm /srv/hls/ballast; mount -o remount,size=25% /srv/hls",
+        f"rm /srv/hls/ballast; mount -o remount,size=25% /srv/hls; systemctl restart {UNIT}",
         "space",
         "/srv/hls is full",
     ),
     Fault(
         "media root out of inodes",
         "mount -o remount,nr_inodes=$(($(df --output=iused /srv/hls | tail -1) + 6)) /srv/hls",
-        "mount -o remount,nr_inodes=200000 /srv/hls",
+        f"mount -o remount,nr_inodes=200000 /srv/hls; systemctl restart {UNIT}",
         "space",
         "/srv/hls is (nearly )?full of files",
     ),
     Fault(
         "media root read-only",
         "mount -o remount,ro /srv/hls",
-        "mount -o remount,rw /srv/hls",
+        f"mount -o remount,rw /srv/hls; systemctl reset-failed {UNIT}; systemctl restart {UNIT}",
         "space",
         "/srv/hls is read-only",
     ),
@@ -89,7 +90,8 @@ FAULTS = [
     ),
     Fault(
         "open files run out",
-        f"{_WORKER} prlimit --pid $(worker appliance-delivery) --nofile=24:40960",
+        f"{_WORKER} pid=$(worker appliance-delivery); "
+        "prlimit --pid $pid --nofile=$(($(ls /proc/$pid/fd | wc -l) + 1)):40960",
         f"{_WORKER} prlimit --pid $(worker appliance-delivery) --nofile=40960:40960",
         "open-files",
         "appliance-delivery",
@@ -295,11 +297,14 @@ FAULTS = [
         "appliance-delivery.service does not run",
     ),
     Fault(
-        "delivery masked",
-        "systemctl mask --runtime --now appliance-delivery",
-        "systemctl unmask --runtime appliance-delivery; systemctl start appliance-delivery",
+        "delivery ends again and again",
+        f"mkdir -p {_DROP_IN}; "
+        f"printf '[Service]\\nExecStart=\\nExecStart=/usr/bin/false\\n' >{_DROP_IN}/broken.conf; "
+        "systemctl daemon-reload; systemctl restart --no-block appliance-delivery; sleep 1",
+        f"rm -r {_DROP_IN}; systemctl daemon-reload; systemctl reset-failed appliance-delivery; "
+        "systemctl restart appliance-delivery",
         "units",
-        "appliance-delivery.service is masked",
+        "appliance-delivery.service (has failed|does not run)",
     ),
     Fault(
         "delivery not enabled",
@@ -385,5 +390,6 @@ FAULTS = [
         f"systemctl restart {UNIT}",
         "watching",
         f"{STREAM} cannot be watched.*init.*404",
+        60,
     ),
 ]
