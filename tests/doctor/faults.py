@@ -54,16 +54,16 @@ FAULTS = [
     # the machine
     Fault(
         "media root full",
-        "mount -o remount,size=96m /srv/hls; fallocate -l 94M /srv/hls/ballast || "
-        "head -c 200M /dev/zero >/srv/hls/ballast",
+        "mount -o remount,size=96m /srv/hls; head -c 200M /dev/zero >/srv/hls/ballast || true",
         f"rm /srv/hls/ballast; mount -o remount,size=25% /srv/hls; systemctl restart {UNIT}",
         "space",
         "/srv/hls is full",
     ),
     Fault(
         "media root out of inodes",
-        "mount -o remount,nr_inodes=$(($(df --output=iused /srv/hls | tail -1) + 6)) /srv/hls",
-        f"mount -o remount,nr_inodes=200000 /srv/hls; systemctl restart {UNIT}",
+        "mount -o remount,nr_inodes=4000 /srv/hls; mkdir /srv/hls/.ballast; cd /srv/hls/.ballast; "
+        "seq 4000 | xargs touch 2>/dev/null || true",
+        f"rm -r /srv/hls/.ballast; mount -o remount,nr_inodes=200000 /srv/hls; systemctl restart {UNIT}",
         "space",
         "/srv/hls is (nearly )?full of files",
     ),
