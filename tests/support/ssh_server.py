@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -158,6 +159,8 @@ def _copy(receive, send, close) -> None:  # type: ignore[no-untyped-def] # of so
 
 
 def _execute(channel: paramiko.Channel, command: str, path: str) -> None:
+    # The answer to the request leaves after our caller has returned, and paramiko tells of no moment when it has.
+    time.sleep(0.05)
     with subprocess.Popen(
         ["sh", "-c", command],
         stdin=subprocess.DEVNULL,

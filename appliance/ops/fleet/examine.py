@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from appliance.ops.doctor.finding import Finding, critical, printable, warning
-from appliance.ops.fleet.session import CUT_OFF, as_root
+from appliance.ops.fleet.connection import UnreachableError
+from appliance.ops.fleet.session import CUT_OFF, Done, as_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,14 +34,14 @@ class HostReport:
     precision: float
 
 
-class NoReportError(Exception):
-    """The host's doctor gave no report; the message says what it said instead."""
+_NOT_FOUND: Final = 127
+"""Exit status of a shell, or timeout(1), that knows no such program."""
 
 
 def examine(session: Session, *, seconds: float, only: Sequence[str] = ()) -> HostReport:
     """Has the host's own doctor look at it, and looks at its ports and its clock from here.
 
-    Raises NoReportError, and UnreachableError.
+    Raises UnreachableError, also when the host's doctor gives no report.
     """
     offset, precision = _clock(session)
     command = ["appliance", "doctor", "--json", *(word for name in only for word in ("--only", name))]
@@ -51,10 +52,19 @@ def examine(session: Session, *, seconds: float, only: Sequence[str] = ()) -> Ho
         versions = {str(name): printable(str(value)) for name, value in described["versions"].items()}
         ports = [int(port) for port in described["ports"]]
     except (ValueError, KeyError, TypeError, AttributeError):
-        said = "it took too long" if done.status == CUT_OFF else (done.errors or done.text).strip()[-300:]
-        raise NoReportError(f"its doctor gave no report (exit status {done.status}): {said}") from None
+        raise _no_report(done) from None
     outside = [] if only else _unreachable_ports(session, ports, findings)
     return HostReport(described, (*findings, *outside), versions, offset, precision)
+
+
+def _no_report(done: Done) -> UnreachableError:
+    said = (done.errors or done.text).strip()[-300:]
+    if done.status == _NOT_FOUND or "command not found" in said:
+        mend = "run playbooks/site.yml, or leave it out: --limit origins"
+        return UnreachableError(f"there is no `appliance` on it: {said}", mend)
+    said = "it took too long" if done.status == CUT_OFF else said
+    mend = "run it there and see: appliance doctor"
+    return UnreachableError(f"its doctor gave no report (exit status {done.status}): {said}", mend)
 
 
 def _clock(session: Session) -> tuple[float | None, float]:

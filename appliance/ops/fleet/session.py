@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+import paramiko
+
 from appliance.ops.fleet.connection import Connection, UnreachableError
 
 if TYPE_CHECKING:
@@ -93,7 +95,7 @@ class RemoteSession:
                     channel.status_event.wait(0.02)
             status = channel.recv_exit_status()
             channel.close()
-        except (OSError, EOFError) as error:
+        except (paramiko.SSHException, OSError, EOFError) as error:
             raise UnreachableError(f"the connection broke off: {error}", "try again") from None
         return Done(status, out.end(), errors.end())
 

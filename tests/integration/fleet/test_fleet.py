@@ -226,6 +226,7 @@ def test_the_doctor_goes_everywhere_and_hosts_are_compared(fleet: Fleet) -> None
     finding = critical("unit x has failed", "failed", "nobody can watch", "systemctl restart x").of("units")
     fleet.doctor("sick", json.dumps(healthy() | {"findings": [finding.described()]}), status=2)
     fleet.doctor("mute", "no JSON")
+    fleet.programs("bare", {"timeout": 'shift 2; exec env PATH=/nowhere /bin/sh -c \'exec "$@"\' sh "$@"'})
     fleet.server("stranger", known=False)
     done = fleet.run("doctor", "--json")
     assert done.returncode == 2, done.stderr
@@ -234,8 +235,9 @@ def test_the_doctor_goes_everywhere_and_hosts_are_compared(fleet: Fleet) -> None
     assert said.pop("one") == said.pop("two") == []
     assert said.pop("old") == ["appliance is another version than elsewhere"]
     assert said.pop("sick") == ["unit x has failed"]
-    assert said == {name: ["the host cannot be looked at"] for name in ("mute", "stranger")}
+    assert said == {name: ["the host cannot be looked at"] for name in ("mute", "bare", "stranger")}
     assert "key is not known" in hosts["stranger"]["findings"][0]["seen"]
+    assert "there is no `appliance` on it" in hosts["bare"]["findings"][0]["seen"]
     assert "no JSON" in hosts["mute"]["findings"][0]["seen"]
     lines = done.stderr.splitlines()
     assert any(line.startswith("sick: 1 finding: unit x has failed, ") for line in lines)
