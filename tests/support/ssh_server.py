@@ -159,7 +159,7 @@ def _copy(receive, send, close) -> None:  # type: ignore[no-untyped-def] # of so
 
 
 def _execute(channel: paramiko.Channel, command: str, path: str) -> None:
-    # The answer to the request leaves after our caller has returned, and paramiko tells of no moment when it has.
+    # The request is answered when our caller has returned, and paramiko does not tell when that was.
     time.sleep(0.05)
     with subprocess.Popen(
         ["sh", "-c", command],
