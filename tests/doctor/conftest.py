@@ -66,18 +66,41 @@ def site() -> Iterator[Site]:
         yield host
 
 
+class Encoder:
+    """A publisher that connects again when a fault has cut it off."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._sending: Publisher | None = None
+
+    def ensure(self) -> None:
+        """Have it publish, and the stream play."""
+        if self._sending is not None and self._sending.connected:
+            return
+        self.stop()
+        until("the name is free", lambda: STREAM not in self._site.publishing(), 20)
+        self._sending = Publisher(self._site.rtmp(STREAM), Signal(gop_seconds=1)).__enter__()
+        until("the stream is published", lambda: STREAM in self._site.publishing(), 20)
+        player.wait_for(self._site.hls(STREAM), segments=3)
+
+    def stop(self) -> None:
+        """End it."""
+        if self._sending is not None:
+            self._sending.stop()
+
+
 @pytest.fixture(scope="session")
-def publisher(site: Site) -> Iterator[Publisher]:
+def encoder(site: Site) -> Iterator[Encoder]:
     """Publish a stream all the time."""
-    with Publisher(site.rtmp(STREAM), Signal(gop_seconds=1)) as sending:
-        player.wait_for(site.hls(STREAM), segments=3)
-        yield sending
+    made = Encoder(site)
+    yield made
+    made.stop()
 
 
 @pytest.fixture
-def doctor(site: Site, publisher: Publisher) -> Doctor:
+def doctor(site: Site, encoder: Encoder) -> Doctor:
     """Give the doctor of a healthy host with a live stream."""
-    assert publisher.connected
+    encoder.ensure()
     made = Doctor(site)
     made.until_healthy()
     return made

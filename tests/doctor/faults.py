@@ -21,6 +21,10 @@ _CERTIFICATE = (
     f"chmod 0640 {_TLS}.key; chmod 0644 {_TLS}.crt; }};"
 )
 _DROP_IN = "/run/systemd/system/appliance-delivery.service.d"
+_GIVE_DELIVERY = (
+    f"rm -r {_DROP_IN}; systemctl daemon-reload; systemctl reset-failed appliance-delivery; "
+    "systemctl restart appliance-delivery"
+)
 _KEEP_TLS = f"cp -a {_TLS}.crt {_TLS}.crt.kept; cp -a {_TLS}.key {_TLS}.key.kept;"
 _GIVE_TLS = f"mv {_TLS}.crt.kept {_TLS}.crt; mv {_TLS}.key.kept {_TLS}.key;"
 
@@ -90,20 +94,11 @@ FAULTS = [
     ),
     Fault(
         "open files run out",
-        f"{_WORKER} pid=$(worker appliance-delivery); "
-        "prlimit --pid $pid --nofile=$(($(ls /proc/$pid/fd | wc -l) + 1)):40960",
-        f"{_WORKER} prlimit --pid $(worker appliance-delivery) --nofile=40960:40960",
+        f"mkdir -p {_DROP_IN}; printf '[Service]\\nLimitNOFILE=21\\n' >{_DROP_IN}/broken.conf; "
+        "systemctl daemon-reload; systemctl restart appliance-delivery",
+        _GIVE_DELIVERY,
         "open-files",
         "appliance-delivery",
-    ),
-    Fault(
-        "stream out of memory",
-        f"systemctl set-property --runtime {UNIT} MemoryMax=48M MemorySwapMax=0",
-        f"systemctl revert {UNIT} 2>/dev/null; rm -rf /run/systemd/system.control/{UNIT}.d; "
-        f"systemctl daemon-reload; systemctl restart {UNIT}",
-        "memory",
-        f"{UNIT} was out of memory",
-        40,
     ),
     # what it was told
     _file(
@@ -301,8 +296,7 @@ FAULTS = [
         f"mkdir -p {_DROP_IN}; "
         f"printf '[Service]\\nExecStart=\\nExecStart=/usr/bin/false\\n' >{_DROP_IN}/broken.conf; "
         "systemctl daemon-reload; systemctl restart --no-block appliance-delivery; sleep 1",
-        f"rm -r {_DROP_IN}; systemctl daemon-reload; systemctl reset-failed appliance-delivery; "
-        "systemctl restart appliance-delivery",
+        _GIVE_DELIVERY,
         "units",
         "appliance-delivery.service (has failed|does not run)",
     ),

@@ -73,31 +73,36 @@ def judge_sysctls(wanted: Mapping[str, str], running: Mapping[str, str], file: P
 async def open_files(host: Host) -> list[Finding]:
     """Nobody is near the bound of its open files."""
     found = await ask_units(host)
-    groups = {name: unit.text("ControlGroup") for name, unit in found.items() if unit.text("ControlGroup")}
-    return await asyncio.to_thread(_look_at_files, groups)
+    main = {name: unit.number("MainPID") for name, unit in found.items() if unit.number("MainPID")}
+    return await asyncio.to_thread(_look_at_files, main)
 
 
-def _look_at_files(groups: dict[str, str]) -> list[Finding]:
+def _look_at_files(main: dict[str, int]) -> list[Finding]:
     findings = []
-    for name, group in groups.items():
-        for process in _processes(group):
-            try:
-                used, (soft, _) = process.num_fds(), process.rlimit(psutil.RLIMIT_NOFILE)
-            except psutil.Error:  # it has ended
-                continue
-            findings += judge_files(f"{name} (process {process.pid})", used, soft)
+    for name, pid in main.items():
+        counted = [count for process in _family(pid) if (count := _count(process)) is not None]
+        if counted:
+            used, most, number = max(counted, key=lambda one: one[0] / one[1])
+            findings += judge_files(f"{name} (process {number})", used, most)
     used, _, most = (int(word) for word in Path("/proc/sys/fs/file-nr").read_text().split())
     return findings + judge_files("the whole machine", used, most)
 
 
-def _processes(group: str) -> list[psutil.Process]:
-    found = []
-    for file in Path("/sys/fs/cgroup", group.lstrip("/")).rglob("cgroup.procs"):
-        try:
-            found += [psutil.Process(int(line)) for line in file.read_text().split()]
-        except (OSError, psutil.Error):
-            continue
-    return found
+def _count(process: psutil.Process) -> tuple[int, int, int] | None:
+    """Open files, their bound, and the process's number; None when it has ended."""
+    try:
+        return process.num_fds(), max(1, process.rlimit(psutil.RLIMIT_NOFILE)[0]), process.pid
+    except psutil.Error:
+        return None
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    """The process and what it started."""
+    try:
+        main = psutil.Process(pid)
+        return [main, *main.children(recursive=True)]
+    except psutil.Error:
+        return []
 
 
 def judge_files(who: str, used: int, most: int) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from typing import TYPE_CHECKING, Final
@@ -100,20 +101,29 @@ async def ingest_stat(host: Host) -> IngestStatus:
 
 
 async def ingest(host: Host) -> list[Finding]:
-    """Ingest shakes hands over RTMP, and asks the control service, which knows our readers.
+    """Ingest tells of its publishers, and takes a reader of ours."""
+    statistics, chain = await asyncio.gather(_statistics(host), _chain(host))
+    return [*chain, *statistics]
 
-    A reader of a stream that nobody publishes goes the way of every callback: nginx → control → verdict.
-    """
-    findings = []
+
+async def _statistics(host: Host) -> list[Finding]:
     try:
         await ingest_stat(host)
     except StatUnavailableError as error:
         why = "publishers that are gone keep their streams' names"
-        findings.append(critical("ingest's statistics do not answer", str(error), why, _SEE_INGEST))
+        return [critical("ingest's statistics do not answer", str(error), why, _SEE_INGEST)]
+    return []
+
+
+async def _chain(host: Host) -> list[Finding]:
+    """Ingest shakes hands over RTMP, and asks the control service, which knows our readers.
+
+    A reader of a stream that nobody publishes goes the way of every callback: nginx → control → verdict.
+    """
     try:
         secret = read_newest(host.credentials, READER_SECRET)
     except OperatorError:
-        return findings  # the check `credentials` says it
+        return []  # the check `credentials` says it
     name = f"doctor-{secrets.token_hex(8)}"
     try:
         player = await RtmpPlayer.play(
@@ -121,14 +131,13 @@ async def ingest(host: Host) -> list[Finding]:
         )
         await player.close()
     except RtmpRefusedError as error:
-        findings.append(refused_reader(str(error)))
+        return [refused_reader(str(error))]
     except RtmpError as error:
         if "on_play" in str(error):
-            findings.append(refused_reader(str(error)))
-        else:
-            why = "no encoder can publish, no stream can be read"
-            findings.append(critical("ingest does not speak RTMP", str(error), why, _SEE_INGEST))
-    return findings
+            return [refused_reader(str(error))]
+        why = "no encoder can publish, no stream can be read"
+        return [critical("ingest does not speak RTMP", str(error), why, _SEE_INGEST)]
+    return []
 
 
 def refused_reader(reason: str) -> Finding:

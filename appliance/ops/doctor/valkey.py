@@ -44,11 +44,10 @@ async def valkey(host: Host) -> list[Finding]:
     """Valkey answers quickly, may be written to, has room, and keeps its log."""
 
     async def ask(state: State) -> tuple[Mapping[str, Any], float]:
-        await state.ping()
-        began = time.monotonic()
         with translated():
             found = await state.client.info("everything")
-        return found, time.monotonic() - began
+        # The quickest of three: this host's other checks run at the same time.
+        return found, min([await _took(state) for _ in range(3)])
 
     try:
         info, seconds = await asked(host, ask)
@@ -57,6 +56,12 @@ async def valkey(host: Host) -> list[Finding]:
     except StateUnavailableError as error:
         return [silent_valkey(host.settings.valkey_socket, str(error).removeprefix("Valkey: "))]
     return judge_valkey(info, seconds)
+
+
+async def _took(state: State) -> float:
+    began = time.monotonic()
+    await state.ping()
+    return time.monotonic() - began
 
 
 def silent_valkey(socket: str, reason: str) -> Finding:
@@ -73,7 +78,7 @@ def judge_valkey(info: Mapping[str, Any], seconds: float) -> list[Finding]:
     """What is wrong with a Valkey that answers; `info` as its command INFO gives it."""
     findings = []
     if seconds > _SLOW_S:
-        seen = f"INFO took {seconds:.2f} s; allowed is {_SLOW_S:g} s"
+        seen = f"a PING took {seconds:.2f} s; allowed is {_SLOW_S:g} s"
         why = "each decision about a publisher waits for it, and is refused after 1 s"
         findings.append(warning("Valkey is slow", seen, why, "see what it does: valkey-cli SLOWLOG GET; top"))
     used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
