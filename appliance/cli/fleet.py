@@ -14,7 +14,7 @@ from rich.table import Table
 from appliance.cli.output import console, span
 from appliance.errors import EX_USAGE, OperatorError
 from appliance.names import InvalidStreamNameError, parse_stream_name, stream_unit
-from appliance.ops.doctor.finding import worst
+from appliance.ops.doctor.finding import printable, worst
 from appliance.ops.fleet.ask import ask, ended, leave, on_lines
 from appliance.ops.fleet.everywhere import on_all
 from appliance.ops.fleet.examine import between_hosts, examine
@@ -128,7 +128,10 @@ def status_command(
     at_once: AtOnceOption = _AT_ONCE,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what every host does: streams, connections, load, room, versions."""
+    """Show what every host does: streams, connections, load, room, versions.
+
+    Exit status 1 when something is down somewhere, 69 when a host gave no answer.
+    """
     targets = read_targets(inventory, limit)
     results = ask(
         targets,
@@ -151,27 +154,31 @@ def status_command(
                 table.add_row(result.target.name, *_cells(found))
         out.print(table)
     leave([result for result, found in rows if found is None])
+    raise typer.Exit(int(any(found and found["units_down"] for _, found in rows)))
 
 
 def _state(done: Done) -> tuple[str, dict[str, Any] | None]:
     """What a host's summary says in a word, and the summary; None where there is none."""
     try:
         found = dict(json.loads(done.text))
-        down = [str(unit) for unit in found["units_down"]]
+        down = [printable(str(unit)) for unit in found["units_down"]]
     except (ValueError, KeyError, TypeError):
         return f"no summary (exit status {done.status}): {(done.errors or done.text).strip()[-200:]}", None
     return (f"DOWN: {', '.join(down)}" if down else "runs"), found
 
 
 def _cells(found: dict[str, Any]) -> list[str]:
-    def share(name: str) -> str:
-        return f"{100 * float(found.get(name) or 0):.0f} %"
+    def number(name: str) -> float:
+        value = found.get(name)
+        return float(value) if isinstance(value, int | float) else 0.0
 
-    down = ", ".join(map(str, found["units_down"]))
-    load = f"{float(found.get('load') or 0):.1f}/{found.get('cores')}"
-    up = span(float(found.get("uptime") or 0))
-    live, connections = str(found.get("streams_live")), str(found.get("connections"))
-    version = str(found.get("version"))
+    def share(name: str) -> str:
+        return f"{100 * number(name):.0f} %"
+
+    down = printable(", ".join(map(str, found["units_down"])))
+    load, up = f"{number('load'):.1f}/{number('cores'):.0f}", span(number("uptime"))
+    names = ("streams_live", "connections", "version")
+    live, connections, version = (printable(str(found.get(name))) for name in names)
     return [
         f"DOWN: {down}" if down else "runs",
         live,

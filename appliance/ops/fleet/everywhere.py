@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
+from appliance.ops.doctor.finding import printable
 from appliance.ops.fleet.connection import Connection, UnreachableError
 from appliance.ops.fleet.session import LocalSession, RemoteSession, Session
 
@@ -110,7 +111,7 @@ def _note(
 ) -> None:
     results[result.target.name] = result
     if result.value is None:
-        progress.done(result.target.name, f"FAILED: {result.failure}", good=False)
+        progress.done(result.target.name, f"FAILED: {printable(result.failure or '?')}", good=False)
     else:
         text, good = told(result.value)
         progress.done(result.target.name, f"{text}, {result.seconds:.1f} s", good=good)

@@ -332,4 +332,4 @@ def test_status_is_a_row_for_each(fleet: Fleet) -> None:
     rows = {line.split("│")[1].strip(): line for line in done.text.splitlines() if "│" in line}
     assert "DOWN: appliance-ingest.service" in rows["half"]
     assert [cell.strip() for cell in rows["up"].split("│")[2:7]] == ["runs", "3", "120", "1.5/4", "25 %"]
-    assert done.status == 0
+    assert done.status == 1
