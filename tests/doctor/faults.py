@@ -37,7 +37,7 @@ class Fault:
     plant: str
     mend: str
     check: str
-    """The check that has to find it."""
+    """The check that has to find it, a regular expression."""
     words: str
     """What the finding has to say, a regular expression over what was found and seen."""
     seconds: float = 20
@@ -352,7 +352,7 @@ FAULTS = [
         "stream's unit masked",
         f"systemctl mask --runtime --now {UNIT}",
         f"systemctl unmask --runtime {UNIT}; systemctl start {UNIT}",
-        "units",
+        "units|streams",
         f"{UNIT} is masked",
     ),
     Fault(

@@ -29,7 +29,7 @@ def test_the_first_finding_names_the_cause(doctor: Doctor, rows: list[Row], faul
         doctor.site.run("sh", "-c", fault.mend)
     first = findings[0] if findings else {"check": "-", "what": "nothing", "seen": "-"}
     said = f"{first['what']}: {first['seen']}"
-    named = first["check"] == fault.check and re.search(fault.words, said) is not None
+    named = bool(re.fullmatch(fault.check, first["check"]) and re.search(fault.words, said))
     seen = f"[{first['check']}] {said}"[:200]
     row = Row(fault.name, seen, named, time.monotonic() - planted, len(findings))
     rows.append(row)

@@ -31,8 +31,7 @@ def test_nobody_publishes(doctor: Doctor) -> None:
 
 def test_who_publishes_is_turned_away(doctor: Doctor) -> None:
     with Publisher(doctor.site.rtmp("unheard-of"), Signal()) as refused:
-        while refused.connected:
-            pass
+        refused.wait_refused(20)
     way = doctor.look("--stream", "unheard-of")
     assert way["stops"] == "encoder"
     assert way["findings"][0]["what"] == "whoever published unheard-of was turned away"

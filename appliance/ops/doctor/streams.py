@@ -11,7 +11,7 @@ from appliance.media.status import State
 from appliance.names import stream_unit
 from appliance.ops.doctor.finding import Finding, Severity, critical, warning
 from appliance.ops.doctor.services import ingest_stat
-from appliance.ops.doctor.units import ask_units
+from appliance.ops.doctor.units import ask_units, show_units
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Set
@@ -35,6 +35,9 @@ async def streams(host: Host) -> list[Finding]:
         publishers: Set[StreamName] = (await ingest_stat(host)).publishers.keys()
     except StatUnavailableError:
         publishers = set()  # the check `ingest` says it
+    # Of a unit that does not run systemd knows nothing until it is asked by name.
+    unknown = [name for name in map(stream_unit, publishers) if name not in units]
+    units = units | (await show_units(host, *unknown) if unknown else {})
     now = time.time()
     findings = []
     for stream in sorted(publishers):
@@ -55,9 +58,12 @@ def judge_published(
     """A stream that somebody publishes, and whether something takes it in."""
     unit = units.get(stream_unit(stream))
     if unit is None or unit.text("ActiveState") in {"inactive", "failed", ""}:
-        seen = f"{stream_unit(stream)} is {unit.text('ActiveState') if unit else 'not loaded'}"
+        name, masked = stream_unit(stream), unit is not None and unit.text("LoadState") == "masked"
+        state = unit.text("ActiveState") if unit else "not loaded"
+        seen = f"{name} is {'masked' if masked else state}"
         why = "an encoder sends, and nothing of it can be watched"
-        mend = f"systemctl restart {stream_unit(stream)}; see why: journalctl -u {stream_unit(stream)} -n 50"
+        mend = f"systemctl unmask {name}; " if masked else ""
+        mend += f"systemctl restart {name}; see why: journalctl -u {name} -n 50"
         return [
             critical(f"stream {stream} is published, and no process takes it", seen, why, mend, stream=stream)
         ]

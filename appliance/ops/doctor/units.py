@@ -71,7 +71,11 @@ async def ask_units(host: Host) -> dict[str, Unit]:
 
 
 async def _ask_units(host: Host) -> dict[str, Unit]:
-    names = [*NEEDED, FIREWALL_UNIT, *_PATTERNS]
+    return await show_units(host, *NEEDED, FIREWALL_UNIT, *_PATTERNS)
+
+
+async def show_units(host: Host, *names: str) -> dict[str, Unit]:
+    """The units of these names, and those that systemd has loaded of these patterns. Raises OSError."""
     answer = await host.run("systemctl", "show", f"--property={','.join(_PROPERTIES)}", *names)
     found = parse_units(answer.text)
     if not found:
