@@ -222,7 +222,7 @@ FAULTS = [
     ),
     Fault(
         "Valkey full",
-        f"{_VALKEY} valkey CONFIG SET maxmemory 1100kb",
+        f"{_VALKEY} valkey CONFIG SET maxmemory 700kb",
         "systemctl restart valkey-server",
         "valkey",
         "Valkey is full",

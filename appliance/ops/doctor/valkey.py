@@ -85,7 +85,7 @@ def judge_valkey(info: Mapping[str, Any], seconds: float) -> list[Finding]:
     if most and used > 0.8 * most:
         full = used > 0.95 * most
         make = critical if full else warning
-        seen = f"{used >> 20} of {most >> 20} MiB; at the bound it refuses writes"
+        seen = f"{used >> 10} of {most >> 10} KiB; at the bound it refuses writes"
         why = "no publisher is let in then"
         findings.append(
             make(f"Valkey is {'' if full else 'nearly '}full", seen, why, "raise valkey_maxmemory")

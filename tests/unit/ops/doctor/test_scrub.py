@@ -14,7 +14,7 @@ from appliance.ops.doctor.bundle import write_bundle
 from appliance.ops.doctor.host import Host
 from appliance.ops.doctor.report import Report
 from appliance.ops.doctor.scrub import REMOVED, Scrubber, secrets_below
-from appliance.secrets.credentials import make_missing
+from appliance.secrets.making import make_missing
 from appliance.settings import Settings
 
 JWT = "eyJhbGciOiJIUzI1NiIsImtpZCI6IjEifQ.eyJzdHJlYW0iOiJkZW1vIn0.c2lnbmF0dXJlLXNpZ25hdHVyZQ"

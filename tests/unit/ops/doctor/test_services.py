@@ -23,7 +23,7 @@ from appliance.ops.doctor.units import NEEDED, judge_units, parse_units
 from appliance.ops.doctor.valkey import judge_valkey, silent_valkey
 from appliance.ops.doctor.versions import judge_configuration, judge_program
 from appliance.ops.secret_status import SecretStatus
-from appliance.secrets.credentials import make_missing
+from appliance.secrets.making import make_missing
 
 
 def said(findings: list[Finding]) -> list[str]:
