@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from appliance.control.stat import IngestStatus
     from appliance.ops.doctor.host import Host
 
+_SECONDS: Final = 2.0
+"""How long a service may take to answer: less than a check may, so that its silence has a name."""
+
 _SEE_VALKEY: Final = "see why: systemctl status valkey-server; journalctl -u valkey-server -n 50"
 _SEE_CONTROL: Final = "see why: systemctl status appliance-control; journalctl -u appliance-control -n 50"
 _SEE_INGEST: Final = "see why: systemctl status appliance-ingest; journalctl -u appliance-ingest -n 50"
@@ -50,7 +53,7 @@ async def parts(host: Host) -> list[Finding]:
 
 async def _get(url: str, path: str) -> tuple[int, str]:
     """Status and text of the control service's answer. Raises httpx.HTTPError."""
-    async with httpx.AsyncClient(base_url=url, timeout=3, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=_SECONDS, trust_env=False) as http:
         answer = await http.get(path)
         return answer.status_code, answer.text
 
@@ -127,7 +130,7 @@ async def _chain(host: Host) -> list[Finding]:
     name = f"doctor-{secrets.token_hex(8)}"
     try:
         player = await RtmpPlayer.play(
-            RtmpUrl.parse(host.settings.ingest_url), f"{name}?reader={secret}", timeout_s=3
+            RtmpUrl.parse(host.settings.ingest_url), f"{name}?reader={secret}", timeout_s=_SECONDS
         )
         await player.close()
     except RtmpRefusedError as error:
