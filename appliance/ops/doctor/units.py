@@ -87,7 +87,8 @@ async def units(host: Host) -> list[Finding]:
     """Every needed unit runs, none has failed, none had to be started again a moment ago."""
     found = await ask_units(host)
     findings = judge_units(found, time.monotonic())
-    broken = {finding.what.split()[0] for finding in findings if finding.severity > 1}
+    # Who was stopped has nothing to say of it.
+    broken = {finding.what.split()[0] for finding in findings if finding.what.endswith("has failed")}
     words = await asyncio.gather(*(_last_words(host, name) for name in broken))
     said = dict(zip(broken, words, strict=True))
     return [_with_words(finding, said.get(finding.what.split()[0], "")) for finding in findings]
