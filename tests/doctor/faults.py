@@ -362,14 +362,6 @@ FAULTS = [
         "streams",
         f"the process of stream {STREAM} hangs",
     ),
-    Fault(
-        "FFmpeg frozen",
-        f"{_MAIN} kill -STOP $(pgrep -P $(main {UNIT}) ffmpeg)",
-        f"systemctl restart {UNIT}",
-        "streams",
-        "slower than the source|does not keep up|makes no segments",
-        40,
-    ),
     _file(
         "another master key than the streams'",
         f"{_CREDENTIALS}/content-keyring",
