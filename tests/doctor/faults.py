@@ -371,11 +371,11 @@ FAULTS = [
         f"{STREAM} cannot be decrypted.*another key",
     ),
     Fault(
-        "init segment gone",
-        f"rm /srv/hls/{STREAM}/*/*/init*.mp4",
-        f"systemctl restart {UNIT}",
+        "a stream's folder closed to delivery",
+        f"chmod 0700 /srv/hls/{STREAM}",
+        f"chmod 0750 /srv/hls/{STREAM}",
         "watching",
-        f"{STREAM} cannot be watched.*init.*404",
+        f"{STREAM} cannot be watched.*status (403|404)",
         60,
     ),
 ]
