@@ -58,7 +58,7 @@ def test_a_live_stream_is_shown_and_measured(site: Site, stream: str) -> None:
         on_loopback = site.run("python3", "-c", _GET, "http://127.0.0.1:8000/metrics").stdout
         seen = samples(on_loopback, stream)
         assert seen["appliance_stream_up"] == 1
-        assert seen["appliance_stream_source_bits_per_second"] > 0
+        assert seen["appliance_stream_source_bytes_per_second"] > 0
         assert abs(seen["appliance_stream_newest_segment_timestamp_seconds"] - time.time()) < 20
         family = shown["encoder"]["family"]
         codec = shown["encoder"]["codec"]
