@@ -150,6 +150,23 @@ async def test_promtool_finds_nothing_and_no_secret_is_told(busy: Site, tmp_path
     assert "192.0.2." not in text
 
 
+async def test_the_log_joins_a_publish_and_the_streams_life(busy: Site, tmp_path: Path) -> None:
+    epoch = status_file.content(0)["media"]["epoch"]
+
+    def joined() -> bool:
+        status_file.put(tmp_path / "hls", status_file.content(time.time()))
+        return bool(busy.control.events("on_air"))
+
+    await eventually(joined)
+    [allowed] = [line for line in busy.control.events("publish") if line["verdict"] == "allowed"]
+    [on_air] = busy.control.events("on_air")
+    assert (on_air["publication"], on_air["epoch"]) == (allowed["publication"], epoch)
+    await busy.publishers[0].close()
+    await eventually(lambda: bool(busy.control.events("publish_done")))
+    [done] = [line for line in busy.control.events("publish_done") if line["stream"] == "demo"]
+    assert done["publication"] == allowed["publication"]
+
+
 async def test_who_is_away_is_said_and_the_others_are_there(busy: Site) -> None:
     await busy.valkey.end()
     await busy.nginx.end()

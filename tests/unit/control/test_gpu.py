@@ -11,8 +11,9 @@ from appliance.control.metrics.gpu import ask_gpus, gpu_metrics
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Of an H200 (utilization, encoder, decoder, used and total MiB, °C, encoder sessions), and of one that says less.
-PRINTED = "0, 100, 0, 3, 1024, 143771, 29, 0\n1, 5, [N/A], [N/A], 10, 81559, 30, [N/A]\nUnable to say, x\n"
+# As driver 580 prints it of an H200: shares of GPU, encoder and decoder; MiB used and in all; °C; sessions.
+# The second GPU says less.
+PRINTED = "0, 100, 0, 3, 1024, 143771, 37, 0\n1, 5, [N/A], [N/A], 10, 81559, 30, [N/A]\nUnable to say, x\n"
 
 
 def test_every_gpu_in_base_units() -> None:

@@ -56,8 +56,8 @@ def test_a_monitor_elsewhere_goes_by_what_the_firewall_and_delivery_let_in(rende
     assert "--web.listen-address=:9100" in render("monitoring", "node-exporter.conf.j2", **known)
     facts = {"ansible_facts": {"ssh_ports": [22]}}
     firewall = render("firewall", "firewall.nft.j2", **known, **facts)
-    assert "ip saddr { 192.0.2.9 } tcp dport 9100 accept" in firewall
-    assert "ip6 saddr { 2001:db8::/64 } tcp dport 9100 accept" in firewall
+    assert "ip saddr 192.0.2.9 tcp dport 9100 accept" in firewall
+    assert "ip6 saddr 2001:db8::/64 tcp dport 9100 accept" in firewall
     delivery = render("delivery", "delivery.conf.j2", **known)
     operators, _, api = delivery.partition('location ~ "^/(metrics|')[2].partition("location /api/v1/")
     assert "allow 192.0.2.9;" in operators
