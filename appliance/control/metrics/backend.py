@@ -31,9 +31,11 @@ def backend_metrics(backend: Backend) -> Iterator[Metric]:
         known.add_to(durations, [path])
     yield durations
     breaker = gauge(
-        "backend_breaker_state", "1 for the state of the breaker; open: the backend is left alone.", "state"
+        "backend_breaker_state",
+        "1 for the state of the breaker that lets the least through; open: the backend is left alone.",
+        "state",
     )
-    now = backend.decisions.breaker.state
+    now = backend.decisions.state
     for state in State:
         breaker.add_metric([state.value], state is now)
     yield breaker
