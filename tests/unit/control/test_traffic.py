@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import random
+import socket
+from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.control.traffic import Traffic, traffic_fields
+from appliance.control.traffic import Traffic, TrafficReader, traffic_fields
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Clock:
@@ -133,3 +139,27 @@ def test_what_is_gone_is_forgotten(traffic: Traffic) -> None:
     traffic.keep(["second"])
     assert set(traffic.viewers()) == set(traffic.waits) == {"second"}
     assert {key[0] for key in (*traffic.sent, *traffic.requests)} == {"second"}
+
+
+async def test_a_flood_of_lines_leaves_room_for_others(traffic: Traffic, tmp_path: Path) -> None:
+    """Behind each batch the loop is free for a while, and nothing that waits in the queue is lost by it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        lines = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        lines.bind(str(tmp_path / "lines"))
+        sender.setblocking(False)
+        loop = asyncio.get_running_loop()
+        reader = TrafficReader(traffic, lines)
+        reader.start(loop)
+        sent = 0
+        while sent < 1000:
+            try:
+                sender.sendto(line(), str(tmp_path / "lines"))
+                sent += 1
+            except BlockingIOError:  # the queue is full
+                await asyncio.sleep(0)
+        for _ in range(5000):
+            if traffic.requests["demo", "reload", "2xx"] == sent:
+                break
+            await asyncio.sleep(0.001)
+        reader.close(loop)
+    assert traffic.requests["demo", "reload", "2xx"] == sent
