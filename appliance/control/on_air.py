@@ -7,6 +7,7 @@ the stream's process says. Neither knows the other's: the line `on_air` has both
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,38 +16,27 @@ from appliance.media.status import State
 from appliance.media.status_reading import read_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
+    from appliance.control.context import Control
     from appliance.names import StreamName
     from appliance.state.lease import Lease
 
 
 class OnAir:
-    """Looks at the streams of this host.
+    """Looks at the streams of this host."""
 
-    Parameters
-    ----------
-    root
-        The media root, where each stream has its status.
-    host
-        This host, as leases name it.
-    clock
-        Unix time.
-    """
-
-    def __init__(self, root: Path, host: str, clock: Callable[[], float]) -> None:
-        self._root = root
-        self._host = host
-        self._clock = clock
+    def __init__(self, control: Control) -> None:
+        self._control = control
         self._noted: dict[StreamName, tuple[str, str]] = {}
 
     def look(self, leases: Iterable[Lease]) -> None:
         """Logs each pair that is new among `leases`, which are those of all hosts."""
-        own = {lease.stream: lease for lease in leases if lease.host == self._host}
+        own = {lease.stream: lease for lease in leases if lease.host == self._control.host}
         self._noted = {stream: pair for stream, pair in self._noted.items() if stream in own}
         for stream, lease in own.items():
-            status = read_status(self._root / stream)
-            if status is None or not status.fresh(self._clock()) or status.text("state") != State.LIVE.value:
+            status = read_status(Path(self._control.settings.media_root) / stream)
+            if status is None or not status.fresh(time.time()) or status.text("state") != State.LIVE.value:
                 continue
             epoch = status.text("media", "epoch")
             if epoch is None or self._noted.get(stream) == (lease.session, epoch):

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.control.audit import record, untrusted
@@ -41,7 +39,7 @@ class Reconciler:
         self._control = control
         self._supervisor = Supervisor(control)
         self._ends = Ends(control)
-        self._on_air = OnAir(Path(control.settings.media_root), control.host, time.time)
+        self._on_air = OnAir(control)
         self._troubles = Troubles("reconcile")
         self._elsewhere: dict[StreamName, str] = {}
 

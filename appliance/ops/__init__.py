@@ -1,6 +1,7 @@
 """What an operator does to a host as a whole, by way of several of its services.
 
-`master_key` brings a new master key to where it is needed, and forgets old ones. `rotation` does so with the
-other secrets, `valkey_password` with the one that Valkey itself has to know; `fleet_secrets` is what all
-hosts have of them. `secret_status` says how old they are and when they are due, which `timers` asks systemd.
+`master_key` brings a new master key to where it is needed, and forgets old ones. `rotation` does so with
+the other secrets, `valkey_password` with the one that Valkey itself has to know; `fleet_secrets` is what
+all hosts have of them. `secret_status` says how old they are and when they are due, which `timers` asks
+systemd. `stream_log` is what all parts said about one stream.
 """
