@@ -12,21 +12,24 @@ from typing import Final
 _FIRST_FD: Final = 3
 
 
-def listening_socket() -> socket.socket | None:
-    """The listening socket systemd handed to this process, None when there is none.
+def handed_over() -> dict[socket.SocketKind, socket.socket]:
+    """The sockets systemd handed to this process, by their kind.
 
-    Raises ValueError when there is more than one: we would not know which to serve.
+    Raises ValueError when there are two of one kind: we would not know which is for what.
     """
     if os.environ.pop("LISTEN_PID", "") != str(os.getpid()):
-        return None
+        return {}
     count = int(os.environ.pop("LISTEN_FDS", "0"))
     os.environ.pop("LISTEN_FDNAMES", None)
-    if count > 1:
-        raise ValueError(f"systemd handed over {count} sockets; allowed is one")
-    if count == 0:
-        return None
-    os.set_inheritable(_FIRST_FD, False)
-    return socket.socket(fileno=_FIRST_FD)
+    found: dict[socket.SocketKind, socket.socket] = {}
+    for descriptor in range(_FIRST_FD, _FIRST_FD + count):
+        os.set_inheritable(descriptor, False)
+        item = socket.socket(fileno=descriptor)
+        kind = socket.SocketKind(item.type)
+        if kind in found:
+            raise ValueError(f"systemd handed over {count} sockets; allowed is one of each kind")
+        found[kind] = item
+    return found
 
 
 def notify(state: str) -> None:

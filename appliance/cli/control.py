@@ -22,12 +22,15 @@ def serve_command(
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where to listen when systemd hands over no socket.")
     ] = "127.0.0.1:8000",
+    traffic: Annotated[
+        Path | None, typer.Option(help="Socket for delivery's lines when systemd hands over none.")
+    ] = None,
 ) -> None:
     """Serve until stopped. Secrets come from $CREDENTIALS_DIRECTORY."""
     from appliance.control.secrets import Secrets
     from appliance.control.server import serve
 
-    serve(Settings.load(settings), Secrets.load(), address=_address(listen))
+    serve(Settings.load(settings), Secrets.load(), address=_address(listen), traffic=traffic)
 
 
 @app.command("check-config")

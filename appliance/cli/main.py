@@ -31,6 +31,7 @@ AREAS = {
     "ladder": "The encoding ladders and their rungs.",
     "control": "The service that decides who may publish and watch.",
     "streams": "What is live, and who may publish.",
+    "logs": "What the host's units say of one stream.",
     "bans": "Who may not publish after failing too often.",
     "api-tokens": "Bearer tokens of the API for the platform's own programs.",
     "events": "What the backend is told, and what it would not take.",

@@ -10,6 +10,8 @@ from appliance.control.audit import record, untrusted
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from appliance.control.metrics.requests import RequestTally
+
 _QUIET: Final = ("/auth/", "/keys/", "/health", "/metrics", "/ready")
 """Beginnings of paths of which only failures are worth a line: supervisors and monitors ask all the time,
 decisions have a line of their own, and who got a key stands in delivery's log.
@@ -17,10 +19,14 @@ decisions have a line of their own, and who got a key stands in delivery's log.
 
 
 class AccessLog:
-    """ASGI middleware; written against the protocol itself because every key request passes here."""
+    """ASGI middleware that counts requests in `tally`.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Written against the protocol itself because every key request passes here.
+    """
+
+    def __init__(self, app: ASGIApp, *, tally: RequestTally) -> None:
         self._app = app
+        self._tally = tally
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on and logs method, path, status and milliseconds."""
@@ -39,11 +45,13 @@ class AccessLog:
         try:
             await self._app(scope, receive, watched_send)
         finally:
+            seconds = time.perf_counter() - began
+            self._tally.note(scope["path"], status, seconds)
             if status >= 400 or not scope["path"].startswith(_QUIET):
                 record(
                     "request",
                     method=scope["method"],
                     path=untrusted(scope["path"]),
                     status=status,
-                    ms=round((time.perf_counter() - began) * 1000, 1),
+                    ms=round(seconds * 1000, 1),
                 )

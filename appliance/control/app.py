@@ -16,7 +16,7 @@ from appliance.control.api.routes import api_routes
 from appliance.control.done import Done
 from appliance.control.health import Health
 from appliance.control.keys import Keys
-from appliance.control.metrics import Metrics
+from appliance.control.metrics.endpoint import Metrics
 from appliance.control.play import Play
 from appliance.control.publish import Publish
 from appliance.control.reconcile import Reconciler
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from appliance.control.context import Control
+    from appliance.control.traffic import TrafficReader
 
 
-def create_app(control: Control) -> Starlette:
-    """The application around `control`, which it closes at its end."""
+def create_app(control: Control, traffic: TrafficReader | None = None) -> Starlette:
+    """The application around `control`, which it closes at its end, and so `traffic`."""
     publish, play, done = Publish(control), Play(control), Done(control)
     streams, keys, health = Streams(control), Keys(control), Health(control)
     metrics, view = Metrics(control), View(control)
@@ -44,6 +45,9 @@ def create_app(control: Control) -> Starlette:
         await asyncio.gather(reconciler.attempt(), view_sync.attempt())
         # And secrets that were rotated since systemd read them.
         await control.followed.look()
+        loop = asyncio.get_running_loop()
+        if traffic is not None:
+            traffic.start(loop)
         tasks = [
             asyncio.create_task(control.followed.run(), name="secrets"),
             asyncio.create_task(reconciler.run(), name="reconciler"),
@@ -60,6 +64,8 @@ def create_app(control: Control) -> Starlette:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if traffic is not None:
+                traffic.close(loop)
             await control.followed.end()
             await control.close()
 
@@ -85,7 +91,7 @@ def create_app(control: Control) -> Starlette:
             Route("/health", health.live),
             Route("/ready", health.ready),
         ],
-        middleware=[Middleware(AccessLog)],
+        middleware=[Middleware(AccessLog, tally=control.requests)],
         exception_handlers=errors.HANDLERS,
         lifespan=lifespan,
     )

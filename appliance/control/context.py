@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final, Self
 from appliance.control.backend.service import Backend
 from appliance.control.drop import Dropper
 from appliance.control.followed import Followed
+from appliance.control.metrics.requests import RequestTally
 from appliance.control.needed_keys import NeededKeys
 from appliance.control.readers import Readers
 from appliance.control.stat import IngestStat
+from appliance.control.traffic import Traffic
 from appliance.control.units import StreamUnits
 from appliance.control.view.policy import RegistryPolicy
 from appliance.control.view.watching import Viewers
@@ -63,6 +65,8 @@ class Control:
     units: StreamUnits
     readers: Readers
     backend: Backend | None
+    requests: RequestTally
+    traffic: Traffic
 
     @classmethod
     def build(cls, settings: Settings, secrets: Secrets) -> Self:
@@ -99,6 +103,8 @@ class Control:
             units=StreamUnits(),
             readers=Readers(),
             backend=Backend.build(settings, secrets, state, host),
+            requests=RequestTally(),
+            traffic=Traffic(target_seconds=settings.segment_seconds),
         )
 
     async def close(self) -> None:

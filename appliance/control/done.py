@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from appliance.control.context import Control
+    from appliance.state.lease import Lease
 
 
 class Done:
@@ -39,7 +40,8 @@ class Done:
             "publish_done",
             stream=untrusted(callback.name),
             client_ip=untrusted(callback.addr),
-            released=released,
+            released=released is not None,
+            publication=None if released is None else released.session,
         )
         return ok({"status": "recorded"})
 
@@ -67,18 +69,19 @@ class Done:
             reason = str(error)
             record("play_done", level=logging.WARNING, stream=untrusted(callback.name), reason=reason)
 
-    async def _release(self, callback: Callback) -> bool:
+    async def _release(self, callback: Callback) -> Lease | None:
+        """The lease that was given back; None when it was not this connection's."""
         if not is_stream_name(callback.name):
-            return False
+            return None
         stream = parse_stream_name(callback.name)
         leases = self._control.leases
         try:
             lease = await leases.get(stream)
             # A refused second publisher has a "done" of its own, which must not end the first one's stream.
             if lease is None or (lease.host, lease.client) != (self._control.host, callback.client):
-                return False
+                return None
             told = publish_ended(lease, "left") if self._control.backend else None
-            return await leases.release(lease, told=told)
+            return lease if await leases.release(lease, told=told) else None
         except StateUnavailableError as error:
             record("release", level=logging.WARNING, stream=stream, reason=str(error))
-            return False
+            return None

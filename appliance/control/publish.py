@@ -56,14 +56,15 @@ class Publish:
             return callback
         seen: dict[str, Any] = {"stream": untrusted(callback.name), "client_ip": untrusted(callback.addr)}
         try:
-            stream = await self.admit(callback)
+            lease = await self.admit(callback)
         except RefusedError as refused:
             record("publish", verdict="refused", status=refused.status, reason=refused.reason, **seen)
             return detail(refused.status, refused.text)
-        record("publish", verdict="allowed", status=200, reader=self._control.readers.present(stream), **seen)
-        return ok({"status": "allowed", "stream_key": stream})
+        reader = self._control.readers.present(lease.stream)
+        record("publish", verdict="allowed", status=200, publication=lease.session, reader=reader, **seen)
+        return ok({"status": "allowed", "stream_key": lease.stream})
 
-    async def admit(self, callback: Callback) -> StreamName:
+    async def admit(self, callback: Callback) -> Lease:
         """Decides about `callback` and, when the answer is yes, has the stream running.
 
         Raises RefusedError.
@@ -93,7 +94,7 @@ class Publish:
         except StateUnavailableError as error:
             # A counter is not worth a stream.
             record("count", level=logging.WARNING, stream=stream, reason=str(error))
-        return stream
+        return lease
 
     async def _take_lease(self, stream: StreamName, callback: Callback, key_id: str) -> Lease:
         lease = Lease.new(

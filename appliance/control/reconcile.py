@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from appliance.control.audit import record, untrusted
 from appliance.control.ends import Ends
 from appliance.control.lost import is_lost
+from appliance.control.on_air import OnAir
 from appliance.control.stat import StatUnavailableError
 from appliance.control.supervise import Supervisor
 from appliance.control.troubles import Troubles
@@ -38,6 +39,7 @@ class Reconciler:
         self._control = control
         self._supervisor = Supervisor(control)
         self._ends = Ends(control)
+        self._on_air = OnAir(control)
         self._troubles = Troubles("reconcile")
         self._elsewhere: dict[StreamName, str] = {}
 
@@ -82,6 +84,7 @@ class Reconciler:
                 if self._is_lost(lease, status) and await self._release(lease):
                     record("reconcile", action="release", stream=lease.stream, since=lease.started_at)
             await self._ends.of_publishers({lease.session for lease in leases.values()}, status)
+            self._on_air.look(leases.values())
             await self._supervisor.round(leases.values())
         except StateUnavailableError as error:
             self._troubles(str(error), part="state")

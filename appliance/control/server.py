@@ -18,9 +18,12 @@ from appliance import journal, sdnotify
 from appliance.control.app import create_app
 from appliance.control.context import Control
 from appliance.control.protocol import BoundedProtocol
+from appliance.control.traffic import TrafficReader
 from appliance.errors import EX_OSERR, OperatorError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from starlette.types import ASGIApp
 
     from appliance.control.secrets import Secrets
@@ -62,7 +65,9 @@ async def _keep_alive(seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
-def serve(settings: Settings, secrets: Secrets, *, address: tuple[str, int]) -> None:
+def serve(
+    settings: Settings, secrets: Secrets, *, address: tuple[str, int], traffic: Path | None = None
+) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Parameters
@@ -71,13 +76,19 @@ def serve(settings: Settings, secrets: Secrets, *, address: tuple[str, int]) -> 
         Of this host.
     address
         Host and port to listen on when systemd hands over no socket.
+    traffic
+        Path of the datagram socket for delivery's lines when systemd hands over none; None: nobody sends any.
 
-    Raises OperatorError when the address is taken or the keyring unreadable.
+    Raises OperatorError when an address is taken or the keyring unreadable.
     """
     journal.configure()
-    config = server_config(create_app(Control.build(settings, secrets)))
-    with _listening(address) as listening, contextlib.suppress(KeyboardInterrupt):
-        _Server(config).run(sockets=[listening])
+    control = Control.build(settings, secrets)
+    handed_over = _handed_over(address)
+    listening = handed_over.get(socket.SOCK_STREAM) or _opened(address)
+    lines = handed_over.get(socket.SOCK_DGRAM) or _opened_for_lines(traffic)
+    reader = None if lines is None else TrafficReader(control.traffic, lines)
+    with listening, contextlib.suppress(KeyboardInterrupt):
+        _Server(server_config(create_app(control, reader))).run(sockets=[listening])
 
 
 def server_config(app: ASGIApp) -> uvicorn.Config:
@@ -94,15 +105,34 @@ def server_config(app: ASGIApp) -> uvicorn.Config:
     )
 
 
-def _listening(address: tuple[str, int]) -> socket.socket:
+def _handed_over(address: tuple[str, int]) -> dict[socket.SocketKind, socket.socket]:
     try:
-        handed_over = sdnotify.listening_socket()
-        if handed_over is not None:
-            return handed_over
-        return socket.create_server(address, backlog=_BACKLOG, reuse_port=False)
+        return sdnotify.handed_over()
     except (OSError, ValueError) as error:
-        raise OperatorError(
-            f"control service: cannot listen on {address[0]}:{address[1]}: {error}",
-            exit_code=EX_OSERR,
-            hint=f"see who does: ss -ltnp 'sport = :{address[1]}'",
-        ) from error
+        raise _cannot_listen(f"{address[0]}:{address[1]}", error) from error
+
+
+def _opened(address: tuple[str, int]) -> socket.socket:
+    try:
+        return socket.create_server(address, backlog=_BACKLOG, reuse_port=False)
+    except OSError as error:
+        hint = f"see who does: ss -ltnp 'sport = :{address[1]}'"
+        raise _cannot_listen(f"{address[0]}:{address[1]}", error, hint) from error
+
+
+def _opened_for_lines(path: Path | None) -> socket.socket | None:
+    if path is None:
+        return None
+    lines = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        path.unlink(missing_ok=True)  # of a process before this one
+        lines.bind(str(path))
+    except OSError as error:
+        lines.close()
+        raise _cannot_listen(str(path), error) from error
+    return lines
+
+
+def _cannot_listen(where: str, error: Exception, hint: str | None = None) -> OperatorError:
+    text = f"control service: cannot listen on {where}: {error}"
+    return OperatorError(text, exit_code=EX_OSERR, hint=hint)

@@ -17,6 +17,7 @@ from appliance.control.responses import detail
 from appliance.names import APPLICATION, StreamName, is_stream_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from xml.etree.ElementTree import Element
 
     from starlette.requests import Request
@@ -119,30 +120,44 @@ class IngestStat:
 
 def parse_stat(xml: bytes) -> IngestStatus:
     """Reads the XML of `/stat`. Raises StatUnavailableError when it is none, or carries a DTD."""
-    try:
-        root = fromstring(xml.translate(_CONTROL_CHARACTERS).decode("utf-8", "replace"), forbid_dtd=True)
-    except (ParseError, DefusedXmlException) as error:
-        raise StatUnavailableError(f"/stat is not the XML of nginx-rtmp: {error}") from error
     status = IngestStatus()
-    for application in root.iter("application"):
-        if application.findtext("name") == APPLICATION:
-            for stream in application.iterfind("live/stream"):
-                _read_stream(stream, status)
+    for name, stream in live_streams(read_xml(xml)):
+        _read_stream(name, stream, status)
     return status
 
 
-def _read_stream(stream: Element, status: IngestStatus) -> None:
-    name = stream.findtext("name", "")
-    if not is_stream_name(name):
-        return
+def read_xml(xml: bytes) -> Element:
+    """The root of `/stat`. Raises StatUnavailableError when `xml` is none, or carries a DTD."""
+    try:
+        root: Element = fromstring(
+            xml.translate(_CONTROL_CHARACTERS).decode("utf-8", "replace"), forbid_dtd=True
+        )
+    except (ParseError, DefusedXmlException) as error:
+        raise StatUnavailableError(f"/stat is not the XML of nginx-rtmp: {error}") from error
+    return root
+
+
+def live_streams(root: Element) -> Iterator[tuple[StreamName, Element]]:
+    """The streams of the application `live`, each once; those of names outside our pattern are left out."""
+    seen = set()
+    for application in root.iter("application"):
+        if application.findtext("name") == APPLICATION:
+            for stream in application.iterfind("live/stream"):
+                name = stream.findtext("name", "")
+                if is_stream_name(name) and name not in seen:
+                    seen.add(name)
+                    yield StreamName(name), stream
+
+
+def _read_stream(name: StreamName, stream: Element, status: IngestStatus) -> None:
     readers = set()
     for client in stream.iterfind("client"):
         number = client.findtext("id", "")
         status.clients.add(number)
         if client.find("publishing") is not None:
-            status.publishers[StreamName(name)] = Publisher(
+            status.publishers[name] = Publisher(
                 number, client.findtext("address", ""), client.findtext("timestamp", "")
             )
         elif is_loopback(client.findtext("address", "")):
             readers.add(number)
-    status.readers[StreamName(name)] = frozenset(readers)
+    status.readers[name] = frozenset(readers)

@@ -228,7 +228,7 @@ class StreamSession:
         self._state = state
         self._deadline = time.monotonic() + seconds
         self.status.enter(state, reason)
-        log.info("%s: %s", state.value, reason)
+        log.info("%s: %s", state.value, reason, extra={"fields": {"epoch": self._packager.epoch}})
         notify(f"STATUS={state.value}: {reason}")
 
     def _ready(self) -> None:

@@ -86,6 +86,15 @@ class Entry:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How many events wait: `new` were read by nobody yet, `pending` not settled; `dead` are given up."""
+
+    new: int
+    pending: int
+    dead: int
+
+
 class Events:
     """The events of all hosts. Every method raises StateUnavailableError."""
 
@@ -169,6 +178,17 @@ class Events:
         with translated():
             return [Entry.read(*item) for item in await self._client.xrange(DEAD)]
 
+    async def depth(self) -> Depth:
+        """How many events wait at present."""
+        with translated():
+            dead, total = await self._client.xlen(DEAD), await self._client.xlen(EVENTS)
+            group = await self._group()
+        if group is None:
+            return Depth(total, 0, dead)
+        # Valkey cannot tell what follows where an event was deleted; then all that there is may be new.
+        lag = group.get("lag")
+        return Depth(int(total if lag is None else lag), int(group["pending"]), dead)
+
     async def replay(self, entry: Entry) -> bool:
         """Puts the dead letter `entry` behind the newest event; False when it is gone already."""
         return bool(await self._replay([EVENTS, DEAD], [entry.position, *entry.event.arguments()]))
@@ -199,11 +219,16 @@ class Events:
 
     async def _delivered_to(self) -> str | None:
         """Up to which position events were read, None when nobody ever did."""
+        group = await self._group()
+        return None if group is None else str(group["last-delivered-id"])
+
+    async def _group(self) -> dict[str, Any] | None:
+        """What Valkey knows of the group, None when nobody ever read."""
         try:
             groups = await self._client.xinfo_groups(EVENTS)
         except ResponseError:  # no such key
             return None
-        return next((str(row["last-delivered-id"]) for row in groups if row["name"] == GROUP), None)
+        return next((row for row in groups if row["name"] == GROUP), None)
 
 
 def _fields(event: Event) -> dict[Any, Any]:

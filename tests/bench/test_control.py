@@ -276,6 +276,7 @@ async def test_a_rotation_before_five_thousand_viewers(  # noqa: PLR0917 - fixtu
         origin_media_root=str(tmp_path / "hls"),
         control_listen=f"127.0.0.1:{site.control.port}",
         _delivery_sockets=str(tmp_path / "run"),
+        _delivery_traffic_socket=str(site.lines),
     )
     text = text.replace("/etc/nginx/mime.types", str(package / "etc/nginx/mime.types"))
     (tmp_path / "delivery.conf").write_text("user root;\n" + text)

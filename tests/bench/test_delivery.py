@@ -20,6 +20,7 @@ import pytest
 from tests.bench.conftest import Comparison
 from tests.support.listening import free_port, running
 from tests.support.site import TOP, provisioned
+from tests.support.traffic import traffic_reader
 from tests.unit.roles.conftest import render  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ def servers(render: Render, nginx: list[str], package: Path, tmp_path: Path) -> 
         delivery_worker_connections=1024,
         origin_media_root=str(media),
         _delivery_sockets=str(tmp_path / "run"),
+        _delivery_traffic_socket=str(tmp_path / "traffic"),
     )
     (tmp_path / "ours.conf").write_text("user root;\n" + text.replace("/etc/nginx/mime.types", mime_types))
     (tmp_path / "bare.conf").write_text(BARE.format(port=bare, media=media, mime_types=mime_types))
@@ -173,6 +175,7 @@ def servers(render: Render, nginx: list[str], package: Path, tmp_path: Path) -> 
     script.write_text(NEXT_PARTS)
     with (
         packager(tmp_path / "run" / "demo" / "playlist.sock"),
+        traffic_reader(tmp_path / "traffic"),
         running([*nginx, "-p", tmp_path, "-c", tmp_path / "ours.conf"], ours),
         running([*nginx, "-p", tmp_path, "-c", tmp_path / "bare.conf"], bare),
     ):

@@ -58,12 +58,24 @@ def test_a_live_stream_is_shown_and_measured(site: Site, stream: str) -> None:
         on_loopback = site.run("python3", "-c", _GET, "http://127.0.0.1:8000/metrics").stdout
         seen = samples(on_loopback, stream)
         assert seen["appliance_stream_up"] == 1
-        assert seen["appliance_stream_source_bits_per_second"] > 0
+        assert seen["appliance_stream_source_bytes_per_second"] > 0
         assert abs(seen["appliance_stream_newest_segment_timestamp_seconds"] - time.time()) < 20
         family = shown["encoder"]["family"]
         codec = shown["encoder"]["codec"]
         labels = f'codec="{codec}",family="{family}",stream="{stream}"'
         assert f"appliance_stream_encoder_info{{{labels}}} 1.0" in on_loopback
+        # delivery has told the control service of what it sent, on the host's own socket
+        sent = f'appliance_delivery_sent_bytes_total{{kind="playlist",stream="{stream}"}}'
+        assert sent in on_loopback
+        assert "appliance_rtmp_up 1.0" in on_loopback
+        assert "appliance_valkey_up 1.0" in on_loopback
+        joined = [
+            line
+            for line in site.run("appliance", "logs", "--stream", stream, "--json").stdout.splitlines()
+            if shown["media"]["epoch"] in line
+        ]
+        assert any('"on_air"' in line and '"publication"' in line for line in joined)
+        assert any(f'"stream@{stream}.service"' in line for line in joined)
         # the lab's own network is an operator's
         assert samples(player.get(site.http("/metrics")).body.decode(), stream)["appliance_stream_up"] == 1
     until("the publisher is missed", lambda: show(site, stream)["state"] == "waiting", 20)

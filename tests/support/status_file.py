@@ -38,6 +38,8 @@ def published(now: float) -> StreamState:
                 total_segments=150 - lost,
                 lost_segments=lost,
                 newest_at=now - 1.5,
+                parts=1490,
+                delay=0.031,
                 entries=[Entry(msn, now - 2 * (150 - msn), 2.0, size, 0) for msn in range(130, 150)],
             )
         )
@@ -65,7 +67,7 @@ def content(now: float, *, stream: str = "demo") -> dict[str, Any]:
         since=iso(now - 300),
         reader="connected",
         encoder={"family": "x264", "codec": "libx264", "reason": "NVENC does not work here: [no device]"},
-        source={"text": "H.264 High 1920x1080 30 fps", "video": {"keyframe_seconds": 2.0}},
+        source={"text": "H.264 High 1920x1080 30 fps", "video": {"fps": 30.0, "keyframe_seconds": 2.0}},
         encoded_because="a keyframe every 9 s",
         rungs=[
             {"name": name, "width": width, "height": height, "fps": 30, "video_kbps": kbps, "copied": False}

@@ -48,8 +48,9 @@ os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()) if meant_for == "u
 os.execv(sys.executable, [sys.executable, "-c", program])
 """
 PROGRAM = """
-from appliance.sdnotify import listening_socket
-given = listening_socket()
+import socket
+from appliance.sdnotify import handed_over
+given = handed_over().get(socket.SOCK_STREAM)
 print(given and given.getsockname()[0])
 """
 

@@ -18,6 +18,7 @@ HOST: dict[str, Any] = {
     "inventory_hostname": "origin",
     "ansible_host": "198.51.100.7",
     "group_names": ["build", "origins", "state"],
+    "hostvars": {"origin": {"ansible_host": "198.51.100.7"}},
     "groups": {"all": ["origin"], "origins": ["origin"], "state": ["origin"], "build": ["origin"]},
     "ansible_check_mode": False,
     "ansible_facts": {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from appliance.control.backend.client import BackendClient
 from appliance.control.backend.decisions import Decisions
 from appliance.control.backend.deliver import Deliverer
 from appliance.control.backend.live_watch import LiveWatch
+from appliance.control.backend.timed import TimedClient
 from appliance.control.backend.view_judge import ViewJudge
 from appliance.state.events import Events
 from appliance.state.plays import Plays
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Backend:
     """The backend that `http_callback_url` names."""
 
-    client: BackendClient
+    client: TimedClient
     decisions: Decisions
     events: Events
     plays: Plays
@@ -37,7 +37,7 @@ class Backend:
         """Puts the parts together, None when no backend is set; nothing connects yet."""
         if not settings.http_callback_url:
             return None
-        client = BackendClient(settings.http_callback_url, secrets.webhook_secrets)
+        client = TimedClient(settings.http_callback_url, secrets.webhook_secrets)
         events = Events(state)
         decisions = Decisions(client, Verdicts(state, settings.callback_last_known_seconds), settings)
         return cls(

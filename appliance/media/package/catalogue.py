@@ -76,6 +76,11 @@ class RenditionState:
         players.
     active
         Whether the present run has it.
+    parts
+        Published by this process. It stays in memory, and so does the next.
+    delay
+        Seconds from the end of the newest part's media to its publication; without parts, of the newest
+        segment's; None before the first.
     """
 
     name: str
@@ -94,6 +99,8 @@ class RenditionState:
     inits: list[str] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     active: bool = True
+    parts: int = 0
+    delay: float | None = None
 
     @property
     def next_msn(self) -> int | None:

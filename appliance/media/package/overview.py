@@ -37,6 +37,8 @@ def _rendition(item: RenditionState) -> dict[str, Any]:
         "kbps": round(sum(entry.size for entry in measured) * 8 / 1000 / seconds) if seconds else None,
         "segments": item.total_segments,
         "lost": item.lost_segments,
+        "parts": item.parts,
+        "delay_seconds": item.delay and round(item.delay, 3),
         "newest_segment": _iso_or_none(item.newest_at),
     }
 

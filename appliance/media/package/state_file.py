@@ -28,8 +28,8 @@ _LARGEST: Final = 2**53
 _LATEST: Final = 253_402_300_799
 """The last second of the year 9999, which is as far as a playlist's dates go."""
 
-_FORGOTTEN: Final = frozenset(("parts", "full", "known", "dumped"))
-"""What of an entry stays in memory."""
+_FORGOTTEN: Final = frozenset(("parts", "full", "known", "dumped", "delay"))
+"""What of an entry, or of a rendition, stays in memory."""
 
 
 T = TypeVar("T")

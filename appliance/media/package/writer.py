@@ -89,6 +89,9 @@ class StreamWriter:
                 data = None
         uri = part_file(entry.msn, len(entry.parts))
         entry.parts.append(Part(uri, float(part.duration), part.independent, gap=data is None))
+        if data is not None:
+            rendition.parts += 1
+            rendition.delay = time.time() - entry.starts_at - sum(item.duration for item in entry.parts)
         self._playlists.touch(rendition)
 
     def close(
@@ -112,7 +115,10 @@ class StreamWriter:
             self.try_save(state)
         else:
             entry.open = False
-            rendition.measure(entry.size, entry.duration, state.target_duration, at=time.time())
+            now = time.time()
+            rendition.measure(entry.size, entry.duration, state.target_duration, at=now)
+            if not rendition.parts:
+                rendition.delay = now - entry.starts_at - entry.duration
         self._retire(state, rendition)
         self.touch(rendition)
 

@@ -84,6 +84,7 @@ class Site:
     password: str
     admin_token: str
     http: httpx.AsyncClient
+    lines: Path
     publishers: list[Publisher] = field(default_factory=list)
 
     async def publish(self, name: str) -> Publisher:
@@ -183,7 +184,7 @@ async def site(tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[Site]:
     valkey, bus, port = Valkey(tmp_path / "valkey", password), Bus(tmp_path / "bus"), free_port()
     nginx = Nginx(tmp_path / "nginx", port)
     systemd = Systemd(lambda stream: read_stream(nginx.url, stream, secret))
-    file = tmp_path / "appliance.yml"
+    file, lines = tmp_path / "appliance.yml", tmp_path / "traffic.sock"
     values = {
         "stat_url": nginx.stat_url,
         "ingest_control_socket": str(nginx.control_socket),
@@ -193,13 +194,22 @@ async def site(tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[Site]:
     }
     file.write_text(yaml.safe_dump({**values, "control_url": f"http://127.0.0.1:{port}", **settings}))
     control = Service(
-        ["control", "serve", "--settings", str(file), "--listen", f"127.0.0.1:{port}"],
+        [
+            "control",
+            "serve",
+            "--settings",
+            str(file),
+            "--listen",
+            f"127.0.0.1:{port}",
+            "--traffic",
+            str(lines),
+        ],
         tmp_path / "control",
         {"CREDENTIALS_DIRECTORY": str(credentials), "DBUS_SYSTEM_BUS_ADDRESS": bus.address},
         port=port,
     )
     client = httpx.AsyncClient(base_url=control.url, timeout=10, trust_env=False)
-    site = Site(valkey, nginx, bus, systemd, control, secret, password, admin_token, client)
+    site = Site(valkey, nginx, bus, systemd, control, secret, password, admin_token, client, lines)
     try:
         await asyncio.gather(valkey.up(), nginx.up(), bus.up())
         await systemd.connect(bus.address)

@@ -9,14 +9,13 @@ import hashlib
 import os
 import shutil
 import signal
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from appliance.lab.apt_sources import machine_mirrors
+from tests.support import debian
 from tests.support.listening import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -31,28 +30,8 @@ def valkey_command() -> tuple[str, ...]:
     """
     if found := shutil.which("valkey-server"):
         return (found,)
-    root = CHECKOUT / ".cache" / "valkey-trixie"
-    if not root.exists() and shutil.which("mmdebstrap"):
-        draft = root.with_name(f".{root.name}.{os.getpid()}")
-        draft.parent.mkdir(parents=True, exist_ok=True)
-        sources = machine_mirrors().sources("trixie")[:1]
-        command = [
-            "mmdebstrap",
-            "--quiet",
-            "--variant=extract",
-            "--include=valkey-server",
-            "trixie",
-            str(draft),
-        ]
-        done = subprocess.run([*command, *sources], capture_output=True, check=False)
-        if done.returncode == 0:
-            draft.rename(root)
-        else:
-            shutil.rmtree(draft, ignore_errors=True)
-    if root.exists():
-        libraries = next(root.glob("usr/lib/*-linux-gnu"))
-        loader = next(iter([*root.glob("usr/lib64/ld-linux*"), *root.glob("usr/lib/ld-linux*")]))
-        return (str(loader), "--library-path", str(libraries), str(root / "usr/bin/valkey-server"))
+    if (root := debian.unpacked("valkey-trixie", "valkey-server")) is not None:
+        return debian.program(root, "usr/bin/valkey-server")
     if found := shutil.which("redis-server"):
         return (found,)
     raise AssertionError("no Valkey: apt-get install mmdebstrap (or valkey-server, or redis-server)")

@@ -26,13 +26,18 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "hls"
 
 
+OF_STATUS = ("appliance_stream_", "appliance_rung_")
+
+
 async def scrape(http: httpx.AsyncClient) -> Samples:
-    """The samples by name, stream, and values of the other labels by their names."""
+    """What the status files say: by name, stream, and values of the other labels by their names."""
     answer = await http.get("/metrics")
     assert answer.status_code == 200, answer.text
     samples: Samples = {}
     for family in text_string_to_metric_families(answer.text):
         assert family.documentation
+        if not family.name.startswith(OF_STATUS):
+            continue
         for sample in family.samples:
             stream, others = sample.labels.pop("stream"), sorted(sample.labels.items())
             key = (sample.name.removeprefix("appliance_"), stream, *(value for _, value in others))
@@ -51,7 +56,7 @@ async def test_a_live_stream_in_base_units(http: httpx.AsyncClient, root: Path) 
         ("stream_state", "demo", "waiting"): 0,
         ("stream_encoder_info", "demo", "libx264", "x264"): 1,
         ("stream_encode_speed_ratio", "demo"): 0.998,
-        ("stream_source_bits_per_second", "demo"): 6_021_000,
+        ("stream_source_bytes_per_second", "demo"): 752_625,
         ("stream_source_keyframe_interval_seconds", "demo"): 2,
         ("stream_runs_total", "demo"): 3,
         ("stream_encode_behind_seconds", "demo"): 0.2,
@@ -60,14 +65,18 @@ async def test_a_live_stream_in_base_units(http: httpx.AsyncClient, root: Path) 
         ("stream_content_key_timestamp_seconds", "demo"): pytest.approx(now - 180, abs=0.01),
         ("stream_alert", "demo", "slow_encoding"): 1,
         ("stream_alert", "demo", "storage_full"): 0,
-        ("rung_bits_per_second", "demo", "720p"): 2_750_000,
-        ("rung_bits_per_second", "demo", "audio"): 128_000,
-        ("rung_declared_bits_per_second", "demo", "720p"): 2_800_000,
+        ("rung_bytes_per_second", "demo", "720p"): 343_750,
+        ("rung_bytes_per_second", "demo", "audio"): 16_000,
+        ("rung_declared_bytes_per_second", "demo", "720p"): 350_000,
         ("rung_copied", "demo", "720p"): 0,
         ("rung_dropped", "demo", "1080p"): 1,
         ("rung_dropped", "demo", "480p"): 0,
         ("rung_segments_published_total", "demo", "720p"): 149,
         ("rung_segments_lost_total", "demo", "720p"): 1,
+        ("rung_parts_published_total", "demo", "720p"): 1490,
+        ("rung_packaging_delay_seconds", "demo", "720p"): 0.031,
+        ("stream_encode_frames_per_second", "demo"): 29.9,
+        ("stream_source_frames_per_second", "demo"): 30,
         ("rung_newest_segment_timestamp_seconds", "demo", "480p"): pytest.approx(now - 1.5, abs=0.01),
     }
     assert {key: seen.get(key) for key in expected} == expected
@@ -79,8 +88,9 @@ async def test_a_live_stream_leaves_no_metric_empty(http: httpx.AsyncClient, roo
     """All that a scrape may hold is read from fields that the stream's process really writes."""
     status_file.put(root, status_file.content(time.time()))
     text = (await http.get("/metrics")).text
-    empty = [family.name for family in text_string_to_metric_families(text) if not family.samples]
-    assert empty == []
+    families = text_string_to_metric_families(text)
+    empty = {family.name for family in families if not family.samples and family.name.startswith(OF_STATUS)}
+    assert empty == {"appliance_stream_viewers"}  # which delivery tells of
 
 
 async def test_figures_of_a_process_that_is_gone_are_not_passed_off_as_present(
@@ -155,7 +165,12 @@ async def test_the_format_is_the_one_asked_for(http: httpx.AsyncClient, root: Pa
 
 async def test_nothing_of_a_process_or_of_python_is_told(http: httpx.AsyncClient) -> None:
     assert await scrape(http) == {}
-    assert "python_info" not in (await http.get("/metrics")).text
+    text = (await http.get("/metrics")).text
+    assert {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")} & {
+        "python_info",
+        "process_start_time_seconds",
+    } == set()
+    assert all(line.startswith(("# ", "appliance_")) for line in text.splitlines())
 
 
 async def test_a_media_root_that_cannot_be_read_is_said(
@@ -164,6 +179,6 @@ async def test_a_media_root_that_cannot_be_read_is_said(
     def refuse(_: Path) -> None:
         raise PermissionError(13, "Permission denied", str(root))
 
-    monkeypatch.setattr("appliance.control.metrics.streams_on_disk", refuse)
+    monkeypatch.setattr("appliance.control.metrics.streams.streams_on_disk", refuse)
     answer = await http.get("/metrics")
     assert (answer.status_code, answer.json()) == (503, {"detail": "The media root cannot be read"})

@@ -128,7 +128,7 @@ def reconciling(held: Held, *status: IngestStatus) -> Reconciler:
     control = SimpleNamespace(
         ingest=SimpleNamespace(status=AsyncMock(side_effect=status)),
         readers=Readers(), leases=held, host="here", backend=None, units=units,
-        settings=SimpleNamespace(lease_seconds=30),
+        settings=SimpleNamespace(lease_seconds=30, media_root="/nonexistent"),
     )  # fmt: skip
     reconciler = Reconciler(cast("Any", control))
     reconciler._supervisor = reconciler._ends = AsyncMock()

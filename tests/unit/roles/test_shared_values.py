@@ -83,3 +83,11 @@ def test_each_shared_value_has_one_owner() -> None:
         if LEFTOVER.search(str(value))
     ]
     assert sorted(name for _, name in owners) == sorted(SHARED)
+
+
+def test_delivery_tells_where_the_control_service_listens() -> None:
+    places = {
+        yaml.safe_load((ROLES / role / "vars/main.yml").read_text())[f"_{role}_traffic_socket"]
+        for role in ("control", "delivery")
+    }
+    assert len(places) == 1

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 KEY = b"0123456789abcdef"
 KID = "1-" + "0f" * 16
+SESSION = "5e55" * 4
 RUN = "/hls/demo/abc123/v720"
 PLAYLIST = "#EXTM3U\n" + "#EXTINF:2.0,\n17.m4s\n" * 40
 
@@ -36,6 +37,7 @@ class _ControlRequest(BaseHTTPRequestHandler):
             control.views.append(dict(self.headers.items()))
             self.send_response(control.verdicts.get(self.headers["X-View-Token"] or "", 401))
             self.send_header("Cache-Control", "no-store")
+            self.send_header("X-Session", SESSION)
             self.send_header("WWW-Authenticate", "Bearer")
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -136,6 +138,7 @@ class Delivery:
     media: Path
     log: socket.socket
     stderr: Path
+    traffic: socket.socket
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -195,9 +198,7 @@ def delivery(
     (run / "init-0.mp4").write_bytes(bytes(800))
     (run / "18.m4s").symlink_to("/etc/hostname")
 
-    log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    log.bind(str(tmp_path / "log"))
-    log.settimeout(30)
+    log, traffic = _lines(tmp_path / "log"), _lines(tmp_path / "traffic")
     variables = {
         "delivery_http_port": free_port,
         "delivery_tls": False,  # the `http2` directive is younger than the nginx of Debian 12
@@ -207,6 +208,7 @@ def delivery(
         "origin_media_root": str(media),
         "control_listen": f"127.0.0.1:{control.server_address[1]}",
         "_delivery_sockets": str(tmp_path / "run"),
+        "_delivery_traffic_socket": str(tmp_path / "traffic"),
     }
     text = render("delivery", "delivery.conf.j2", **(variables | settings))
     text = text.replace("/dev/log", str(tmp_path / "log"))
@@ -222,8 +224,17 @@ def delivery(
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", free_port)):
                     break
                 time.sleep(0.01)
-            yield Delivery(free_port, media, log, tmp_path / "stderr")
+            yield Delivery(free_port, media, log, tmp_path / "stderr", traffic)
         finally:
             server.terminate()
             server.wait(10)
             log.close()
+            traffic.close()
+
+
+def _lines(path: Path) -> socket.socket:
+    """Listen for datagrams at `path`."""
+    found = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    found.bind(str(path))
+    found.settimeout(30)
+    return found

@@ -1,24 +1,19 @@
-"""`GET /metrics`: what the status files of this host's streams say, for Prometheus.
+"""What the status files of this host's streams say.
 
 Read when it is asked for: nothing is kept between two scrapes, and the streams' processes know nothing of it.
 The files are the group's (`appliance-media`), which the service is a member of for their keys already.
-Names and units follow https://prometheus.io/docs/practices/naming/.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
-from starlette.responses import Response
 
-from appliance.control.responses import NO_STORE, detail
+from appliance.control.metrics.families import counter, gauge, put
 from appliance.media.alerts import Alert
 from appliance.media.encode.encoder import CODECS
 from appliance.media.package.rendition import RENDITION_NAME
@@ -27,39 +22,15 @@ from appliance.media.status_reading import read_status, streams_on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from prometheus_client.metrics_core import Metric
-    from starlette.requests import Request
 
-    from appliance.control.context import Control
     from appliance.media.status_reading import Reading
     from appliance.names import StreamName
 
-_BITS: Final = 1000
-"""Of the status's kilobits."""
-
-
-class Metrics:
-    """The endpoint."""
-
-    def __init__(self, control: Control) -> None:
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(StreamCollector(Path(control.settings.media_root)))
-
-    def endpoint(self, request: Request) -> Response:
-        """In the text format, or in OpenMetrics for who asks for it; 503 when the media root is closed to us.
-
-        Not a coroutine: Starlette gives it a thread, as it reads files.
-        """
-        try:
-            encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        except (TypeError, ValueError):  # it trips over a version that is no number
-            encode, content_type = choose_encoder("")
-        try:
-            body = encode(self._registry)
-        except OSError:
-            return detail(503, "The media root cannot be read")
-        return Response(body, headers={**NO_STORE, "Content-Type": content_type})
+_BYTES: Final = 125
+"""Of the status's kilobits: the base unit is the byte."""
 
 
 class StreamCollector(Collector):
@@ -112,7 +83,9 @@ class _Families:
             "encode_speed_ratio", "Share of what FFmpeg was given that it took, over ten seconds; 1 keeps up."
         )
         self._behind = self._gauge("encode_behind_seconds", "Media that FFmpeg has not taken yet.")
-        self._source = self._gauge("source_bits_per_second", "What the publisher sends, over five seconds.")
+        self._frames = self._gauge("encode_frames_per_second", "Pictures that FFmpeg takes.")
+        self._source_frames = self._gauge("source_frames_per_second", "Pictures that the publisher sends.")
+        self._source = self._gauge("source_bytes_per_second", "What the publisher sends, over five seconds.")
         self._keyframes = self._gauge(
             "source_keyframe_interval_seconds", "Between the source's last two keyframes."
         )
@@ -122,13 +95,18 @@ class _Families:
         self._key = self._gauge(
             "content_key_timestamp_seconds", "Since when the present content key is in use."
         )
-        self._rate = self._rung("bits_per_second", "Measured over the newest segments of a rendition.")
-        self._declared = self._rung("declared_bits_per_second", "The rung's video bitrate in the ladder.")
+        self._rate = self._rung("bytes_per_second", "Measured over the newest segments of a rendition.")
+        self._declared = self._rung("declared_bytes_per_second", "The rung's video bitrate in the ladder.")
         self._copied = self._rung("copied", "1 when the rung is the source itself, not encoded.")
         self._dropped = self._rung("dropped", "1 when the rung was given up because encoding was too slow.")
         self._published = self._rung_counter("segments_published", "Whole segments since the epoch began.")
         self._lost = self._rung_counter(
             "segments_lost", "Those that could not be written, or were cut off with their process."
+        )
+        self._parts = self._rung_counter("parts_published", "Low-latency parts since the process began.")
+        self._delay = self._rung(
+            "packaging_delay_seconds",
+            "From the end of the newest part's (without parts: segment's) media to its publication.",
         )
         self._rung_newest = self._rung(
             "newest_segment_timestamp_seconds", "When the rung's newest segment was published."
@@ -140,8 +118,8 @@ class _Families:
 
     def add_lasting(self, stream: StreamName, status: Reading) -> None:
         """What holds, whenever the status was written."""
-        _put(self._written, [stream], status.time("updated"))
-        _put(self._newest, [stream], status.time("media", "newest_segment"))
+        put(self._written, [stream], status.time("updated"))
+        put(self._newest, [stream], status.time("media", "newest_segment"))
 
     def add_present(self, stream: StreamName, status: Reading) -> None:
         """What holds at the time of writing only."""
@@ -150,21 +128,25 @@ class _Families:
         family, codec = status.text("encoder", "family"), status.text("encoder", "codec")
         if (family, codec) in CODECS.items():
             self._encoder.add_metric([stream], {"family": str(family), "codec": str(codec)})
-        _put(self._speed, [stream], status.number("speed"))
-        _put(self._behind, [stream], status.number("behind"))
-        _put(self._source, [stream], status.number("bitrate_kbps"), _BITS)
-        _put(self._keyframes, [stream], status.number("source", "video", "keyframe_seconds"))
+        put(self._speed, [stream], status.number("speed"))
+        put(self._behind, [stream], status.number("behind"))
+        put(self._frames, [stream], status.number("fps"))
+        put(self._source_frames, [stream], status.number("source", "video", "fps"))
+        put(self._source, [stream], status.number("bitrate_kbps"), _BYTES)
+        put(self._keyframes, [stream], status.number("source", "video", "keyframe_seconds"))
         raised = {item.text("name") for item in status.items("alerts") if not item.flag("over")}
         for alert in Alert:
             self._alert.add_metric([stream, alert.value.name], alert.value.name in raised)
-        _put(self._runs, [stream], status.number("run"))
-        _put(self._breaks, [stream], status.number("media", "discontinuities"))
-        _put(self._key, [stream], status.time("media", "content_key", "since"))
+        put(self._runs, [stream], status.number("run"))
+        put(self._breaks, [stream], status.number("media", "discontinuities"))
+        put(self._key, [stream], status.time("media", "content_key", "since"))
         for name, item in _named(status.items("media", "renditions")):
-            _put(self._rate, [stream, name], item.number("kbps"), _BITS)
-            _put(self._published, [stream, name], item.number("segments"))
-            _put(self._lost, [stream, name], item.number("lost"))
-            _put(self._rung_newest, [stream, name], item.time("newest_segment"))
+            put(self._rate, [stream, name], item.number("kbps"), _BYTES)
+            put(self._published, [stream, name], item.number("segments"))
+            put(self._lost, [stream, name], item.number("lost"))
+            put(self._parts, [stream, name], item.number("parts"))
+            put(self._delay, [stream, name], item.number("delay_seconds"))
+            put(self._rung_newest, [stream, name], item.time("newest_segment"))
         dropped = dict(_named(status.items("dropped_rungs")))
         for name in dropped:
             self._dropped.add_metric([stream, name], 1)
@@ -172,34 +154,27 @@ class _Families:
             if name not in dropped:
                 self._dropped.add_metric([stream, name], 0)
                 self._copied.add_metric([stream, name], item.flag("copied"))
-                _put(self._declared, [stream, name], item.number("video_kbps"), _BITS)
+                put(self._declared, [stream, name], item.number("video_kbps"), _BYTES)
 
     def _gauge(self, name: str, text: str, *labels: str) -> GaugeMetricFamily:
-        family = GaugeMetricFamily(f"appliance_stream_{name}", text, labels=["stream", *labels])
+        family = gauge(f"stream_{name}", text, "stream", *labels)
         self._made.append(family)
         return family
 
     def _counter(self, name: str, text: str) -> CounterMetricFamily:
-        family = CounterMetricFamily(f"appliance_stream_{name}", text, labels=["stream"])
+        family = counter(f"stream_{name}", text, "stream")
         self._made.append(family)
         return family
 
     def _rung(self, name: str, text: str) -> GaugeMetricFamily:
-        family = GaugeMetricFamily(f"appliance_rung_{name}", text, labels=["stream", "rung"])
+        family = gauge(f"rung_{name}", text, "stream", "rung")
         self._made.append(family)
         return family
 
     def _rung_counter(self, name: str, text: str) -> CounterMetricFamily:
-        family = CounterMetricFamily(f"appliance_rung_{name}", text, labels=["stream", "rung"])
+        family = counter(f"rung_{name}", text, "stream", "rung")
         self._made.append(family)
         return family
-
-
-def _put(
-    family: GaugeMetricFamily | CounterMetricFamily, labels: list[str], value: float | None, factor: int = 1
-) -> None:
-    if value is not None:
-        family.add_metric(labels, value * factor)
 
 
 def _named(items: list[Reading]) -> list[tuple[str, Reading]]:

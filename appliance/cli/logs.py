@@ -1,0 +1,40 @@
+"""`appliance logs`: what all parts of a host said about one stream, in one list."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from appliance.errors import EX_USAGE, OperatorError
+from appliance.names import InvalidStreamNameError, parse_stream_name
+from appliance.ops.stream_log import stream_log
+
+app = typer.Typer(help="What the host's units say of one stream.")
+
+
+@app.callback(invoke_without_command=True)
+def logs(
+    *,
+    stream: Annotated[str, typer.Option(help="Name of the stream.")],
+    since: Annotated[str, typer.Option(help="From when on, as journalctl takes it: -2h, today.")] = "-1h",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with those that come.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each line as JSON.")] = False,
+) -> None:
+    """Show what ingest, control service, delivery and the stream's process said about a stream.
+
+    `on_air` joins them: a publish (publication) and the stream's life (epoch), which is in every address of a
+    segment. For root, and members of systemd-journal.
+    """
+    try:
+        name = parse_stream_name(stream)
+    except InvalidStreamNameError as error:
+        raise OperatorError(str(error), exit_code=EX_USAGE) from None
+    for line in stream_log(name, since=since, follow=follow):
+        if as_json:
+            typer.echo(line.dumps())
+            continue
+        at = datetime.fromtimestamp(line.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        part = line.unit.removesuffix(".service").removeprefix("appliance-")
+        typer.echo(f"{at}  {part:<10}  {line.told}")

@@ -1,0 +1,178 @@
+"""What delivery sends, and to how many: a line of its nginx for each request, on a datagram socket.
+
+nginx counts no bytes for a stream, and asks nobody about viewers of streams that are open to all. So it sends
+each request as a line (log_format `traffic` of the role delivery), and never waits for us: what does not fit
+into the socket's queue is lost, and then too little is counted.
+
+A session is what the control service answered about the viewer (`X-Session`); where delivery does not ask, it
+is an address with one player. It is here for as long as its player goes on asking: one that has not asked for
+PAUSES times its own longest pause, lately, has left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from appliance.control.metrics.families import Histogram
+from appliance.digest import digest
+from appliance.names import is_stream_name
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+    from collections.abc import Callable, Collection
+
+KINDS: Final = frozenset(("multivariant", "playlist", "reload", "media", "thumbnail", "key"))
+"""What a request may be for (nginx's $delivery_kind) of what belongs to a stream."""
+
+_WATCHING: Final = frozenset(("playlist", "reload"))
+"""What a player goes on to ask for, as long as it plays (RFC 8216bis, 6.3.4)."""
+
+PAUSES: Final = 1.5
+_LEAST_PAUSE: Final = 1.0
+_FADING: Final = 0.8
+"""How much of the longest pause is left at the next request: a player that stalled once is soon as before."""
+
+_MOST_SESSIONS: Final = 100_000
+_MOST_STREAMS: Final = 1000
+_AT_ONCE: Final = 256
+_PAUSE_SECONDS: Final = 0.01
+"""Behind so many lines at once nothing is read for a moment: decisions come first, and what a flood of
+requests costs this service stays below a fifth of a core."""
+
+_LONGEST_LINE: Final = 16 * 1024
+
+WAITS: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 3.0, 6.0, 12.0, 30.0)
+"""Upper bounds (s) of the buckets for how long playlists are held: a part, a segment, three targets."""
+
+
+@dataclass(slots=True)
+class _Session:
+    """seen: monotonic seconds; pause: the longest lately, in seconds, or how long one may be at first."""
+
+    seen: float
+    pause: float
+
+
+class Traffic:
+    """What was sent. Used from one event loop only.
+
+    Parameters
+    ----------
+    target_seconds
+        How long a media segment is: a player asks anew about as often.
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(self, *, target_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._first_pause = max(_LEAST_PAUSE, target_seconds)
+        self._clock = clock
+        self._sessions: dict[str, dict[str, _Session]] = {}
+        self._held = 0
+        self.sent: Counter[tuple[str, str]] = Counter()
+        """Bytes, headers among them, by stream and kind."""
+        self.requests: Counter[tuple[str, str, str]] = Counter()
+        """Requests, by stream, kind and class of status (2xx)."""
+        self.waits: dict[str, Histogram] = {}
+        """How long playlists that players waited for were held, by stream."""
+        self.unreadable = 0
+
+    def take(self, datagram: bytes) -> None:
+        """One line, as nginx's syslog client sends it (RFC 3164)."""
+        try:
+            line = json.loads(datagram[datagram.index(b"[") :])
+            stream, kind, status, size, seconds, session, address, player = line
+            status, size, seconds = int(status), int(size), float(seconds)
+        except (ValueError, TypeError, RecursionError):
+            self.unreadable += 1
+            return
+        if kind not in KINDS or not is_stream_name(stream):
+            return
+        good = status in (200, 206, 304)
+        # Anybody may ask for any name: one that nothing was sent of is nobody's.
+        if stream not in self._sessions:
+            if not good or len(self._sessions) >= _MOST_STREAMS:
+                return
+            self._sessions[stream] = {}
+            self.waits[stream] = Histogram(WAITS)
+        self.sent[stream, kind] += size
+        self.requests[stream, kind, f"{status // 100}xx"] += 1
+        if good and kind == "reload":
+            self.waits[stream].observe(seconds)
+        if good and kind in _WATCHING:
+            self._see(stream, session or digest(f"{address}\0{player}"))
+
+    def viewers(self) -> dict[str, int]:
+        """How many watch each stream now."""
+        now = self._clock()
+        for sessions in self._sessions.values():
+            for name in [name for name, session in sessions.items() if self._has_left(session, now)]:
+                del sessions[name]
+                self._held -= 1
+        return {stream: len(sessions) for stream, sessions in self._sessions.items()}
+
+    def keep(self, streams: Collection[str]) -> None:
+        """Forgets all streams but `streams`: the others' files are gone."""
+        for stream in self._sessions.keys() - set(streams):
+            self._held -= len(self._sessions.pop(stream))
+            del self.waits[stream]
+        for counts in (self.sent, self.requests):
+            for key in [key for key in counts if key[0] not in self._sessions]:
+                del counts[key]
+
+    def _see(self, stream: str, name: str) -> None:
+        now, sessions = self._clock(), self._sessions[stream]
+        session = sessions.get(name)
+        if session is None or self._has_left(session, now):
+            if session is None:
+                if self._held >= _MOST_SESSIONS:
+                    return
+                self._held += 1
+            sessions[name] = _Session(now, self._first_pause)
+            return
+        session.pause = max(now - session.seen, session.pause * _FADING, _LEAST_PAUSE)
+        session.seen = now
+
+    def _has_left(self, session: _Session, now: float) -> bool:
+        return now - session.seen > PAUSES * session.pause
+
+
+class TrafficReader:
+    """Reads the lines that come in on `listening`, a datagram socket, which it closes at its end."""
+
+    def __init__(self, traffic: Traffic, listening: socket.socket) -> None:
+        self._traffic = traffic
+        self._socket = listening
+        self._socket.setblocking(False)
+        self._pause: asyncio.TimerHandle | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Has `loop` read whenever something is there."""
+        self._pause = None
+        loop.add_reader(self._socket, self._read, loop)
+
+    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Reads no more."""
+        if self._pause is not None:
+            self._pause.cancel()
+        loop.remove_reader(self._socket)
+        self._socket.close()
+
+    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(_AT_ONCE):
+                self._traffic.take(self._socket.recv(_LONGEST_LINE))
+            loop.remove_reader(self._socket)
+            self._pause = loop.call_later(_PAUSE_SECONDS, self.start, loop)
+
+
+def traffic_fields(**values: Any) -> bytes:
+    """A line as nginx writes it, for programs that stand in for it."""
+    names = ("stream", "kind", "status", "size", "seconds", "session", "address", "player")
+    return b"<190>Jan  1 00:00:00 t: " + json.dumps([values.get(name, "") for name in names]).encode()

@@ -1,0 +1,249 @@
+"""Every alert fires at its fault and is over when that is mended: promtool with the rules as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support.prometheus import promtool
+
+RULES = Path(__file__).resolve().parents[3] / "files/prometheus/streaming.rules.yml"
+HOST = 'instance="origin"'
+STREAM = f'{HOST},stream="demo"'
+INTERVAL_S = 30
+
+# Eight minutes each of well, ill and well again, as promtool writes series: a value and how often it follows.
+EACH = 16
+MANY = 30
+
+
+def steps(well: float, ill: float) -> str:
+    """Return a series that is well, then ill, then well."""
+    return f"{well}+0x{EACH - 1} {ill}+0x{EACH - 1} {well}+0x{2 * EACH}"
+
+
+def for_long(well: float, ill: float) -> str:
+    """Return the same, ill for as long as LONG says."""
+    return f"{well}+0x{EACH - 1} {ill}+0x{MANY - 1} {well}+0x{EACH}"
+
+
+def growing(well: float, ill: float) -> str:
+    """Return a counter that grows by so much at each scrape."""
+    first, second = well * EACH, well * EACH + ill * EACH
+    return f"0+{well}x{EACH - 1} {first}+{ill}x{EACH - 1} {second}+{well}x{2 * EACH}"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What makes one alert fire; `labels` are some that it must have then."""
+
+    series: dict[str, str]
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+OF_STREAM = {"stream": "demo"}
+TMPFS = f'{HOST},fstype="tmpfs",mountpoint="/srv/hls",device="srv-hls"'
+ROOT = f'{HOST},fstype="ext4",mountpoint="/",device="/dev/sda1"'
+WAIT = "appliance_delivery_reload_wait_seconds_bucket"
+DECISION = "appliance_control_request_duration_seconds_bucket"
+BACKEND = "appliance_backend_request_duration_seconds_bucket"
+_LAST_S = INTERVAL_S * (EACH - 1)
+STALLED = f"0+{INTERVAL_S}x{EACH - 1} {_LAST_S}+0x{EACH - 1} {2 * INTERVAL_S * EACH}+{INTERVAL_S}x{2 * EACH}"
+"""When the newest segment was published."""
+
+LONG_AGO = -4_000_000
+"""Promtool's time begins at 0."""
+
+
+def fast_then_slow(name: str, labels: str, bounds: tuple[str, str, str]) -> dict[str, str]:
+    """Return a histogram whose observations are below the first bound, then above the second."""
+    low, high, top = bounds
+    return {
+        f'{name}{{{labels},le="{low}"}}': growing(10, 0),
+        f'{name}{{{labels},le="{high}"}}': growing(10, 0),
+        f'{name}{{{labels},le="{top}"}}': growing(10, 10),
+        f'{name}{{{labels},le="+Inf"}}': growing(10, 10),
+    }
+
+
+FAULTS = {
+    "HostSilent": Fault({f'up{{{HOST},job="node"}}': steps(1, 0)}),
+    "MediaMemoryFull": Fault(
+        {
+            f"node_filesystem_avail_bytes{{{TMPFS}}}": steps(500, 50),
+            f"node_filesystem_size_bytes{{{TMPFS}}}": steps(1000, 1000),
+        },
+        {"mountpoint": "/srv/hls"},
+    ),
+    "DiskFull": Fault(
+        {
+            f"node_filesystem_avail_bytes{{{ROOT}}}": steps(500, 50),
+            f"node_filesystem_size_bytes{{{ROOT}}}": steps(1000, 1000),
+        },
+        {"mountpoint": "/"},
+    ),
+    "MemoryShort": Fault(
+        {
+            f"node_memory_MemAvailable_bytes{{{HOST}}}": steps(500, 20),
+            f"node_memory_MemTotal_bytes{{{HOST}}}": steps(1000, 1000),
+        }
+    ),
+    "KilledForMemory": Fault({f"node_vmstat_oom_kill{{{HOST}}}": growing(0, 1)}),
+    "CpuBusy": Fault({f'node_cpu_seconds_total{{{HOST},cpu="0",mode="idle"}}': growing(10, 0.1)}),
+    "ClockWrong": Fault(
+        {
+            f"node_timex_offset_seconds{{{HOST}}}": steps(0, 0),
+            f"node_timex_sync_status{{{HOST}}}": for_long(1, 0),
+        }
+    ),
+    "FilesShort": Fault(
+        {
+            f"node_filefd_allocated{{{HOST}}}": steps(10, 90),
+            f"node_filefd_maximum{{{HOST}}}": steps(100, 100),
+        }
+    ),
+    "IngestDown": Fault({f"appliance_rtmp_up{{{HOST}}}": steps(1, 0)}),
+    "StreamProcessSilent": Fault({f"appliance_stream_up{{{STREAM}}}": steps(1, 0)}, OF_STREAM),
+    "StreamStalled": Fault(
+        {
+            f"appliance_stream_newest_segment_timestamp_seconds{{{STREAM}}}": STALLED,
+            f'appliance_stream_state{{{STREAM},state="live"}}': steps(1, 1),
+        },
+        OF_STREAM,
+    ),
+    "StreamAiling": Fault(
+        {f'appliance_stream_alert{{{STREAM},alert="storage_full"}}': steps(0, 1)},
+        {**OF_STREAM, "alert": "storage_full"},
+    ),
+    "EncodingSlow": Fault({f"appliance_stream_encode_speed_ratio{{{STREAM}}}": steps(1, 0.8)}, OF_STREAM),
+    "PackagingLate": Fault(
+        {f'appliance_rung_packaging_delay_seconds{{{STREAM},rung="720p"}}': steps(0.2, 5)}, OF_STREAM
+    ),
+    "SegmentsLost": Fault(
+        {f'appliance_rung_segments_lost_total{{{STREAM},rung="720p"}}': growing(0, 1)}, OF_STREAM
+    ),
+    "ContentKeyOld": Fault(
+        {f"appliance_stream_content_key_timestamp_seconds{{{STREAM}}}": steps(0, -100_000)}, OF_STREAM
+    ),
+    "PicturesDropped": Fault(
+        {f"appliance_rtmp_stream_dropped_messages_total{{{STREAM}}}": growing(0, 100)}, OF_STREAM
+    ),
+    "DeliveryFails": Fault(
+        {
+            f'appliance_delivery_requests_total{{{STREAM},kind="media",code="2xx"}}': growing(100, 100),
+            f'appliance_delivery_requests_total{{{STREAM},kind="media",code="5xx"}}': growing(0, 20),
+        }
+    ),
+    "ReloadsWaitLong": Fault(fast_then_slow(WAIT, STREAM, ("0.5", "3.0", "6.0")), OF_STREAM),
+    "ValkeyDown": Fault({f"appliance_valkey_up{{{HOST}}}": steps(1, 0)}),
+    "ValkeyFull": Fault(
+        {
+            f"appliance_valkey_memory_used_bytes{{{HOST}}}": steps(10, 95),
+            f"appliance_valkey_memory_max_bytes{{{HOST}}}": steps(100, 100),
+        }
+    ),
+    "ValkeyCannotWrite": Fault({f"appliance_valkey_append_only_file_ok{{{HOST}}}": steps(1, 0)}),
+    "DecisionsFail": Fault(
+        {f'appliance_control_requests_total{{{HOST},endpoint="view",code="503"}}': growing(0, 10)},
+        {"endpoint": "view"},
+    ),
+    "DecisionsSlow": Fault(
+        fast_then_slow(DECISION, f'{HOST},endpoint="view"', ("0.01", "0.5", "1.0")),
+        {"endpoint": "view"},
+    ),
+    "ManyPublishesRefused": Fault(
+        {f'appliance_control_requests_total{{{HOST},endpoint="publish",code="403"}}': growing(0, 60)}
+    ),
+    "BackendSilent": Fault({f'appliance_backend_breaker_state{{{HOST},state="open"}}': steps(0, 1)}),
+    "BackendSlow": Fault(
+        fast_then_slow(BACKEND, f'{HOST},path="/auth/play"', ("0.1", "1.0", "2.5")),
+        {"path": "/auth/play"},
+    ),
+    "EventsPileUp": Fault({f'appliance_events{{{HOST},state="new"}}': steps(0, 500)}),
+    "EventsGivenUp": Fault({f'appliance_events{{{HOST},state="dead"}}': steps(0, 1)}),
+    "RotationOverdue": Fault(
+        {f'appliance_secret_created_timestamp_seconds{{{HOST},secret="master-key"}}': for_long(0, LONG_AGO)},
+        {"secret": "master-key"},
+    ),
+    "GpuHot": Fault({f'appliance_gpu_temperature_celsius{{{HOST},gpu="0"}}': steps(50, 92)}),
+    "GpuMemoryFull": Fault(
+        {
+            f'appliance_gpu_memory_used_bytes{{{HOST},gpu="0"}}': steps(10, 99),
+            f'appliance_gpu_memory_bytes{{{HOST},gpu="0"}}': steps(100, 100),
+        }
+    ),
+    "RulesNotLoaded": Fault({f"prometheus_config_last_reload_successful{{{HOST}}}": steps(1, 0)}),
+    "AlertsNotSent": Fault(
+        {f'alertmanager_notifications_failed_total{{{HOST},integration="webhook"}}': growing(0, 1)}
+    ),
+}
+LONG = {"ClockWrong": MANY, "RotationOverdue": MANY}
+"""Those that wait for longer than the eight minutes of the others: scrapes until they have fired."""
+
+OVER_S = {"KilledForMemory": 600, "AlertsNotSent": 600}
+"""What looks back so far is over so much later."""
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    """Return the alert rules by name."""
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+def test_every_alert_has_its_fault() -> None:
+    assert set(FAULTS) == set(alerts())
+
+
+def test_every_alert_says_how_bad_it_is_and_what_shows_more() -> None:
+    for name, rule in alerts().items():
+        assert rule["labels"]["severity"] in ("critical", "warning"), name
+        assert set(rule["annotations"]) == {"summary", "run"}, name
+
+
+def test_the_rules_are_sound() -> None:
+    done = promtool("check", "rules", "--lint=all", "--lint-fatal", str(RULES))
+    assert done.returncode == 0, done.stdout
+
+
+def expected(name: str, at_s: int, labels: dict[str, str] | None) -> dict[str, Any]:
+    """Return what has to be firing then: one alert with `labels`, or none."""
+    by = sorted(labels or {"instance": ""})
+    samples = []
+    if labels is not None:
+        text = ",".join(f'{key}="{labels[key]}"' for key in by)
+        samples = [{"labels": f"{{{text}}}", "value": 1}]
+    firing = f'ALERTS{{alertname="{name}",alertstate="firing",instance="{name}"}}'
+    return {
+        "expr": f"count by ({', '.join(by)}) ({firing})",
+        "eval_time": f"{at_s}s",
+        "exp_samples": samples,
+    }
+
+
+def test_every_alert_fires_and_is_over(tmp_path: Path) -> None:
+    """In one of promtool's tests, as each begins with an empty database: each fault has its own host."""
+    series, questions = [], []
+    for name, fault in FAULTS.items():
+        fired_at = (EACH + LONG.get(name, EACH) - 1) * INTERVAL_S
+        for key, values in fault.series.items():
+            longer = f"{values} {EACH}+0x60" if name in OVER_S else values
+            series.append({"series": key.replace(HOST, f'instance="{name}"'), "values": longer})
+        questions += [
+            expected(name, (EACH - 1) * INTERVAL_S, None),
+            expected(name, fired_at, {**fault.labels, "instance": name}),
+            expected(name, fired_at + 420 + OVER_S.get(name, 0), None),
+        ]
+    test = {"interval": f"{INTERVAL_S}s", "input_series": series, "promql_expr_test": questions}
+    document = {"rule_files": [str(RULES)], "evaluation_interval": f"{INTERVAL_S}s", "tests": [test]}
+    file = tmp_path / "tests.yml"
+    file.write_text(yaml.safe_dump(document, sort_keys=False))
+    done = promtool("test", "rules", str(file))
+    assert done.returncode == 0, done.stdout
+
+
+def test_an_alert_waits_unless_it_never_mends_itself() -> None:
+    at_once = {"KilledForMemory", "SegmentsLost", "EventsGivenUp", "AlertsNotSent"}
+    assert {name for name, rule in alerts().items() if "for" not in rule} == at_once
