@@ -1,7 +1,7 @@
 """The files of the player page, for a host that reaches no package registry.
 
-Our own lie in ``files/player``; hls.js comes from its npm package, which npm downloads once for each change of
-the lock file and checks against the hash there. It is kept compressed, as the host serves it.
+Our own lie in ``files/player``; hls.js comes from its npm package, which npm downloads once for each change
+of the lock file and checks against the hash there. It is kept compressed, as the host serves it.
 """
 
 from __future__ import annotations

@@ -47,15 +47,12 @@ export function isExpired(token, now) {
 }
 
 /**
- * Where a stream is.
+ * Where a stream's first playlist is. All other addresses are relative to it, and so keep the token.
  * @param {string} origin of the host, "" for the page's own
  * @param {Address} address
- * @returns {{playlist: string, picture: string}}
+ * @returns {string}
  */
-export function placesOf(origin, { stream, token }) {
-  const place = `${origin}/hls/${token ? `t/${token}/` : ""}${stream}`;
-  return { playlist: `${place}.m3u8`, picture: `${place}.jpg` };
-}
+export const playlistOf = (origin, { stream, token }) => `${origin}/hls/${token ? `t/${token}/` : ""}${stream}.m3u8`;
 
 /** @param {string} text @returns {string} the text without anything that looks like a token, for people to pass on. */
 export const withoutTokens = (text) =>

@@ -3,7 +3,7 @@
 //   const player = new LivePlayer(video, { stream: "demo", loadHls });
 //   player.addEventListener("state", () => console.log(player.state.name, player.state.reason));
 //   player.start();
-import { isToken, placesOf } from "./address.js";
+import { isToken, playlistOf } from "./address.js";
 import { Backoff, BROKEN, pause, WAITING } from "./backoff.js";
 import { hlsEngine } from "./hls-engine.js";
 import { nativeEngine, playsItself } from "./native-engine.js";
@@ -42,7 +42,7 @@ export class LivePlayer extends EventTarget {
     this.state = { name: "asking", reason: null };
     /** @type {import("./hls-engine.js").Engine | null} */
     this.engine = null;
-    this.places = placesOf(options.origin ?? "", { stream: options.stream, token: options.token ?? "" });
+    this.url = playlistOf(options.origin ?? "", { stream: options.stream, token: options.token ?? "" });
     this.backoff = new Backoff();
     this.hostClock = 0;
     this.stalls = 0;
@@ -181,7 +181,7 @@ export class LivePlayer extends EventTarget {
 
   /** @param {AbortSignal} signal */
   async ask(signal) {
-    const answer = await probe(this.places.playlist, this.options.token ?? "", signal);
+    const answer = await probe(this.url, this.options.token ?? "", signal);
     if (answer.clock !== null) this.hostClock = Math.abs(answer.clock) > CLOCK_TRUSTED ? answer.clock : 0;
     return answer;
   }
@@ -197,7 +197,7 @@ export class LivePlayer extends EventTarget {
     const { token = "" } = this.options;
     let resumes = 0;
     const told = {
-      url: this.places.playlist,
+      url: this.url,
       token,
       /** @param {import("./probe.js").Reason} reason */
       trouble: async (reason) => {

@@ -70,15 +70,11 @@ export function mount(place, options) {
     video, notice, soundOn, bar, numbers.node);
 
   const showState = () => {
-    const { name } = player.state;
     const said = noticeOf(texts, player.state);
-    root.dataset.state = name;
+    root.dataset.state = player.state.name;
     title.textContent = said.title;
     text.textContent = said.text;
     retry.hidden = !said.retry;
-    // A picture of what goes on, with the viewer's own right to see it.
-    if (name === "starting" && !video.poster) video.poster = player.places.picture;
-    if (name === "refused" || name === "waiting") video.removeAttribute("poster");
   };
   const refresh = () => {
     relabel(playButton, video.paused ? "play" : "pause", video.paused ? texts.play : texts.pause);

@@ -51,7 +51,7 @@ export function timeline(player, texts) {
       if (slider.hidden) return;
       slider.min = String(reach.start);
       slider.max = String(reach.sync);
-      slider.value = String(video.currentTime);
+      slider.value = String(atEdge ? reach.sync : video.currentTime);
       slider.setAttribute("aria-valuetext", texts.ago(behind));
     },
   };

@@ -1,0 +1,251 @@
+"""What a viewer sees of a stream on the player page, in a real browser."""
+
+from __future__ import annotations
+
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from .conftest import LIVE, PICTURES, TITLE, token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.driven import Browser
+
+    from .conftest import House
+
+VIDEO = "document.querySelector('video')"
+BEHIND = "Number(/[0-9.]+/.exec(document.querySelector('.latency').textContent)[0])"
+SHOWS = f"{VIDEO}.getVideoPlaybackQuality().totalVideoFrames"
+MOST_BYTES = 250_000
+MOST_FIRST_PICTURE_SECONDS = 3.0
+MOST_BEHIND_SECONDS = 3.0
+"""On a machine that does much else; `make bench` measures the settings for themselves."""
+
+
+def plays_on(browser: Browser) -> None:
+    """Wait until more pictures are shown."""
+    browser.until(LIVE)
+    shown = browser.evaluate(SHOWS)
+    browser.until(f"{SHOWS} > {shown} + 12")
+
+
+def test_it_plays_the_encrypted_stream_with_low_latency(house: House, browser: Browser) -> None:
+    browser.open("about:blank")  # a browser's own start is not the page's
+    browser.open(house.watch())
+    browser.until(LIVE)
+    first = browser.evaluate("performance.now()") / 1000
+    plays_on(browser)
+    behind = browser.evaluate(BEHIND)
+    browser.until("document.querySelector('.live').classList.contains('now')")
+    browser.picture(PICTURES / "playing.png")
+    seen = browser.seen()
+    weight = sum(each["body"] for each in seen["requests"] if "/hls/" not in each["url"])
+    print(f"first picture within {first:.2f} s, {behind} s behind, {weight:,} bytes before media")
+    asked = [each["url"] for each in seen["requests"]]
+    assert any("/keys/" in url for url in asked)
+    assert any("_HLS_msn=" in url for url in asked)
+    assert (seen["violations"], seen["errors"]) == ([], [])
+    assert weight < MOST_BYTES
+    assert first < MOST_FIRST_PICTURE_SECONDS
+    assert behind < MOST_BEHIND_SECONDS
+    assert browser.axe() == []
+
+
+def test_it_begins_muted_and_offers_sound(house: House, browser: Browser) -> None:
+    browser.open(house.watch())
+    browser.until(LIVE)
+    assert browser.evaluate(f"{VIDEO}.muted")
+    browser.click(".sound-on")
+    assert not browser.evaluate(f"{VIDEO}.muted")
+    browser.until("document.querySelector('.sound-on').hidden")
+    plays_on(browser)
+
+
+def test_another_quality_is_switched_to(house: House, browser: Browser) -> None:
+    browser.open(house.watch())
+    browser.until(f"{LIVE} && {VIDEO}.videoWidth === 640")
+    browser.select(".menu[title=Quality]", "180p")
+    browser.until(f"{VIDEO}.videoWidth === 320")
+    browser.select(".menu[title=Quality]", "360p")
+    browser.until(f"{VIDEO}.videoWidth === 640")
+    plays_on(browser)
+
+
+def test_keys_seek_in_the_window_and_a_button_goes_live(house: House, browser: Browser) -> None:
+    browser.open(house.watch())
+    browser.until(f"{LIVE} && !document.querySelector('.timeline').hidden")
+    browser.press("ArrowLeft")
+    browser.press("ArrowLeft")
+    browser.until(f"{BEHIND} > 8")
+    assert browser.evaluate("document.querySelector('.live .word').textContent") == "Go live"
+    plays_on(browser)
+    browser.click(".live")
+    browser.until(f"{BEHIND} < {MOST_BEHIND_SECONDS}")
+    browser.press("k")
+    assert browser.evaluate(f"{VIDEO}.paused")
+    browser.press("m")
+    assert not browser.evaluate(f"{VIDEO}.muted")
+    browser.press("s")
+    told = browser.evaluate("document.querySelector('.statistics').textContent")
+    assert "hls.js" in told
+    assert browser.axe() == []
+    browser.picture(PICTURES / "statistics.png")
+    browser.press("k")
+    plays_on(browser)
+
+
+def test_it_waits_out_a_reconnect_and_an_end(house: House, browser: Browser) -> None:
+    browser.open(house.watch())
+    browser.until(LIVE)
+    house.stream.tell("break")
+    browser.until(f"{TITLE} === 'The picture has stopped'")
+    assert browser.evaluate("document.querySelector('.notice').getAttribute('role')") == "status"
+    browser.picture(PICTURES / "interrupted.png")
+    house.stream.tell("go on")
+    plays_on(browser)
+    house.stream.tell("end")
+    browser.until(f"{TITLE} === 'The stream is over'")
+    house.stream.tell("go on")  # a new stream of the same name
+    plays_on(browser)
+    assert browser.seen()["violations"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "seconds", "title"),
+    [
+        ("bad", 401, 3600, "This stream needs a valid link"),
+        ("old", 401, -60, "Your link has expired"),
+        ("unpaid", 402, 3600, "This stream has to be paid for"),
+        ("foreign", 403, 3600, "You cannot watch this stream here"),
+    ],
+)
+def test_a_refusal_is_explained_and_not_asked_again(
+    *, house: House, browser: Browser, name: str, status: int, seconds: float, title: str
+) -> None:
+    house.control.verdicts[name] = status
+    browser.open(house.watch(token=token(name, seconds)), scheme="light", width=390, height=844)
+    browser.until(f"{TITLE} === '{title}'")
+    browser.picture(PICTURES / f"refused-{name}.png")
+    asked = len([each for each in browser.seen()["requests"] if "/hls/" in each["url"]])
+    assert asked == 1
+    assert browser.axe() == []
+    # Once it is mended, a button is enough.
+    house.control.verdicts[name] = 204
+    browser.until(f"document.querySelector('.notice button').click(), {LIVE}")
+    assert len([each for each in browser.seen()["requests"] if each["url"].endswith("/demo.m3u8")]) >= 2
+
+
+def test_what_is_no_token_is_sent_to_nobody(house: House, browser: Browser) -> None:
+    browser.open(house.watch("demo#../../x"))
+    browser.until(f"{TITLE} === 'This stream needs a valid link'")
+    assert [each["url"] for each in browser.seen()["requests"] if "/hls/" in each["url"]] == []
+
+
+def test_a_stream_that_has_not_begun_is_waited_for_with_patience(house: House, browser: Browser) -> None:
+    browser.open(house.watch("nothing"))
+    browser.until(f"{TITLE} === 'The stream has not begun'")
+    browser.picture(PICTURES / "waiting.png")
+    assert browser.axe() == []
+    # How long it waits, without waiting for it: later and later, half of it by chance.
+    waits = browser.evaluate(
+        "import('/watch/-/backoff.js').then(({ Backoff, WAITING }) => [0, 0.999].map((chance) => {"
+        "const backoff = new Backoff(() => chance);"
+        "return Array.from({ length: 12 }, () => backoff.next(WAITING)) }))"
+    )
+    assert waits[0][0] == pytest.approx(0.5)
+    assert waits[0][-1] == pytest.approx(5)
+    assert waits[1][-1] == pytest.approx(10, abs=0.01)
+    assert all(short <= long for short, long in zip(*waits, strict=True))
+    asked = browser.evaluate(
+        "import('/watch/-/backoff.js').then(({ Backoff, WAITING }) => new Backoff(() => 0).next(WAITING, 30))"
+    )
+    assert asked == 30  # Retry-After
+
+
+def test_a_link_that_ends_is_noticed_in_the_middle(house: House, browser: Browser) -> None:
+    house.control.verdicts["ending"] = 204
+    browser.open(house.watch(token=token("ending", 1)))
+    browser.until(LIVE)
+    plays_on(browser)
+    house.control.verdicts["ending"] = 401
+    browser.until(f"{TITLE} === 'Your link has expired'")
+
+
+def test_a_token_is_in_no_log_and_no_referrer(house: House, browser: Browser) -> None:
+    house.control.verdicts["secret"] = 204
+    secret = token("secret")
+    browser.open(f"http://127.0.0.1:{house.port}/watch/t/{secret}/demo")
+    browser.until(LIVE)
+    assert browser.evaluate("location.pathname + location.hash") == f"/watch/demo#{secret}"
+    seen = browser.seen()
+    assert {each["referrer"] for each in seen["requests"]} == {""}
+    assert seen["errors"] == []
+    browser.press("s")
+    assert secret not in browser.evaluate("document.body.innerText")
+    log = (house.root / "access.log").read_text()
+    assert '"uri":"/watch/t/-/demo"' in log
+    assert secret.split(".")[0] not in log
+
+
+class _Framing(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        shown = cast("Any", self.server).shown
+        frame = f'<iframe width="640" height="360" src="{shown}"></iframe>'
+        body = f"<!doctype html><title>Another site</title>{frame}"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: Any) -> None:
+        """Stay quiet."""
+
+
+@pytest.fixture
+def other_site(house: House, framing_port: int) -> Iterator[int]:
+    """A page that shows the player in a frame; by the name 127.0.0.1 it may, by another it may not."""
+    with ThreadingHTTPServer(("127.0.0.1", framing_port), _Framing) as server:
+        cast("Any", server).shown = house.watch()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield framing_port
+        server.shutdown()
+
+
+def media_asked(browser: Browser) -> bool:
+    return any(".m4s" in each["url"] for each in browser.seen()["requests"])
+
+
+def test_pages_of_named_sites_may_show_it(browser: Browser, other_site: int) -> None:
+    browser.open(f"http://127.0.0.1:{other_site}/")
+    deadline = time.monotonic() + 20
+    while not media_asked(browser):
+        assert time.monotonic() < deadline, browser.seen()
+        time.sleep(0.1)
+    browser.picture(PICTURES / "framed.png")
+
+
+def test_pages_of_other_sites_may_not(browser: Browser, other_site: int) -> None:
+    browser.open(f"http://localhost:{other_site}/")
+    seen = browser.seen()
+    assert any("frame-ancestors" in error for error in seen["errors"]), seen
+    assert not media_asked(browser)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone(house: House, browser: Browser, scheme: str) -> None:
+    browser.open(house.watch(), width=360, height=740, scheme=scheme)
+    browser.until(LIVE)
+    plays_on(browser)
+    assert browser.evaluate("document.documentElement.scrollWidth") == 360
+    outside = browser.evaluate(
+        "[...document.querySelectorAll('.row > *')].filter((each) => each.getBoundingClientRect().right > 360"
+        " || (each.offsetWidth && each.scrollWidth > each.offsetWidth + 1)).map((each) => each.outerHTML)"
+    )
+    assert outside == []
+    assert browser.axe() == []
+    browser.picture(PICTURES / f"phone-{scheme}.png")
