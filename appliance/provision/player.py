@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OWN: Final = ("*.css", "*.html", "*.js", "*.svg")
 _LIBRARY: Final = Path("hls.js", "dist", "hls.min.mjs")
 _LIBRARY_NAME: Final = "hls.js"
-"""As the page imports it."""
+"""As the page imports it; ours of that name only says where a package has it."""
 
 _PACKAGE: Final = ("package.json", "package-lock.json", ".npmrc")
 """What npm goes by."""
@@ -53,6 +53,7 @@ def player_files(source: Path, cache: Path, say: Callable[[str], object]) -> dic
         npm is missing, cannot reach its registry, or got something else than the lock names.
     """
     own = {path.name: path for pattern in OWN for path in sorted(source.glob(pattern))}
+    del own[_LIBRARY_NAME]
     return {**own, f"{_LIBRARY_NAME}.gz": _library(source, cache, say)}
 
 

@@ -1,6 +1,6 @@
 // One stream in one video element: waits for it, plays it, and comes back when it broke off.
 //
-//   const player = new LivePlayer(video, { stream: "demo", loadHls });
+//   const player = new LivePlayer(video, { stream: "demo" });
 //   player.addEventListener("state", () => console.log(player.state.name, player.state.reason));
 //   player.start();
 import { isToken, playlistOf } from "./address.js";
@@ -19,7 +19,6 @@ import { firstVariant, probe, REFUSALS } from "./probe.js";
  * @property {string} stream
  * @property {string} [token] of the viewer
  * @property {string} [origin] of the host, such as https://live.example.org:8443; the page's own when left out
- * @property {() => Promise<typeof import("hls.js").default>} loadHls asked for only where the browser needs it
  */
 
 /** So often is a playback resumed where it stands, before it begins anew. */
@@ -141,13 +140,14 @@ export class LivePlayer extends EventTarget {
 
   /** @param {AbortSignal} signal */
   async run(signal) {
-    const { token = "", loadHls } = this.options;
+    const { token = "" } = this.options;
     if (token && !isToken(token)) {
       this.say("refused", "token");
       return;
     }
     const itself = playsItself(this.video);
-    const Hls = itself ? null : await loadHls();
+    // Most of all there is to load, and Apple's devices do without.
+    const Hls = itself ? null : (await import("./hls.js")).default;
     if (Hls && !Hls.isSupported()) {
       this.say("unsupported");
       return;

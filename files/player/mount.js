@@ -1,7 +1,7 @@
 // The whole player, with its controls, in an element of any page.
 //
 //   import { mount } from "…/mount.js";
-//   const { destroy } = mount(document.querySelector("#here"), { stream: "demo", loadHls });
+//   const { destroy } = mount(document.querySelector("#here"), { stream: "demo" });
 import { captionsMenu, qualityMenu } from "./menus.js";
 import { element, icon, iconButton, relabel } from "./elements.js";
 import { keyboard } from "./keyboard.js";

@@ -2,8 +2,6 @@
 import { quietAddress, readAddress } from "./address.js";
 import { mount } from "./mount.js";
 
-const loadHls = async () => (await import("./hls.js")).default;
-
 /** @type {{destroy: () => void} | null} */
 let mounted = null;
 
@@ -17,7 +15,7 @@ function begin() {
   if (name) name.textContent = stream;
   mounted?.destroy();
   const place = /** @type {HTMLElement} */ (document.querySelector("#player"));
-  const made = mount(place, { stream, token, loadHls });
+  const made = mount(place, { stream, token });
   made.root.focus({ preventScroll: true });
   mounted = made;
 }

@@ -26,11 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TOP = Path(__file__).resolve().parents[3]
-PICTURES = TOP / ".cache" / "tests" / "player"
-"""Where what the browser saw is kept after the run."""
-
-LIVE = "document.querySelector('.player')?.dataset.state === 'playing'"
-TITLE = "document.querySelector('.notice .title').textContent"
 
 
 def token(name: str, seconds: float = 3600) -> str:
@@ -93,9 +88,14 @@ class House:
     root: Path
     log: list[str] = field(default_factory=list)
 
+    @property
+    def origin(self) -> str:
+        """Return where it is."""
+        return f"http://127.0.0.1:{self.port}"
+
     def watch(self, stream: str = "demo", token: str = "") -> str:
         """Return the address of the page."""
-        return f"http://127.0.0.1:{self.port}/watch/{stream}{f'#{token}' if token else ''}"
+        return f"{self.origin}/watch/{stream}{f'#{token}' if token else ''}"
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +144,38 @@ def house(tmp_path_factory: pytest.TempPathFactory, framing_port: int) -> Iterat
         ):
             yield House(port, control, stream, folder)
         control.shutdown()
+
+
+class _Page(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        pages = cast("OtherSite", self.server).pages
+        path = self.path.partition("?")[0]
+        self.send_response(200 if path in pages else 404)
+        self.send_header("Content-Type", "text/javascript" if path.endswith(".js") else "text/html")
+        self.end_headers()
+        self.wfile.write(pages.get(path, "").encode())
+
+    def log_message(self, *_: Any) -> None:
+        """Stay quiet."""
+
+
+class OtherSite(ThreadingHTTPServer):
+    """Another site. By the name 127.0.0.1 it may show the player in a frame, by `localhost` it may not."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Page)
+        self.port = port
+        self.pages: dict[str, str] = {"/favicon.ico": ""}
+
+
+@pytest.fixture
+def other_site(framing_port: int) -> Iterator[OtherSite]:
+    with OtherSite(framing_port) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield server
+        server.shutdown()
 
 
 @pytest.fixture(scope="module")

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import threading
+import json
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from .conftest import LIVE, PICTURES, TITLE, token
+from tests.support.browser import FOLDER
+from tests.support.player_page import BEHIND, LIVE, PICTURES, TITLE, VIDEO, plays_on, weight
+
+from .conftest import TOP, token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.driven import Browser
 
-    from .conftest import House
+    from .conftest import House, OtherSite
 
-VIDEO = "document.querySelector('video')"
-BEHIND = "Number(/[0-9.]+/.exec(document.querySelector('.latency').textContent)[0])"
-SHOWS = f"{VIDEO}.getVideoPlaybackQuality().totalVideoFrames"
+EXAMPLES: Final = TOP / "examples" / "player"
+EXAMPLE_HOST: Final = "https://live.example.org:8443"
+"""In the examples; of the reader's own."""
+
+NODE_MODULES: Final = FOLDER / "node_modules"
+
 MOST_BYTES = 250_000
 MOST_FIRST_PICTURE_SECONDS = 3.0
 MOST_BEHIND_SECONDS = 3.0
 """On a machine that does much else; `make bench` measures the settings for themselves."""
-
-
-def plays_on(browser: Browser) -> None:
-    """Wait until more pictures are shown."""
-    browser.until(LIVE)
-    shown = browser.evaluate(SHOWS)
-    browser.until(f"{SHOWS} > {shown} + 12")
 
 
 def test_it_plays_the_encrypted_stream_with_low_latency(house: House, browser: Browser) -> None:
@@ -43,14 +39,13 @@ def test_it_plays_the_encrypted_stream_with_low_latency(house: House, browser: B
     behind = browser.evaluate(BEHIND)
     browser.until("document.querySelector('.live').classList.contains('now')")
     browser.picture(PICTURES / "playing.png")
-    seen = browser.seen()
-    weight = sum(each["body"] for each in seen["requests"] if "/hls/" not in each["url"])
-    print(f"first picture within {first:.2f} s, {behind} s behind, {weight:,} bytes before media")
+    seen, weighs = browser.seen(), weight(browser)
+    print(f"first picture within {first:.2f} s, {behind} s behind, {weighs:,} bytes before media")
     asked = [each["url"] for each in seen["requests"]]
     assert any("/keys/" in url for url in asked)
     assert any("_HLS_msn=" in url for url in asked)
     assert (seen["violations"], seen["errors"]) == ([], [])
-    assert weight < MOST_BYTES
+    assert weighs < MOST_BYTES
     assert first < MOST_FIRST_PICTURE_SECONDS
     assert behind < MOST_BEHIND_SECONDS
     assert browser.axe() == []
@@ -192,36 +187,19 @@ def test_a_token_is_in_no_log_and_no_referrer(house: House, browser: Browser) ->
     assert secret.split(".")[0] not in log
 
 
-class _Framing(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        shown = cast("Any", self.server).shown
-        frame = f'<iframe width="640" height="360" src="{shown}"></iframe>'
-        body = f"<!doctype html><title>Another site</title>{frame}"
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, *_: Any) -> None:
-        """Stay quiet."""
-
-
-@pytest.fixture
-def other_site(house: House, framing_port: int) -> Iterator[int]:
-    """A page that shows the player in a frame; by the name 127.0.0.1 it may, by another it may not."""
-    with ThreadingHTTPServer(("127.0.0.1", framing_port), _Framing) as server:
-        cast("Any", server).shown = house.watch()
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield framing_port
-        server.shutdown()
-
-
 def media_asked(browser: Browser) -> bool:
     return any(".m4s" in each["url"] for each in browser.seen()["requests"])
 
 
-def test_pages_of_named_sites_may_show_it(browser: Browser, other_site: int) -> None:
-    browser.open(f"http://127.0.0.1:{other_site}/")
+def frame(house: House) -> str:
+    return (
+        f'<!doctype html><title>Another site</title><iframe width="640" height="360" src="{house.watch()}">'
+    )
+
+
+def test_pages_of_named_sites_may_show_it(house: House, browser: Browser, other_site: OtherSite) -> None:
+    other_site.pages["/"] = frame(house)
+    browser.open(f"http://127.0.0.1:{other_site.port}/")
     deadline = time.monotonic() + 20
     while not media_asked(browser):
         assert time.monotonic() < deadline, browser.seen()
@@ -229,11 +207,50 @@ def test_pages_of_named_sites_may_show_it(browser: Browser, other_site: int) -> 
     browser.picture(PICTURES / "framed.png")
 
 
-def test_pages_of_other_sites_may_not(browser: Browser, other_site: int) -> None:
-    browser.open(f"http://localhost:{other_site}/")
+def test_pages_of_other_sites_may_not(house: House, browser: Browser, other_site: OtherSite) -> None:
+    other_site.pages["/"] = frame(house)
+    browser.open(f"http://localhost:{other_site.port}/")
     seen = browser.seen()
     assert any("frame-ancestors" in error for error in seen["errors"]), seen
     assert not media_asked(browser)
+
+
+def test_the_plain_example_plays_from_another_site(
+    house: House, browser: Browser, other_site: OtherSite
+) -> None:
+    house.control.verdicts["guest"] = 204
+    text = (EXAMPLES / "plain" / "index.html").read_text()
+    other_site.pages["/page"] = text.replace(EXAMPLE_HOST, house.origin)
+    browser.open(f"http://localhost:{other_site.port}/page?stream=demo&token={token('guest')}")
+    plays_on(browser)
+    assert browser.seen()["errors"] == []
+
+
+def test_the_react_example_plays_and_goes(house: House, browser: Browser, other_site: OtherSite) -> None:
+    other_site.pages |= {
+        f"/{name}.js": (NODE_MODULES / name / "umd" / f"{name}.production.min.js").read_text()
+        for name in ("react", "react-dom")
+    }
+    other_site.pages["/names.js"] = "export const { createElement, useEffect, useRef } = globalThis.React;"
+    other_site.pages["/LivePlayer.js"] = (EXAMPLES / "react" / "LivePlayer.js").read_text()
+    imports = {"react": "/names.js", "appliance-player": f"{house.origin}/watch/-/mount.js"}
+    other_site.pages["/"] = f"""<!doctype html><title>React</title><div id="app"></div>
+        <script src="/react.js"></script><script src="/react-dom.js"></script>
+        <script type="importmap">{json.dumps({"imports": imports})}</script>
+        <script type="module">
+        import {{ LivePlayer }} from "/LivePlayer.js";
+        const tell = (state) => {{ document.title = state.name; }};
+        const app = ReactDOM.createRoot(document.querySelector("#app"));
+        const what = {{ host: "{house.origin}", stream: "demo", onState: tell }};
+        app.render(React.createElement(LivePlayer, what));
+        globalThis.leave = () => app.unmount();
+        </script>"""
+    browser.open(f"http://localhost:{other_site.port}/")
+    plays_on(browser)
+    assert browser.evaluate("document.title") == "playing"
+    browser.evaluate("leave()")
+    browser.until("document.querySelector('.player') === null")
+    assert browser.seen()["errors"] == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
