@@ -50,6 +50,7 @@ export function mount(place, options) {
     video.volume = Number(volume.value);
     video.muted = video.volume === 0;
   });
+  for (const each of [playButton, muteButton, volume]) each.classList.add("playback");
   const line = timeline(player, texts);
   const quality = qualityMenu(player, texts);
   const captions = captionsMenu(video, texts);
@@ -61,6 +62,7 @@ export function mount(place, options) {
     if (document.pictureInPictureElement) void document.exitPictureInPicture();
     else video.requestPictureInPicture().catch(() => {});
   });
+  smallButton.classList.add("wide", "playback");
   smallButton.hidden = !document.pictureInPictureEnabled;
   const fullButton = iconButton("fullscreen", texts.fullscreen, () => toggleFullscreen(root, video));
   const row = element("div", { className: "row" }, playButton, muteButton, volume, line.live,

@@ -71,6 +71,8 @@ export async function probe(url, token, signal) {
     // The header has whole seconds: half a second more is as likely as any.
     const clock = Number.isNaN(told) ? null : told + 500 - (began + Date.now()) / 2;
     const text = response.ok ? await response.text() : "";
+    // What nobody reads would hold the connection.
+    if (!response.ok) await response.body?.cancel();
     const reason = reasonOf(response.status, token, (Date.now() + (clock ?? 0)) / 1000);
     return { reason, text, retryAfter: Number(response.headers.get("retry-after")) || 0, clock };
   } catch (error) {

@@ -14,8 +14,9 @@ const LIVE_SECONDS = 2.5;
 export function timeline(player, texts) {
   const { video } = player;
   const word = element("span", { className: "word" });
-  const latency = element("span", { className: "latency" });
-  const live = element("button", { type: "button", className: "live", hidden: true, onclick: () => void player.goLive() }, word, latency);
+  const latency = element("span");
+  const live = element("button", { type: "button", className: "live", hidden: true, onclick: () => void player.goLive() }, word,
+    element("span", { className: "latency" }, latency, element("span", { className: "wide" }, ` ${texts.behind}`)));
   const slider = element("input", { type: "range", className: "timeline", hidden: true, step: "0.1", "aria-label": texts.position });
 
   /** @param {number} to in the element's own time, s */
@@ -43,11 +44,11 @@ export function timeline(player, texts) {
       slider.hidden = !reach || reach.sync - reach.start < WINDOW_SECONDS;
       if (!reach) return;
       const behind = player.behind;
-      const atEdge = behind < LIVE_SECONDS && !video.paused;
+      const atEdge = behind < LIVE_SECONDS && !video.paused && player.state.name === "playing";
       word.textContent = atEdge ? texts.live : texts.goLive;
       live.classList.toggle("now", atEdge);
       const seconds = player.latency ?? behind;
-      latency.textContent = texts.behind(seconds);
+      latency.textContent = texts.seconds(seconds);
       if (slider.hidden) return;
       slider.min = String(reach.start);
       slider.max = String(reach.sync);

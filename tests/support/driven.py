@@ -56,7 +56,7 @@ class Browser:
         return list(self._ask({"axe": True}))
 
     def seen(self) -> dict[str, Any]:
-        """Return `violations` of the page's policy, `errors` of its console, and its finished `requests`."""
+        """Return `violations` of its policy, `errors` of its console, URLs `asked` for, ended `requests`."""
         return dict(self._ask({"seen": True}))
 
     def _ask(self, command: dict[str, Any]) -> Any:

@@ -17,6 +17,9 @@ VIDEO: Final = "document.querySelector('video')"
 BEHIND: Final = "Number(/[0-9.]+/.exec(document.querySelector('.latency').textContent)[0])"
 """Seconds from encoder to screen, as the page shows them."""
 
+FIRST_PICTURE: Final = "firstPicture / 1000"
+"""Seconds from the beginning of the page's loading."""
+
 SHOWN: Final = f"{VIDEO}.getVideoPlaybackQuality().totalVideoFrames"
 
 

