@@ -45,7 +45,9 @@ const MEND_SECONDS = 30;
  */
 export function hlsEngine(Hls, video, { url, token, trouble }) {
   const hls = new Hls(OPTIONS);
+  /** @type {string[]} */
   const errors = [];
+  /** @type {number[]} */
   let mends = [];
   let shown = false;
   /** @type {(outcome: Outcome) => void} */

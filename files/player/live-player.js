@@ -96,7 +96,7 @@ export class LivePlayer extends EventTarget {
       return true;
     } catch (error) {
       // AbortError: something else was loaded meanwhile, which will begin by itself.
-      return error?.name === "AbortError";
+      return error instanceof DOMException && error.name === "AbortError";
     }
   }
 
