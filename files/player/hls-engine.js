@@ -44,6 +44,8 @@ const MEND_SECONDS = 30;
  * @returns {Engine}
  */
 export function hlsEngine(Hls, video, { url, token, trouble }) {
+  // Apple's newer Media Source Extensions want it so.
+  video.disableRemotePlayback = true;
   const hls = new Hls(OPTIONS);
   /** @type {string[]} */
   const errors = [];

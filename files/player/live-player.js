@@ -11,8 +11,8 @@ import { firstVariant, probe, REFUSALS } from "./probe.js";
 
 /**
  * @typedef {object} State
- * @property {"asking" | "waiting" | "starting" | "playing" | "broken" | "over" | "refused" | "unsupported"} name
- * waiting: there is no stream yet; broken: there was one, and it is asked for again; over: its end was announced.
+ * @property {"asking" | "waiting" | "starting" | "ready" | "playing" | "broken" | "over" | "refused" | "unsupported"} name
+ * waiting: there is no stream yet; ready: the browser wants somebody to press play; broken: there was one, and it is asked for again; over: its end was announced.
  * @property {import("./probe.js").Reason | null} reason
  *
  * @typedef {object} Options
@@ -118,6 +118,10 @@ export class LivePlayer extends EventTarget {
         timer = setTimeout(() => {
           if (this.state.name === "playing") this.say("broken", "stalled");
         }, STILL_SECONDS * 1000);
+      },
+      // Where battery is saved, browsers begin not even without sound.
+      canplay: async () => {
+        if (this.state.name === "starting" && this.video.paused && !(await this.play())) this.say("ready");
       },
       // A trouble may pass before the picture ever stood.
       timeupdate: () => {

@@ -17,18 +17,20 @@ const nameOf = ({ height, bitrate }) => (height ? `${height}p` : `${Math.round(b
 function menu(label, choose) {
   const node = element("select", { className: "menu", hidden: true, title: label, "aria-label": label });
   node.addEventListener("change", () => choose(Number(node.value)));
-  let shown = "";
   return {
     node,
     /** @param {[number, string][]} entries @param {number} chosen */
     set(entries, chosen) {
-      const now = JSON.stringify(entries);
-      if (now !== shown) {
-        shown = now;
-        node.replaceChildren(...entries.map(([value, text]) => element("option", { value: String(value) }, text)));
-      }
+      // Somebody may have it open: nothing is touched that is as it should be.
+      const { options } = node;
+      while (options.length > entries.length) options[options.length - 1].remove();
+      entries.forEach(([value, text], index) => {
+        const option = options[index] ?? node.appendChild(element("option"));
+        if (option.value !== String(value)) option.value = String(value);
+        if (option.text !== text) option.text = text;
+      });
       node.hidden = entries.length < 2;
-      node.value = String(chosen);
+      if (node.value !== String(chosen)) node.value = String(chosen);
     },
   };
 }
@@ -43,8 +45,6 @@ export function qualityMenu(player, texts) {
   return {
     node,
     refresh() {
-      // Not while somebody reads it.
-      if (document.activeElement === node && node.matches(":open")) return;
       const { engine } = player;
       const all = engine?.qualities() ?? [];
       const playing = all.find(({ id }) => id === engine?.playing());

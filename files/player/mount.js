@@ -26,7 +26,7 @@ const IDLE_SECONDS = 3;
 export function mount(place, options) {
   const texts = options.texts ?? ENGLISH;
   // Muted, as browsers let no page begin with sound; a button offers it.
-  const video = element("video", { autoplay: true, muted: true, playsInline: true, disableRemotePlayback: true });
+  const video = element("video", { autoplay: true, muted: true, playsInline: true });
   const player = new LivePlayer(video, options);
   const setMuted = (/** @type {boolean} */ muted) => {
     video.muted = muted;

@@ -37,6 +37,7 @@ export const ENGLISH = {
   notices: {
     asking: { title: "", text: "" },
     starting: { title: "", text: "" },
+    ready: { title: "Press play to watch", text: "" },
     playing: { title: "", text: "" },
     waiting: { title: "The stream has not begun", text: "It starts here by itself as soon as it does." },
     "waiting network": {
