@@ -12,7 +12,8 @@ import { firstVariant, probe, REFUSALS } from "./probe.js";
 /**
  * @typedef {object} State
  * @property {"asking" | "waiting" | "starting" | "ready" | "playing" | "broken" | "over" | "refused" | "unsupported"} name
- * waiting: there is no stream yet; ready: the browser wants somebody to press play; broken: there was one, and it is asked for again; over: its end was announced.
+ * waiting: there is no stream yet; ready: the browser wants somebody to press play; broken: there was one, and it is
+ * asked for again; over: its end was announced.
  * @property {import("./probe.js").Reason | null} reason
  *
  * @typedef {object} Options
