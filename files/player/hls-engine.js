@@ -35,6 +35,9 @@ import { OPTIONS } from "./tuning.js";
 const MENDS = 2;
 /** After so long without a new trouble, s, the row is over. */
 const MEND_SECONDS = 30;
+/** A picture that stands for so long, s, and no further than so from the end, s, of a stream that has ended is its last. */
+const LAST_STANDS_SECONDS = 1.5;
+const LAST_SECONDS = 3;
 
 /**
  * @param {typeof import("hls.js").default} Hls
@@ -79,9 +82,21 @@ export function hlsEngine(Hls, video, { url, token, trouble }) {
     else end({ broken: data.details });
   });
   hls.on(Hls.Events.LEVEL_UPDATED, (_event, { details }) => {
+    if (details.live) return;
     // Who comes when all is over would only see the last seconds of it.
-    if (!details.live && !shown) end({ ended: true });
+    if (!shown) end({ ended: true });
+    else ending ??= setInterval(lookForEnd, LAST_STANDS_SECONDS * 1000);
   });
+  /** @type {number | undefined} */
+  let ending;
+  let stood = -1;
+  // The element does not always say that it has ended: sound and picture may end at different times.
+  const lookForEnd = () => {
+    const { currentTime, paused, seeking } = video;
+    const left = (hls.latestLevelDetails?.edge ?? Infinity) - currentTime;
+    if (currentTime === stood && !paused && !seeking && left < LAST_SECONDS) end({ ended: true });
+    stood = currentTime;
+  };
   const over = () => end({ ended: true });
   const first = () => {
     shown = true;
@@ -97,6 +112,7 @@ export function hlsEngine(Hls, video, { url, token, trouble }) {
     outcome,
     resume: () => hls.startLoad(),
     destroy() {
+      clearInterval(ending);
       video.removeEventListener("ended", over);
       video.removeEventListener("playing", first);
       hls.destroy();
