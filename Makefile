@@ -14,7 +14,7 @@ help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## a streaming host on this machine, and a live stream on it (DEMO_INPUT=file to send a file)
-	@$(BOOTSTRAP) root python lab
+	@$(BOOTSTRAP) root python player lab
 	@DEMO_BEGAN=$(BEGAN) $(APPLIANCE) demo up
 
 down: ## take the demo down, leaving nothing behind
@@ -22,11 +22,11 @@ down: ## take the demo down, leaving nothing behind
 	@$(APPLIANCE) demo down
 
 test: ## everything but virtual machines: check, integration, molecule, end to end, chaos
-	@$(BOOTSTRAP) root python lab tests browser
+	@$(BOOTSTRAP) root python player lab tests browser
 	@$(AS_ROOT) .venv/bin/python tests/run.py check integration molecule e2e chaos
 
 test-vm: ## the same site in a full virtual machine, rebooted (slow under emulation)
-	@$(BOOTSTRAP) root python lab vm
+	@$(BOOTSTRAP) root python player lab vm
 	@$(AS_ROOT) .venv/bin/python tests/run.py vm
 
 check: ## lint, types and unit tests
@@ -34,11 +34,11 @@ check: ## lint, types and unit tests
 	@.venv/bin/python tests/run.py check
 
 bench: ## compare alternatives side by side, as ratios
-	@$(BOOTSTRAP) root python lab tests browser bench
+	@$(BOOTSTRAP) root python player lab tests browser bench
 	@$(AS_ROOT) .venv/bin/python tests/run.py bench
 
 soak: ## a stream for SOAK_MINUTES (60): drop-outs, rotations, a viewer; memory and files drawn over time
-	@$(BOOTSTRAP) root python lab tests browser
+	@$(BOOTSTRAP) root python player lab tests browser
 	@$(AS_ROOT) .venv/bin/python tests/run.py soak
 
 doctor-faults: ## plant faults on a host one by one, and see what the doctor says first

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install what a verb of the Makefile needs on a Debian 12 or 13 machine: packages, .venv, npm packages.
 #
-#   files/bootstrap.sh [root] [python] [lab] [vm] [tests] [bench] [browser]
+#   files/bootstrap.sh [root] [python] [player] [lab] [vm] [tests] [bench] [browser]
 #
 # `root` installs nothing: it sees that the verb can become root, before anything is done.
 # Runs as root or through sudo, changes nothing that is there already, and takes a moment when nothing is to do.
@@ -76,6 +76,9 @@ install_packages() {
     fi
 }
 
+# For hls.js, which the hosts get from here. Node.js from elsewhere brings its own npm, and Debian's would push it out.
+want_npm() { command -v npm >/dev/null || want nodejs npm; }
+
 # Debian's own Python: what a fresh machine has, and what the lock files are tested with.
 python=/usr/bin/python3
 
@@ -120,12 +123,12 @@ for part in "$@"; do
             ;;
         tests) want ffmpeg nginx libnginx-mod-rtmp curl patch "$(first_available valkey-server redis-server)" ;;
         bench) want wrk ;;
+        player) want_npm ;;
         browser)
             want chromium
-            # Node.js from elsewhere brings its own npm, and Debian's would push it out
-            command -v npm >/dev/null || want nodejs npm
+            want_npm
             ;;
-        *) stop "unknown part '$part'; known: root python lab vm tests bench browser" ;;
+        *) stop "unknown part '$part'; known: root python player lab vm tests bench browser" ;;
     esac
 done
 install_packages

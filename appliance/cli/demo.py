@@ -31,7 +31,8 @@ def _table(facts: demo.Facts, title: str) -> Table:
     for what, where in (
         ("publish to (RTMP)", facts.rtmp_url),
         ("stream key", facts.stream),
-        ("watch (HLS)", facts.hls_url),
+        ("watch", facts.watch_url),
+        ("HLS", facts.hls_url),
         ("a picture of it", f"{facts.hls_url.removesuffix('.m3u8')}.jpg"),
         ("RTMP statistics", facts.stat_url),
         ("health", facts.health_url),

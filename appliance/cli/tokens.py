@@ -73,9 +73,9 @@ def issue_command(
     ] = None,
     settings: SettingsOption = SETTINGS_FILE,
     directory: DirectoryOption = CREDENTIALS_DIRECTORY,
-    as_json: Annotated[bool, typer.Option("--json", help="Print {token, url, expires}.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print {token, url, page, expires}.")] = False,
 ) -> None:
-    """Issue a view token, and the address that plays with it.
+    """Issue a view token, and the addresses that play with it: of the playlist and of the player page.
 
     Whoever has the token can watch: it is for one viewer, and for no log.
     """
@@ -95,13 +95,16 @@ def issue_command(
     except NotIssuedError as error:
         raise OperatorError(str(error), exit_code=EX_USAGE) from None
     path = path_of(token, text)
-    url = None if path is None else f"http://{known.node or socket.gethostname()}:{known.delivery_port}{path}"
+    host = f"http://{known.node or socket.gethostname()}:{known.delivery_port}"
+    url = None if path is None else f"{host}{path}"
+    page = None if path is None else f"{host}/watch/{token.stream}#{text}"
     if as_json:
-        typer.echo(json.dumps({"token": text, "url": url, "expires": int(token.expires)}))
+        typer.echo(json.dumps({"token": text, "url": url, "page": page, "expires": int(token.expires)}))
         return
     typer.echo(f"token  {text}")
     if url is not None:
         typer.echo(f"watch  {url}")
+        typer.echo(f"page   {page}")
     typer.echo(f"ends   {_shown(int(token.expires), now)}")
     if known.view_policy == "open" and not known.delivery_view_auth:
         typer.echo("note   view_policy is open: everybody may watch without it", err=True)

@@ -46,6 +46,8 @@ class Facts:
     key: str
     """Publishing secret; empty in the simple mode, where the stream's name is all that is asked for."""
     hls_url: str
+    watch_url: str
+    """The page that plays it."""
     health_url: str
     stat_url: str
     host: str
@@ -62,6 +64,7 @@ def facts_of(host: lab.Host) -> Facts:
         stream=STREAM,
         key="",
         hls_url=f"{web}/hls/{STREAM}.m3u8",
+        watch_url=f"{web}/watch/{STREAM}",
         health_url=f"{web}/health",
         stat_url=f"{web}/stat",
         host=host.address,

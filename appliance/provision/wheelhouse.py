@@ -76,7 +76,7 @@ class Wheelhouse:
             A download or the build failed.
         """
         self._archive.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self._folder / ".lock"):
+        with locked(self._folder / ".lock"):
             if not self._archive.exists():
                 wheels = self._third_party(say)
                 say(f"building our own wheel for release {self.release}")
@@ -182,7 +182,8 @@ def _run(what: str, command: list[str]) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file, so that one process at a time fills a cache."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -61,6 +61,7 @@ def read_back(host: Path, token: str) -> ViewToken:
 def test_a_token_comes_with_the_address_that_plays(host: Path) -> None:
     made = issued(host, "demo")
     assert made["url"] == f"http://origin:8085/hls/t/{made['token']}/demo.m3u8"
+    assert made["page"] == f"http://origin:8085/watch/demo#{made['token']}"
     token = read_back(host, made["token"])
     assert (token.stream, token.viewer, token.network, token.entitlement) == ("demo", None, None, None)
     assert made["expires"] == token.expires
@@ -80,9 +81,10 @@ def test_it_says_what_was_asked_for(host: Path) -> None:
 
 def test_for_people_too(host: Path) -> None:
     result = call(host, "issue", "demo")
-    token, watch, ends = result.stdout.splitlines()
+    token, watch, page, ends = result.stdout.splitlines()
     assert read_back(host, token.split()[1]).stream == "demo"
     assert urlsplit(watch.split()[1]).path.startswith(f"/hls/t/{token.split()[1]}/")
+    assert urlsplit(page.split()[1]).fragment == token.split()[1]
     assert ends.startswith("ends ")
     # one line: newer keys of another host were not looked for
     assert re.fullmatch(r"note   the keys on disk sign, .*: Valkey at .*nobody\.sock: .*\n", result.stderr)

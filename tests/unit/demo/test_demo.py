@@ -27,6 +27,7 @@ def test_facts_say_where_everything_is() -> None:
     facts = demo.facts_of(host())
     assert facts.rtmp_url == "rtmp://192.0.2.7/live"
     assert facts.hls_url == "http://192.0.2.7:8080/hls/demo.m3u8"
+    assert facts.watch_url == "http://192.0.2.7:8080/watch/demo"
     assert (facts.stream, facts.key) == ("demo", "")
     assert facts.ssh == "ssh -o 'X=a b' root@192.0.2.7"
 
