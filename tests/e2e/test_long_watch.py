@@ -24,7 +24,8 @@ def test_no_error_is_fatal(long_watch: LongWatch) -> None:
 
 
 def test_it_was_watched_for_long_enough(long_watch: LongWatch) -> None:
-    shown, player = long_watch.early.shown, f"{long_watch.early.errors} {long_watch.early.state}"
+    shown = long_watch.early.shown
+    player = f"{long_watch.early.errors} {long_watch.early.state}\n{long_watch.said}"
     assert shown[-1].at - shown[0].at > WATCH_SECONDS * 0.95, player
     assert len(shown) > SENT.fps * WATCH_SECONDS * 0.7
 

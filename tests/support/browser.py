@@ -200,10 +200,11 @@ class Viewer:
         assert self._process is not None
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        assert line, f"no page: {self._errors()}"
+        assert line, f"no page: {self.said()}"
         return dict(json.loads(line))
 
-    def _errors(self) -> str:
+    def said(self) -> str:
+        """Return what the page has written to its console, hls.js's own words included."""
         assert self._said is not None
         self._said.seek(0)
         return self._said.read()

@@ -46,6 +46,8 @@ class LongWatch:
     reconnected: float
     waiting: float
     """For how many seconds the early page had had nothing to show when WATCH_SECONDS were over."""
+    said: str
+    """By hls.js in the early page."""
     source: Path
     """What a publisher sends."""
 
@@ -120,7 +122,7 @@ def long_watch(site: Site, folder: Path) -> LongWatch:
             play = _Play(site, viewer, slow, first)
             player.wait_for(url, segments=2)
             history = record(url, play.acts)
-        seen = viewer.look()
+        seen, said = viewer.look(), viewer.said()
     return LongWatch(
-        history, seen, play.late, play.given_up, play.began, play.reconnected, play.waiting, source
+        history, seen, play.late, play.given_up, play.began, play.reconnected, play.waiting, said, source
     )

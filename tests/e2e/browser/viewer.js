@@ -47,7 +47,7 @@ globalThis.watch = async (url, options, sound) => {
   let playing = false;
   video.addEventListener("playing", () => { playing = true; }, { once: true });
   const begin = () => {
-    const hls = new Hls(options);
+    const hls = new Hls({ ...options, debug: { log: tell, info: tell, warn: tell, error: tell, debug: () => {} } });
     hls.on(Hls.Events.ERROR, (_event, data) => {
       // A page that is open before the stream begins asks again until there is one.
       if (data.details === "manifestLoadError" && !playing) {
@@ -79,6 +79,15 @@ globalThis.watch = async (url, options, sound) => {
   };
   begin();
 };
+
+// What hls.js says of how media becomes what is in the buffers: of a fault that comes once in many runs, nothing else
+// tells the cause. Goes to the page's console, which watch.js keeps.
+const TOLD = /initPTS|transmux session|range growth|timestamps|timestampOffset|discontinuity|as a gap|buffer (sink|codec)/i;
+
+function tell(...words) {
+  const said = words.join(" ");
+  if (TOLD.test(said)) console.log(`${now().toFixed(3)} ${said.replace(/\s+/g, " ")}`);
+}
 
 const ranges = (buffered) =>
   Array.from({ length: buffered.length }, (_, index) => [buffered.start(index), buffered.end(index)]);
