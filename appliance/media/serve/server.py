@@ -43,6 +43,14 @@ PART_TYPE: Final = "video/iso.segment"
 _WAIT_TARGETS: Final = 3
 """Target durations after which a request is given up (RFC 8216bis, 6.2.5.2)."""
 
+_NEXT_PART_TARGETS: Final = 0.6
+_NEXT_PART_PARTS: Final = 2.0
+"""Target durations, or parts where that is longer, after which a request for the next part is given up.
+
+A part takes longer only when the encoder is away. hls.js (1.7) waits for 0.8 target durations, or three
+parts, and after three such waits asks for nothing any more, without calling that fatal.
+"""
+
 _SEND_S: Final = 10.0
 """Longest wait for a client to take an answer."""
 
@@ -139,7 +147,7 @@ class PlaylistServer:
             if is_gone():
                 return Answer(503)
             if deadline is None:
-                deadline = loop.time() + _WAIT_TARGETS * snapshot.playlist.target_duration
+                deadline = loop.time() + patience(request, snapshot)
             waiting = self._waiting.setdefault(request.rendition, set())
             changed: asyncio.Future[None] = loop.create_future()
             waiting.add(changed)
@@ -200,6 +208,14 @@ class PlaylistServer:
             else:
                 answer = Answer(405)
             await _send(writer, answer, keep_alive=keep_alive)
+
+
+def patience(request: PlaylistRequest | PartRequest, snapshot: Snapshot) -> float:
+    """For how many seconds `request` is held at most."""
+    target, live = snapshot.playlist.target_duration, snapshot.playlist.low_latency
+    if isinstance(request, PlaylistRequest) and request.part is not None and live is not None:
+        return max(_NEXT_PART_TARGETS * target, _NEXT_PART_PARTS * live.part_target)
+    return float(_WAIT_TARGETS * target)
 
 
 async def _send(writer: asyncio.StreamWriter, answer: Answer, *, keep_alive: bool) -> None:

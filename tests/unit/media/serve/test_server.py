@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from appliance.media.package.edge import Snapshot
+from appliance.media.package.playlist import LowLatency, MediaPlaylist
 from appliance.media.serve import server as server_module
+from appliance.media.serve.requests import PlaylistRequest
+from appliance.media.serve.server import patience
 
 if TYPE_CHECKING:
     from tests.unit.media.serve.conftest import Live
@@ -143,6 +147,16 @@ async def test_nothing_new_for_three_target_durations(live: Live, monkeypatch: p
         assert (await client.get(f"{live.base}/1.1.m4s")).status == 503
         # The connection goes on.
         assert (await client.get(f"{live.base}/1.0.m4s")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("target", "part"), [(1, 0.2), (1, 0.333), (2, 0.26), (2, 0.333), (4, 1.0), (6, 0.26)]
+)
+def test_the_next_part_is_given_up_before_players_give_up(target: int, part: float) -> None:
+    playlist = MediaPlaylist(target, 0, 0, (), low_latency=LowLatency(part))
+    asked = PlaylistRequest("e", "720p", 1, 0, skip=False)
+    hls_js = max(3 * part, 0.8 * target)  # with the way there and back
+    assert 1.5 * part < patience(asked, Snapshot("e", playlist, b"")) <= 0.75 * hls_js
 
 
 @pytest.mark.parametrize(
