@@ -14,8 +14,8 @@ from tests.support.pictures import BITS
 
 ROTATIONS = 5
 MOST_STALLED_SECONDS = 15.0
-"""In all. The encoder is away for a second or two, and the picture after it has to come from a keyframe; the
-rung that is given up takes its viewers' buffer along."""
+"""In all. The encoder is away for three or four seconds, the picture after it has to come from a keyframe,
+and the rung that is given up takes its viewers' buffer along."""
 
 
 def test_no_error_is_fatal(long_watch: LongWatch) -> None:

@@ -22,6 +22,9 @@ from tests.support.waiting import until
 
 STREAM = CONFORMANCE_STREAM
 WATCH_SECONDS = 105.0
+AWAY_SECONDS = 2.5
+"""Between the encoders. With what the second takes to begin, longer than hls.js would wait for a part three
+times; shorter than GRACE_SECONDS."""
 MORE_SEGMENTS = 4
 """What happens by itself is looked at for this many segments each before and after what is done."""
 LATE_BEEPS = 4
@@ -75,6 +78,7 @@ class _Play:
             self.late = late.until("beeps", lambda seen: len(lip_sync.offsets(seen)) >= LATE_BEEPS, 40)
         self._rotate(urls)
         self.first.stop()
+        time.sleep(AWAY_SECONDS)
         self.reconnected = time.time()
         with Publisher(self.site.rtmp(STREAM), SENT):
             self._more(urls)
