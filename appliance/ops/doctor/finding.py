@@ -6,6 +6,8 @@ import enum
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from appliance.printable import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -52,7 +54,7 @@ class Finding:
 
     def of(self, check: str) -> Finding:
         """The same, found by `check`; what no terminal should get is replaced by question marks."""
-        what, seen, why, mend = map(printable, (self.what, self.seen, self.why, self.mend))
+        what, seen, why, mend = map(one_line, (self.what, self.seen, self.why, self.mend))
         return replace(self, check=check, what=what, seen=seen, why=why, mend=mend)
 
     def described(self) -> dict[str, Any]:
@@ -64,7 +66,7 @@ class Finding:
         """What `described` gave. Raises ValueError when it is none."""
         try:
             texts = {
-                name: printable(str(described[name]))
+                name: one_line(str(described[name]))
                 for name in ("what", "seen", "why", "mend", "check", "stream")
             }
             severity = Severity[str(described["severity"]).upper()]
@@ -87,8 +89,3 @@ def critical(what: str, seen: str, why: str, mend: str, *, stream: str = "") -> 
 def worst(findings: Iterable[Finding]) -> int:
     """The exit status: 0 when there is no finding."""
     return max((int(finding.severity) for finding in findings), default=0)
-
-
-def printable(text: str) -> str:
-    """`text` on one line, without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))

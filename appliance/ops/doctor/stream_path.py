@@ -16,12 +16,13 @@ from appliance.cli.output import console, span
 from appliance.control.stat import StatUnavailableError
 from appliance.media.status import State
 from appliance.names import stream_unit
-from appliance.ops.doctor.finding import Finding, critical, printable, worst
+from appliance.ops.doctor.finding import Finding, critical, worst
 from appliance.ops.doctor.report import print_findings
 from appliance.ops.doctor.services import ingest_stat
 from appliance.ops.doctor.streams import judge_status
 from appliance.ops.doctor.units import ask_units
 from appliance.ops.doctor.watching import Watch
+from appliance.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -111,15 +112,15 @@ async def follow(host: Host, stream: StreamName) -> Way:
             async with asyncio.timeout(6):
                 seen = await take()
         except _StopError as stop:
-            steps.append(Step(name, Verdict.STOPS, printable(stop.seen)))
+            steps.append(Step(name, Verdict.STOPS, one_line(stop.seen)))
             findings += [finding.of(name) for finding in stop.findings]
         except Exception as error:  # noqa: BLE001 - what cannot be looked at is where it stops
             seen = f"cannot be looked at: {type(error).__name__}: {error}"
-            steps.append(Step(name, Verdict.STOPS, printable(seen)))
+            steps.append(Step(name, Verdict.STOPS, one_line(seen)))
             mend = "see the host first: appliance doctor"
             findings.append(critical(f"{name} cannot be looked at", seen, "?", mend, stream=stream).of(name))
         else:
-            steps.append(Step(name, Verdict.OK, printable(seen)))
+            steps.append(Step(name, Verdict.OK, one_line(seen)))
     findings += [finding.of(finding.check or "stream") for finding in walk.remarks]
     return Way(stream, tuple(steps), tuple(sorted(findings, key=lambda one: -one.severity)))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import paramiko
 
 from appliance.ops.fleet.connection import Connection, UnreachableError
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -169,5 +170,4 @@ class _Lines:
 
 def _readable(data: bytes | bytearray) -> str:
     """What a host printed, without what a terminal would obey."""
-    text = data.decode("utf-8", "replace")
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
+    return printable(data.decode("utf-8", "replace"), keep="\n\t")
