@@ -19,7 +19,6 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from appliance.control.traffic import traffic_fields
 from tests.integration.control.conftest import eventually
 from tests.integration.control.processes import CHECKOUT, Server
 from tests.support import status_file
@@ -27,6 +26,7 @@ from tests.support.listening import free_port
 from tests.support.prometheus import command, promtool
 from tests.support.rendering import render
 from tests.support.stub_backend import StubBackend, answer
+from tests.support.traffic import traffic_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,7 +70,7 @@ def tell(site: Site, count: int, **fields: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         for number in range(count):
             given = {"stream": "demo", "kind": "reload", "status": "200", "size": "700", "seconds": "0.19"}
-            channel.sendto(traffic_fields(**given, address=f"192.0.2.{number}", **fields), str(site.lines))
+            channel.sendto(traffic_line(**given, address=f"192.0.2.{number}", **fields), str(site.lines))
 
 
 @pytest.fixture(autouse=True)
