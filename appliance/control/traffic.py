@@ -79,7 +79,6 @@ class Traffic:
         self._sessions: dict[str, dict[str, _Session]] = {}
         self._held = 0
         self._swept = clock()
-        self.target_seconds = target_seconds
         self.sent: Counter[tuple[str, str]] = Counter()
         """Bytes, headers among them, by stream and kind."""
         self.requests: Counter[tuple[str, str, str]] = Counter()

@@ -11,6 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from starlette.responses import Response
 
 from appliance.control.metrics.backend import backend_metrics
+from appliance.control.metrics.configured import configured_metrics
 from appliance.control.metrics.delivery import delivery_metrics
 from appliance.control.metrics.families import Given
 from appliance.control.metrics.gpu import ask_gpus, gpu_metrics
@@ -71,6 +72,7 @@ class Metrics:
     def _own(self) -> Iterator[Metric]:
         """What this service knows by itself."""
         control = self._control
+        yield from configured_metrics(control.settings)
         yield from delivery_metrics(control.traffic)
         yield from control.requests.metrics()
         if control.backend is not None:
