@@ -109,6 +109,8 @@ async def test_every_part_is_told_of(busy: Site) -> None:
         ("appliance_valkey_primary",): 1,
         ("appliance_valkey_append_only_file_ok",): 1,
         ("appliance_stream_up", "demo"): 1,
+        ("appliance_configured_segment_seconds",): 2,
+        ("appliance_configured_content_key_seconds",): 300,
         ("appliance_stream_viewers", "demo"): 5,
         ("appliance_delivery_sent_bytes_total", "reload", "demo"): 3500,
         ("appliance_delivery_requests_total", "2xx", "reload", "demo"): 5,
@@ -130,6 +132,7 @@ async def test_every_part_is_told_of(busy: Site) -> None:
         ("appliance_gpu_encoder_sessions", "0"): 3,
     }
     assert {key: seen.get(key) for key in expected} == expected
+    assert ("appliance_delivery_up",) in seen
     assert seen["appliance_rtmp_stream_received_bytes_total", "demo"] > 0
     assert seen["appliance_secret_created_timestamp_seconds", "master-key"] == pytest.approx(
         time.time(), abs=120

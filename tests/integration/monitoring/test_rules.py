@@ -136,6 +136,7 @@ FAULTS = {
     "PicturesDropped": Fault(
         {f"appliance_rtmp_stream_dropped_messages_total{{{STREAM}}}": growing(0, 100)}, OF_STREAM
     ),
+    "DeliveryDown": Fault({f"appliance_delivery_up{{{HOST}}}": steps(1, 0)}),
     "DeliveryFails": Fault(
         {
             f'appliance_delivery_requests_total{{{STREAM},kind="media",code="2xx"}}': growing(100, 100),
