@@ -19,7 +19,7 @@ from appliance.names import stream_unit
 from appliance.ops.doctor.finding import Finding, Severity, critical, worst
 from appliance.ops.doctor.report import print_findings
 from appliance.ops.doctor.services import ingest_stat
-from appliance.ops.doctor.streams import judge_status
+from appliance.ops.doctor.streams import judge_status, oldest_newest
 from appliance.ops.doctor.units import ask_units
 from appliance.ops.doctor.watching import Watch
 from appliance.printable import one_line
@@ -252,7 +252,7 @@ class _Walk:
         """Segments come."""
         status = await self._status()
         age = status.age(time.time(), "media", "newest_segment")
-        limit = 3 * self._host.settings.segment_seconds + 2
+        limit = oldest_newest(self._host.settings.segment_seconds)
         if age is None or age > limit:
             seen = (
                 "no segment yet"
