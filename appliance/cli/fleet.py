@@ -21,7 +21,7 @@ from appliance.ops.fleet.journals import by_time, journal_command, stream_comman
 from appliance.ops.fleet.progress import progress
 from appliance.ops.fleet.session import Done
 from appliance.ops.fleet.targets import read_targets
-from appliance.printable import one_line
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,7 +161,7 @@ def _state(done: Done) -> tuple[str, dict[str, Any] | None]:
     """What a host's summary says in a word, and the summary; None where there is none."""
     try:
         found = dict(json.loads(done.text))
-        down = [one_line(str(unit)) for unit in found["units_down"]]
+        down = [printable(str(unit)) for unit in found["units_down"]]
     except (ValueError, KeyError, TypeError):
         return f"no summary (exit status {done.status}): {(done.errors or done.text).strip()[-200:]}", None
     return (f"DOWN: {', '.join(down)}" if down else "runs"), found
@@ -175,10 +175,10 @@ def _cells(found: dict[str, Any]) -> list[str]:
     def share(name: str) -> str:
         return f"{100 * number(name):.0f} %"
 
-    down = one_line(", ".join(map(str, found["units_down"])))
+    down = printable(", ".join(map(str, found["units_down"])))
     load, up = f"{number('load'):.1f}/{number('cores'):.0f}", span(number("uptime"))
     names = ("streams_live", "connections", "version")
-    live, connections, version = (one_line(str(found.get(name))) for name in names)
+    live, connections, version = (printable(str(found.get(name))) for name in names)
     return [
         f"DOWN: {down}" if down else "runs",
         live,

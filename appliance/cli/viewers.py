@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from appliance.cli.api_client import ApiClient
 from appliance.cli.output import console, short_time
-from appliance.printable import printable
+from appliance.printable import visible
 
 
 class _ListsByItself(TyperGroup):
@@ -63,7 +63,7 @@ def list_command(
                 item["user_agent"] or "-",
             )
             # Strangers chose some of it, and it must not move the cursor.
-            table.add_row(*map(printable, row))
+            table.add_row(*map(visible, row))
     out.print(table)
 
 

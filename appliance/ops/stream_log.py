@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from appliance.errors import EX_UNAVAILABLE, OperatorError
 from appliance.names import stream_unit
-from appliance.printable import printable
+from appliance.printable import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ class Line:
             return self.text
         what = str(self.fields.get("event") or self.fields.get("uri") or "")
         rest = (f"{name}={value}" for name, value in self.fields.items() if name not in _OMITTED)
-        return printable(" ".join((what, *rest)).strip())
+        return visible(" ".join((what, *rest)).strip())
 
     def dumps(self) -> str:
         """The line as a program reads it."""
@@ -116,7 +116,7 @@ def read_line(text: str) -> Line | None:
             fields = json.loads(message)
         except ValueError:
             fields = None
-    return Line(at, unit, printable(message), fields if isinstance(fields, dict) else None)
+    return Line(at, unit, visible(message), fields if isinstance(fields, dict) else None)
 
 
 def concerns(stream: StreamName, line: Line) -> bool:

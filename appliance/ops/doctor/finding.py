@@ -6,7 +6,7 @@ import enum
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from appliance.printable import one_line
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +54,7 @@ class Finding:
 
     def of(self, check: str) -> Finding:
         """The same, found by `check`; what no terminal should get is replaced by question marks."""
-        what, seen, why, mend = map(one_line, (self.what, self.seen, self.why, self.mend))
+        what, seen, why, mend = map(printable, (self.what, self.seen, self.why, self.mend))
         return replace(self, check=check, what=what, seen=seen, why=why, mend=mend)
 
     def described(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class Finding:
         """What `described` gave. Raises ValueError when it is none."""
         try:
             texts = {
-                name: one_line(str(described[name]))
+                name: printable(str(described[name]))
                 for name in ("what", "seen", "why", "mend", "check", "stream")
             }
             severity = Severity[str(described["severity"]).upper()]

@@ -13,7 +13,6 @@ from appliance.control.stat import IngestStat, StatUnavailableError
 from appliance.errors import OperatorError
 from appliance.media.rtmp.client import RtmpError, RtmpPlayer, RtmpRefusedError, RtmpUrl
 from appliance.ops.doctor.finding import Finding, critical
-from appliance.ops.doctor.valkey import SEE_VALKEY
 from appliance.secrets.credentials import READER_SECRET
 from appliance.secrets.rotating import read_newest
 
@@ -27,6 +26,7 @@ _SECONDS: Final = 2.0
 _READY_SECONDS: Final = 3.5
 """The same of `/ready`, which itself gives each part two seconds to answer (appliance.control.stat)."""
 
+_SEE_VALKEY: Final = "see why: systemctl status valkey-server; journalctl -u valkey-server -n 50"
 _SEE_CONTROL: Final = "see why: systemctl status appliance-control; journalctl -u appliance-control -n 50"
 _SEE_INGEST: Final = "see why: systemctl status appliance-ingest; journalctl -u appliance-ingest -n 50"
 
@@ -62,7 +62,7 @@ async def _get(url: str, path: str, *, seconds: float = _SECONDS) -> tuple[int, 
 
 
 _PARTS: Final = {
-    "state": ("Valkey", "new publishers are refused", SEE_VALKEY),
+    "state": ("Valkey", "new publishers are refused", _SEE_VALKEY),
     "units": ("systemd (over the system bus)", "no stream's unit is started", "systemctl status dbus polkit"),
     "ingest": ("ingest's /stat", "publishers that are gone are noticed late", _SEE_INGEST),
     "backend": (

@@ -22,7 +22,7 @@ from appliance.ops.doctor.services import ingest_stat
 from appliance.ops.doctor.streams import judge_status, oldest_newest
 from appliance.ops.doctor.units import ask_units
 from appliance.ops.doctor.watching import Watch
-from appliance.printable import one_line
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -112,15 +112,15 @@ async def follow(host: Host, stream: StreamName) -> Way:
             async with asyncio.timeout(6):
                 seen = await take()
         except _StopError as stop:
-            steps.append(Step(name, Verdict.STOPS, one_line(stop.seen)))
+            steps.append(Step(name, Verdict.STOPS, printable(stop.seen)))
             findings += [finding.of(name) for finding in stop.findings]
         except Exception as error:  # noqa: BLE001 - what cannot be looked at is where it stops
             seen = f"cannot be looked at: {type(error).__name__}: {error}"
-            steps.append(Step(name, Verdict.STOPS, one_line(seen)))
+            steps.append(Step(name, Verdict.STOPS, printable(seen)))
             mend = "see the host first: appliance doctor"
             findings.append(critical(f"{name} cannot be looked at", seen, "?", mend, stream=stream).of(name))
         else:
-            steps.append(Step(name, Verdict.OK, one_line(seen)))
+            steps.append(Step(name, Verdict.OK, printable(seen)))
     findings += [finding.of(finding.check or "stream") for finding in walk.remarks]
     return Way(stream, tuple(steps), tuple(sorted(findings, key=lambda one: -one.severity)))
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 _SLOW_S: Final = 0.1
 _LAG_S: Final = 10
-SEE_VALKEY: Final = "see why: systemctl status valkey-server; journalctl -u valkey-server -n 50"
+_SEE: Final = "see why: systemctl status valkey-server; journalctl -u valkey-server -n 50"
 
 
 async def asked(host: Host, ask: Callable[[State], Awaitable[T]]) -> T:
@@ -67,7 +67,7 @@ async def _took(state: State) -> float:
 def silent_valkey(socket: str, reason: str) -> Finding:
     """Valkey does not answer: `reason` in its own words, or those of the system."""
     low = reason.lower()
-    mend = SEE_VALKEY
+    mend = _SEE
     if "password" in low or "noauth" in low or "wrongpass" in low:
         mend = "give it the password of this host again: run playbooks/site.yml"
     why = "new publishers are refused, sessions and events are not counted; what runs runs on"
@@ -100,7 +100,7 @@ def judge_valkey(info: Mapping[str, Any], seconds: float) -> list[Finding]:
         write, rewrite = info.get("aof_last_write_status"), info.get("aof_last_bgrewrite_status")
         seen = f"last write: {write}, rewrite: {rewrite}"
         why = "it refuses writes, and no publisher is let in"
-        mend = f"df -h /var/lib/valkey; {SEE_VALKEY}"
+        mend = f"df -h /var/lib/valkey; {_SEE}"
         findings.append(critical("Valkey cannot write its log", seen, why, mend))
     if info.get("maxmemory_policy", "noeviction") != "noeviction":
         seen = f"maxmemory-policy {info['maxmemory_policy']}; allowed is noeviction"
@@ -119,7 +119,7 @@ def _judge_replica(info: Mapping[str, Any]) -> list[Finding]:
     if info.get("master_link_status") != "up" or lag > _LAG_S:
         seen = f"link to its primary {info.get('master_link_status')}, last heard {lag} s ago"
         why = "what it answers is old"
-        return [critical("Valkey is a replica that lags", seen, why, SEE_VALKEY)]
+        return [critical("Valkey is a replica that lags", seen, why, _SEE)]
     seen = f"role replica of {info.get('master_host')}; allowed is the primary"
     why = "it refuses writes, and no publisher is let in"
     return [

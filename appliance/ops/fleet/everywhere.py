@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from appliance.ops.fleet.connection import Connection, UnreachableError
 from appliance.ops.fleet.session import LocalSession, RemoteSession, Session
-from appliance.printable import one_line
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -134,7 +134,7 @@ def _worked(target: Target, work: Callable[[Session], T], say: Callable[[str], N
             say(what)
             return Result(target, work(RemoteSession(target, connection)), took())
     except UnreachableError as error:
-        return Result(target, None, took(), one_line(str(error)), error.mend)
+        return Result(target, None, took(), printable(str(error)), error.mend)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this host's, and the others go on
-        failure = one_line(f"{type(error).__name__}: {error}")
+        failure = printable(f"{type(error).__name__}: {error}")
         return Result(target, None, took(), failure, "try again; then report it")

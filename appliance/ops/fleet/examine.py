@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from appliance.ops.doctor.finding import Finding, critical, warning
 from appliance.ops.fleet.connection import UnreachableError
 from appliance.ops.fleet.session import CUT_OFF, Done, as_root
-from appliance.printable import one_line
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ def examine(session: Session, *, seconds: float, only: Sequence[str] = ()) -> Ho
     try:
         described = json.loads(done.text)
         findings = tuple(Finding.read(each) for each in described["findings"])
-        versions = {str(name): one_line(str(value)) for name, value in described["versions"].items()}
+        versions = {str(name): printable(str(value)) for name, value in described["versions"].items()}
         ports = [int(port) for port in described["ports"]]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise _no_report(done) from None

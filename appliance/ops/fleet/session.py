@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import paramiko
 
 from appliance.ops.fleet.connection import Connection, UnreachableError
-from appliance.printable import printable
+from appliance.printable import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -180,4 +180,4 @@ class _Lines:
 
 def _readable(data: bytes | bytearray) -> str:
     """What a host printed, without what a terminal would obey."""
-    return printable(data.decode("utf-8", "replace"), keep="\n\t")
+    return visible(data.decode("utf-8", "replace"), keep="\n\t")
