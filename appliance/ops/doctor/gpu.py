@@ -39,8 +39,9 @@ async def gpu(host: Host) -> list[Finding]:
 def judge_gpus(text: str) -> list[Finding]:
     """`text` as nvidia-smi prints it of the query above; what a GPU does not know is `[N/A]`."""
     findings = []
-    for index, values in read_gpus(text, _FIELDS).items():
-        name = f"GPU {index} ({values['name']})"
+    for number, values in read_gpus(text, _FIELDS).items():
+        model = values["name"]
+        name = f"GPU {number} ({model})"
         temperature, busy, used, total, sessions, errors = (figure(values[field]) for field in _FIGURES)
         if temperature is not None and temperature >= 90:
             seen, why = f"{temperature:.0f} °C; allowed is less than 90", "it slows down"
