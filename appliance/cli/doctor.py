@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from appliance.cli.host import host_settings
-from appliance.errors import EX_DATAERR, EX_NOPERM, EX_USAGE, OperatorError
+from appliance.errors import EX_DATAERR, EX_NOPERM, EX_OSERR, EX_USAGE, OperatorError
 from appliance.names import InvalidStreamNameError, parse_stream_name
 from appliance.ops.doctor.bundle import write_bundle
 from appliance.ops.doctor.report import examine, this_host
@@ -64,7 +64,12 @@ def doctor_command(
         )
     host = this_host(settings)
     if figures:
-        found = asyncio.run(summary(host))
+        try:
+            found = asyncio.run(summary(host))
+        except OSError as error:
+            raise OperatorError(
+                f"no figures: {error}", exit_code=EX_OSERR, hint="see what is wrong: appliance doctor"
+            ) from None
         if as_json:
             typer.echo(json.dumps(found))
         else:

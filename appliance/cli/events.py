@@ -15,6 +15,7 @@ from rich.table import Table
 from appliance.cli.output import console, short_time
 from appliance.cli.state_client import with_state
 from appliance.errors import EX_DATAERR, EX_USAGE, OperatorError
+from appliance.printable import visible
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY
 from appliance.settings import SETTINGS_FILE, Settings
 from appliance.state.events import Entry, Events
@@ -154,7 +155,7 @@ def _cells(entry: Entry) -> tuple[str, ...]:
         event.identity,
     )
     # What no terminal should get: the stream is one that anybody with Valkey's password can write to.
-    return tuple("".join(c if c.isprintable() else "?" for c in cell) for cell in shown)
+    return tuple(map(visible, shown))
 
 
 def _stored(entry: Entry) -> str:

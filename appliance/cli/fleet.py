@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -13,14 +12,16 @@ from rich.table import Table
 
 from appliance.cli.output import console, span
 from appliance.errors import EX_USAGE, OperatorError
-from appliance.names import InvalidStreamNameError, parse_stream_name, stream_unit
-from appliance.ops.doctor.finding import printable, worst
+from appliance.names import InvalidStreamNameError, parse_stream_name
+from appliance.ops.doctor.finding import worst
 from appliance.ops.fleet.ask import ask, ended, leave, on_lines
 from appliance.ops.fleet.everywhere import on_all
 from appliance.ops.fleet.examine import between_hosts, examine
+from appliance.ops.fleet.journals import by_time, journal_command, stream_command
 from appliance.ops.fleet.progress import progress
 from appliance.ops.fleet.session import Done
 from appliance.ops.fleet.targets import read_targets
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,6 @@ AtOnceOption = Annotated[int, typer.Option("--forks", "-f", min=1, max=200, help
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one object; how far it is goes to stderr.")]
 
 _AT_ONCE: Final = 20
-_UNITS: Final = ("appliance-*", "stream@*", "valkey-server")
 
 
 @app.callback()
@@ -236,46 +236,37 @@ def logs_command(
     unit: Annotated[
         list[str] | None, typer.Option("--unit", "-u", help="Of this unit; else all of ours.")
     ] = None,
-    stream: Annotated[str | None, typer.Option(help="Lines that name this stream, of all units.")] = None,
+    stream: Annotated[str | None, typer.Option(help="As `appliance logs --stream` shows it there.")] = None,
     since: Annotated[str, typer.Option(help="As journalctl has it: -1h, 2026-01-01 12:00.")] = "-1h",
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=100_000, help="Of each host.")] = 200,
     grep: Annotated[str | None, typer.Option(help="Lines that match, as journalctl has it.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Go on with those that come.")] = False,
 ) -> None:
-    """Show the journals of all hosts, in the order of time; with --follow as the lines come."""
-    if stream is not None and grep is not None:
-        raise OperatorError("--stream and --grep do not go together", exit_code=EX_USAGE)
+    """Show the journals of all hosts, in the order of time; with --follow as the lines come.
+
+    Exit status 1 when a host's journal could not be read, 69 when a host could not be reached.
+    """
     targets = read_targets(inventory, limit)
-    usual = ["journalctl", "--no-pager", "--quiet", "--utc", "--output=short-iso-precise", f"--since={since}"]
-    usual += [f"--lines={lines}", *(["--follow"] if follow else [])]
-    command = [*usual, *(f"--unit={name}" for name in unit or _UNITS)]
-    command += [] if grep is None else [f"--grep={grep}"]
-    if stream is not None:
-        command = _of_stream(usual, command, stream)
+    if stream is None:
+        command = journal_command(unit or (), since=since, lines=lines, grep=grep, follow=follow)
+    elif unit or grep is not None:
+        raise OperatorError("--stream goes without --unit and --grep", exit_code=EX_USAGE)
+    else:
+        try:
+            command = stream_command(parse_stream_name(stream), since=since, follow=follow)
+        except InvalidStreamNameError as error:
+            raise OperatorError(str(error), exit_code=EX_USAGE) from None
     if follow:
         results = on_lines(targets, command, None, len(targets), root=True)
     else:
         results = ask(targets, command, seconds, at_once, ended)
-        merged = [
-            (line, result.target.name)
-            for result in results
-            if result.value
-            for line in result.value.text.splitlines()
-        ]
         width = max(len(target.name) for target in targets)
-        # The time is the beginning of a line, in UTC, with six digits of a second.
-        for line, host in sorted(merged, key=lambda item: item[0][:32]):
+        for host, line in by_time(results, lines):
             typer.echo(f"{host:<{width}}  {line}")
+    failed = [(one.target.name, one.value) for one in results if one.value and one.value.status]
+    for host, done in failed:
+        for line in done.errors.splitlines():
+            typer.echo(f"{host}: {line}", err=True)
     leave([result for result in results if result.value is None])
-
-
-def _of_stream(usual: list[str], command: list[str], stream: str) -> list[str]:
-    """All lines of the stream's own unit, and those of the others that name it: two journalctl."""
-    try:
-        name = parse_stream_name(stream)
-    except InvalidStreamNameError as error:
-        raise OperatorError(str(error), exit_code=EX_USAGE) from None
-    own = [*usual, f"--unit={stream_unit(name)}"]
-    others = [word for word in command if word != "--unit=stream@*"]
-    others.append(rf"--grep=\b{name}\b")
-    return ["sh", "-c", f"{shlex.join(own)} & {shlex.join(others)} & wait"]
+    # Of --grep that nothing matches journalctl's exit status is 1 too; then it says nothing.
+    raise typer.Exit(int(any(follow or done.errors or done.status > 1 for _, done in failed)))

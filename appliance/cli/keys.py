@@ -18,7 +18,7 @@ from appliance.errors import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, OperatorError
 from appliance.media.package.needed_keys import longest_need, named_by_stream
 from appliance.media.stream_client import STREAMS_DIRECTORY, NoStreamError, StreamClient, StreamSilentError
 from appliance.ops.master_key import MasterKey
-from appliance.secrets.credentials import CONTENT_KEYRING, CREDENTIALS_DIRECTORY
+from appliance.secrets.credentials import CONTENT_KEYRING, CREDENTIALS_DIRECTORY, MASTER_KEY
 from appliance.secrets.keyring import Keyring
 from appliance.settings import SETTINGS_FILE, Settings
 from appliance.state.event_kinds import key_rotated
@@ -164,7 +164,7 @@ def _tell_master_rotated(known: Settings, directory: Path, generation: int) -> N
     host = known.node or socket.gethostname()
 
     async def tell(state: State) -> None:
-        event = key_rotated("master-key", host=host, generation=generation)
+        event = key_rotated(MASTER_KEY, host=host, generation=generation)
         await Events(state).add(event)
 
     try:

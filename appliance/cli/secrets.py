@@ -22,13 +22,12 @@ from appliance.ops.rotation import Rotation
 from appliance.ops.secret_status import (
     CONTENT_KEYS,
     INTERNAL,
-    MASTER_KEY,
     SecretStatus,
     secret_status,
 )
 from appliance.ops.timers import ask_timer
 from appliance.ops.valkey_password import ACL_FILE
-from appliance.secrets.credentials import CREDENTIALS_DIRECTORY
+from appliance.secrets.credentials import CREDENTIALS_DIRECTORY, MASTER_KEY
 from appliance.secrets.rotating import ROTATING
 from appliance.settings import LONGEST_GRACE_SECONDS, SETTINGS_FILE
 from appliance.state.valkey import State

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from appliance.cli.api_client import ApiClient
 from appliance.cli.output import console, short_time
+from appliance.printable import visible
 
 
 class _ListsByItself(TyperGroup):
@@ -62,7 +63,7 @@ def list_command(
                 item["user_agent"] or "-",
             )
             # Strangers chose some of it, and it must not move the cursor.
-            table.add_row(*("".join(c if c.isprintable() else "?" for c in cell) for cell in row))
+            table.add_row(*map(visible, row))
     out.print(table)
 
 

@@ -16,7 +16,7 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from appliance.control.metrics.families import Histogram
 from appliance.digest import digest
@@ -40,6 +40,9 @@ _FADING: Final = 0.8
 
 _MOST_SESSIONS: Final = 100_000
 _MOST_STREAMS: Final = 1000
+_SWEEP_SECONDS: Final = 10.0
+"""Who has left is forgotten when viewers are counted; where nobody counts them, so often at the bound."""
+
 _AT_ONCE: Final = 256
 _PAUSE_SECONDS: Final = 0.01
 """Behind so many lines at once nothing is read for a moment: decisions come first, and what a flood of
@@ -65,7 +68,7 @@ class Traffic:
     Parameters
     ----------
     target_seconds
-        How long a media segment is: a player asks anew about as often.
+        How long a media segment is to be: a player asks anew about as often.
     clock
         Monotonic seconds.
     """
@@ -75,6 +78,7 @@ class Traffic:
         self._clock = clock
         self._sessions: dict[str, dict[str, _Session]] = {}
         self._held = 0
+        self._swept = clock()
         self.sent: Counter[tuple[str, str]] = Counter()
         """Bytes, headers among them, by stream and kind."""
         self.requests: Counter[tuple[str, str, str]] = Counter()
@@ -86,7 +90,8 @@ class Traffic:
     def take(self, datagram: bytes) -> None:
         """One line, as nginx's syslog client sends it (RFC 3164)."""
         try:
-            line = json.loads(datagram[datagram.index(b"[") :])
+            # What a player calls itself need be no UTF-8, and nginx cuts it off anywhere.
+            line = json.loads(datagram[datagram.index(b"[") :].decode("utf-8", "replace"))
             stream, kind, status, size, seconds, session, address, player = line
             status, size, seconds = int(status), int(size), float(seconds)
         except (ValueError, TypeError, RecursionError):
@@ -110,11 +115,7 @@ class Traffic:
 
     def viewers(self) -> dict[str, int]:
         """How many watch each stream now."""
-        now = self._clock()
-        for sessions in self._sessions.values():
-            for name in [name for name, session in sessions.items() if self._has_left(session, now)]:
-                del sessions[name]
-                self._held -= 1
+        self._forget_left()
         return {stream: len(sessions) for stream, sessions in self._sessions.items()}
 
     def keep(self, streams: Collection[str]) -> None:
@@ -126,11 +127,20 @@ class Traffic:
             for key in [key for key in counts if key[0] not in self._sessions]:
                 del counts[key]
 
+    def _forget_left(self) -> None:
+        self._swept = now = self._clock()
+        for sessions in self._sessions.values():
+            for name in [name for name, session in sessions.items() if self._has_left(session, now)]:
+                del sessions[name]
+                self._held -= 1
+
     def _see(self, stream: str, name: str) -> None:
         now, sessions = self._clock(), self._sessions[stream]
         session = sessions.get(name)
         if session is None or self._has_left(session, now):
             if session is None:
+                if self._held >= _MOST_SESSIONS and now - self._swept >= _SWEEP_SECONDS:
+                    self._forget_left()
                 if self._held >= _MOST_SESSIONS:
                     return
                 self._held += 1
@@ -170,9 +180,3 @@ class TrafficReader:
                 self._traffic.take(self._socket.recv(_LONGEST_LINE))
             loop.remove_reader(self._socket)
             self._pause = loop.call_later(_PAUSE_SECONDS, self.start, loop)
-
-
-def traffic_fields(**values: Any) -> bytes:
-    """A line as nginx writes it, for programs that stand in for it."""
-    names = ("stream", "kind", "status", "size", "seconds", "session", "address", "player")
-    return b"<190>Jan  1 00:00:00 t: " + json.dumps([values.get(name, "") for name in names]).encode()

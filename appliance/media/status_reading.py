@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from appliance.media.plain_file import read_plain
 from appliance.media.status import STATUS_FILE
 from appliance.names import StreamName, is_stream_name
+from appliance.printable import visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,9 +36,7 @@ class Reading:
     def text(self, *keys: str) -> str | None:
         """A text that is not empty; what no terminal should get is replaced by question marks."""
         found = self._find(keys)
-        if not isinstance(found, str) or not found:
-            return None
-        return "".join(letter if letter.isprintable() else "?" for letter in found)
+        return visible(found) if isinstance(found, str) and found else None
 
     def number(self, *keys: str) -> float | None:
         """A finite number."""

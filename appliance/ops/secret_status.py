@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from appliance.secrets.credentials import (
     ADMIN_TOKEN,
     CONTENT_KEYRING,
+    MASTER_KEY,
     READER_SECRET,
     STREAM_KEY_PEPPER,
     VALKEY_PASSWORD,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from appliance.ops.timers import Timer
 
 CONTENT_KEYS: Final = "content-keys"
-MASTER_KEY: Final = "master-key"
 
 INTERNAL: Final = (READER_SECRET, ADMIN_TOKEN, VALKEY_PASSWORD)
 """What this host's own parts show each other; one timer for all."""

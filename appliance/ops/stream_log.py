@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from appliance.errors import EX_UNAVAILABLE, OperatorError
 from appliance.names import stream_unit
+from appliance.printable import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,10 @@ _OMITTED: Final = frozenset(("event", "logger", "stream"))
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a unit said: at which time (Unix seconds), as text, and its fields where it was JSON."""
+    """What a unit said: at which time (Unix seconds), as text, and its fields where it was JSON.
+
+    `text` is fit for a terminal. `fields` are as they were: a viewer's player chooses some of them.
+    """
 
     at: float
     unit: str
@@ -40,7 +44,7 @@ class Line:
             return self.text
         what = str(self.fields.get("event") or self.fields.get("uri") or "")
         rest = (f"{name}={value}" for name, value in self.fields.items() if name not in _OMITTED)
-        return " ".join((what, *rest)).strip()
+        return visible(" ".join((what, *rest)).strip())
 
     def dumps(self) -> str:
         """The line as a program reads it."""
@@ -62,11 +66,14 @@ def stream_log(stream: StreamName, *, since: str, follow: bool) -> Iterator[Line
     Raises OperatorError when journalctl fails.
     """
     own = stream_unit(stream)
-    command = ["journalctl", "--no-pager", "--quiet", "--output=json", f"--since={since}"]
+    # --all: without it a field of more than 4096 bytes, such as a long address, is null.
+    command = ["journalctl", "--no-pager", "--quiet", "--all", "--output=json", f"--since={since}"]
     command += [f"--unit={unit}" for unit in (*UNITS, own)]
     command += ["--follow", "--lines=all"] if follow else []
     try:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
+        )
     except OSError as error:
         raise OperatorError(f"the journal cannot be read: {error}", exit_code=EX_UNAVAILABLE) from error
     trouble = ""
@@ -89,13 +96,17 @@ def stream_log(stream: StreamName, *, since: str, follow: bool) -> Iterator[Line
 
 
 def read_line(text: str) -> Line | None:
-    """One line of journalctl's JSON; None for what has no message, or none that is text."""
+    """One line of journalctl's JSON; None for what has no message.
+
+    A message that is no UTF-8 comes as a list of its bytes (systemd's Journal JSON Format): nginx writes what
+    a player calls itself as it is.
+    """
     try:
         entry = json.loads(text)
         message, at = entry["MESSAGE"], int(entry["__REALTIME_TIMESTAMP"]) / 1e6
+        if not isinstance(message, str):
+            message = bytes(list(message)).decode("utf-8", "replace")
     except (ValueError, KeyError, TypeError):
-        return None
-    if not isinstance(message, str):
         return None
     # systemd's own words about a unit come from process 1, and name it.
     unit = str(entry.get("UNIT") or entry.get("_SYSTEMD_UNIT") or "")
@@ -105,8 +116,7 @@ def read_line(text: str) -> Line | None:
             fields = json.loads(message)
         except ValueError:
             fields = None
-    clean = "".join(letter if letter.isprintable() else "?" for letter in message)
-    return Line(at, unit, clean, fields if isinstance(fields, dict) else None)
+    return Line(at, unit, visible(message), fields if isinstance(fields, dict) else None)
 
 
 def concerns(stream: StreamName, line: Line) -> bool:

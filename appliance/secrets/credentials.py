@@ -29,6 +29,9 @@ ADMIN_TOKEN: Final = "admin-token"  # noqa: S105 - the name of a credential, not
 VIEW_TOKEN_KEYS: Final = "view-token-keys"  # noqa: S105 - the name of a credential, not its value
 WEBHOOK_SECRET: Final = "webhook-secret"  # noqa: S105 - the name of a credential, not its value
 
+MASTER_KEY: Final = "master-key"
+"""What operators, events and metrics call the keyring's newest generation."""
+
 _RANDOM_BYTES: Final = 32
 
 

@@ -50,8 +50,9 @@ export function hlsEngine(Hls, video, { url, token, trouble }) {
   // Apple's newer Media Source Extensions want it so.
   video.disableRemotePlayback = true;
   const hls = new Hls(OPTIONS);
-  /** @type {string[]} */
-  const errors = [];
+  /** @type {string[]} the last ones */
+  let errors = [];
+  let errorCount = 0;
   /** @type {number[]} */
   let mends = [];
   let shown = false;
@@ -69,7 +70,8 @@ export function hlsEngine(Hls, video, { url, token, trouble }) {
   };
 
   hls.on(Hls.Events.ERROR, (_event, data) => {
-    errors.push(data.details);
+    errors = [...errors.slice(-2), data.details];
+    errorCount += 1;
     const status = data.response?.code ?? 0;
     const reason = reasonOf(status, token);
     // Segments are ciphertext for everybody: what is refused is a playlist or a key.
@@ -139,7 +141,7 @@ export function hlsEngine(Hls, video, { url, token, trouble }) {
         ["Measured bandwidth", `${Math.round(hls.bandwidthEstimate / 1000)} kbit/s`],
         ["Behind the live edge", `${hls.latency.toFixed(2)} s, wanted ${hls.targetLatency?.toFixed(2) ?? "-"} s`],
         ["Newest segment and part", now ? `${now.endSN} ${now.lastPartIndex}` : "-"],
-        ["Errors", errors.length ? `${errors.length}, last ${errors.slice(-3).join(", ")}` : "none"],
+        ["Errors", errorCount ? `${errorCount}, last ${errors.join(", ")}` : "none"],
       ];
     },
   };

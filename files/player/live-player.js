@@ -46,6 +46,8 @@ export class LivePlayer extends EventTarget {
     this.backoff = new Backoff();
     this.hostClock = 0;
     this.stalls = 0;
+    /** The timer that runs while the picture stands. */
+    this.standing = 0;
     this.troubled = false;
     /** Whether a picture of this stream was ever shown. */
     this.shown = false;
@@ -60,6 +62,7 @@ export class LivePlayer extends EventTarget {
   start() {
     this.stopping.abort();
     this.stopping = new AbortController();
+    this.say("asking");
     this.run(this.stopping.signal).catch((error) => {
       if (error?.name !== "AbortError") throw error;
     });
@@ -68,6 +71,7 @@ export class LivePlayer extends EventTarget {
   /** Ends for good, and leaves the element as it was. */
   destroy() {
     this.stopping.abort();
+    clearTimeout(this.standing);
     for (const [event, listener] of Object.entries(this.heard)) this.video.removeEventListener(event, listener);
   }
 
@@ -102,9 +106,9 @@ export class LivePlayer extends EventTarget {
   }
 
   listeners() {
-    let timer = 0;
+    const stop = () => clearTimeout(this.standing);
     const playing = () => {
-      clearTimeout(timer);
+      stop();
       if (!this.engine) return;
       this.shown = true;
       this.backoff.reset();
@@ -115,21 +119,22 @@ export class LivePlayer extends EventTarget {
       waiting: () => {
         if (this.state.name !== "playing") return;
         this.stalls += 1;
-        clearTimeout(timer);
-        timer = setTimeout(() => {
+        stop();
+        this.standing = setTimeout(() => {
           if (this.state.name === "playing") this.say("broken", "stalled");
         }, STILL_SECONDS * 1000);
       },
       // Where battery is saved, browsers begin not even without sound.
       canplay: async () => {
-        if (this.state.name === "starting" && this.video.paused && !(await this.play())) this.say("ready");
+        const begins = () => this.state.name === "starting" && this.video.paused;
+        if (begins() && !(await this.play()) && begins()) this.say("ready");
       },
       // A trouble may pass before the picture ever stood.
       timeupdate: () => {
         if (this.state.name === "broken" && !this.troubled && !this.video.seeking) playing();
       },
-      pause: () => clearTimeout(timer),
-      emptied: () => clearTimeout(timer),
+      pause: stop,
+      emptied: stop,
     };
   }
 
@@ -138,7 +143,8 @@ export class LivePlayer extends EventTarget {
    * @param {State["reason"]} [reason]
    */
   say(name, reason = null) {
-    if (this.state.name === name && this.state.reason === reason) return;
+    // Who was stopped has nothing to say any more.
+    if (this.stopping.signal.aborted || (this.state.name === name && this.state.reason === reason)) return;
     this.state = { name, reason };
     this.dispatchEvent(new Event("state"));
   }
@@ -150,9 +156,7 @@ export class LivePlayer extends EventTarget {
       this.say("refused", "token");
       return;
     }
-    const itself = playsItself(this.video);
-    // Most of all there is to load, and Apple's devices do without.
-    const Hls = itself ? null : (await import("./hls.js")).default;
+    const Hls = playsItself(this.video) ? null : await this.library(signal);
     if (Hls && !Hls.isSupported()) {
       this.say("unsupported");
       return;
@@ -178,6 +182,21 @@ export class LivePlayer extends EventTarget {
     }
   }
 
+  /**
+   * hls.js: most of all there is to load, and Apple's devices do without. It is asked for until it comes.
+   * @param {AbortSignal} signal
+   */
+  async library(signal) {
+    for (;;) {
+      try {
+        return (await import("./hls.js")).default;
+      } catch {
+        this.say("waiting", "network");
+        await pause(this.backoff.next(WAITING), signal);
+      }
+    }
+  }
+
   /** @param {import("./probe.js").Reason} reason */
   sayWaiting(reason) {
     if (this.over && (reason === "live" || reason === "offline")) this.say("over");
@@ -198,7 +217,12 @@ export class LivePlayer extends EventTarget {
    * @returns {Promise<import("./hls-engine.js").Outcome>}
    */
   async playOnce(Hls, text, signal) {
+    signal.throwIfAborted();
     this.say("starting");
+    // Of this playback: what still waits when it is over has nothing to do with the next one.
+    const ending = new AbortController();
+    const stop = () => ending.abort(signal.reason);
+    signal.addEventListener("abort", stop);
     const { token = "" } = this.options;
     let resumes = 0;
     const told = {
@@ -206,17 +230,19 @@ export class LivePlayer extends EventTarget {
       token,
       /** @param {import("./probe.js").Reason} reason */
       trouble: async (reason) => {
+        // hls.js may have several at once, and one answer mends them all.
+        if (this.troubled) return;
         this.troubled = true;
         this.say("broken", reason);
         resumes = this.backoff.tries === 0 ? 0 : resumes + 1;
         try {
-          await pause(this.backoff.next(BROKEN), signal);
-          const answer = await this.ask(signal);
+          await pause(this.backoff.next(BROKEN), ending.signal);
+          const answer = await this.ask(ending.signal);
           const same = answer.reason === "live" && firstVariant(answer.text) === firstVariant(text);
           if (same && resumes < RESUMES) engine.resume();
           else give({ broken: answer.reason });
         } catch {
-          // Stopped meanwhile.
+          // Stopped or over meanwhile.
         } finally {
           this.troubled = false;
         }
@@ -229,13 +255,15 @@ export class LivePlayer extends EventTarget {
     });
     const engine = Hls ? hlsEngine(Hls, this.video, told) : nativeEngine(this.video, told);
     const stopped = new Promise((_resolve, reject) => {
-      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+      ending.signal.addEventListener("abort", () => reject(ending.signal.reason), { once: true });
     });
     this.engine = engine;
     try {
       this.dispatchEvent(new Event("engine"));
       return await Promise.race([engine.outcome, given, stopped]);
     } finally {
+      signal.removeEventListener("abort", stop);
+      ending.abort();
       this.engine = null;
       engine.destroy();
       this.dispatchEvent(new Event("engine"));

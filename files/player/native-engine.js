@@ -25,9 +25,15 @@ export function nativeEngine(video, { url, trouble }) {
     end = resolve;
   });
   let timer = 0;
+  // `stalled` says that nothing comes in, while the picture may go on from what is there.
+  let stood = 0;
+  const stands = () => video.currentTime === stood && !video.paused;
   const wait = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => trouble("unavailable"), STILL_SECONDS * 1000);
+    stood = video.currentTime;
+    timer = setTimeout(() => {
+      if (stands()) trouble("unavailable");
+    }, STILL_SECONDS * 1000);
   };
   const heard = {
     ended: () => end({ ended: true }),
@@ -48,7 +54,8 @@ export function nativeEngine(video, { url, trouble }) {
     name: "the browser's own",
     outcome,
     resume() {
-      end({ broken: "stood still" });
+      // Meanwhile it may have gone on by itself.
+      if (stands()) end({ broken: "stood still" });
     },
     destroy() {
       clearTimeout(timer);

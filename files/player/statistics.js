@@ -40,8 +40,13 @@ export function statistics(player, texts) {
   // Browsers let only pages that came over HTTPS write there; elsewhere the text can be marked by hand.
   copy.hidden = !navigator.clipboard;
   copy.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(facts(player).map((line) => line.join(": ")).join("\n"));
-    told.textContent = texts.copied;
+    try {
+      await navigator.clipboard.writeText(facts(player).map((line) => line.join(": ")).join("\n"));
+      told.textContent = texts.copied;
+    } catch {
+      // In another site's frame it may be forbidden; then the text can be marked by hand as well.
+      copy.hidden = true;
+    }
   });
   const close = element("button", { type: "button", onclick: () => toggle() }, texts.close);
   const node = element("section", { className: "statistics", hidden: true, "aria-label": texts.statistics },

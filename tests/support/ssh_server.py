@@ -53,12 +53,14 @@ class SshServer:
     """A server inside `with`.
 
     `silent`: it takes connections and says nothing. `programs`: a folder that is searched for programs first.
+    `early`: it tells the exit status before the output, as sshd may.
     """
 
     host_key: Keys
     allowed: Keys
     silent: bool = False
     programs: Path | None = None
+    early: bool = False
     commands: list[str] = field(default_factory=list)
     forwarded: list[tuple[str, int]] = field(default_factory=list)
 
@@ -147,7 +149,8 @@ class _Interface(paramiko.ServerInterface):
         self._server.commands.append(command.decode())
         folder = self._server.programs
         path = os.environ["PATH"] if folder is None else f"{folder}:{os.environ['PATH']}"
-        threading.Thread(target=_execute, args=(channel, command.decode(), path), daemon=True).start()
+        arguments = (channel, command.decode(), path, self._server.early)
+        threading.Thread(target=_execute, args=arguments, daemon=True).start()
         return True
 
 
@@ -158,7 +161,7 @@ def _copy(receive, send, close) -> None:  # type: ignore[no-untyped-def] # of so
     close()
 
 
-def _execute(channel: paramiko.Channel, command: str, path: str) -> None:
+def _execute(channel: paramiko.Channel, command: str, path: str, early: bool) -> None:
     # The request is answered when our caller has returned, and paramiko does not tell when that was.
     time.sleep(0.05)
     with subprocess.Popen(
@@ -171,9 +174,13 @@ def _execute(channel: paramiko.Channel, command: str, path: str) -> None:
         assert process.stdout
         assert process.stderr
         with contextlib.suppress(OSError, EOFError):
+            if early:
+                channel.send_exit_status(0)
+                time.sleep(0.2)
             while data := process.stdout.read1(65536):  # type: ignore[attr-defined]
                 channel.sendall(data)
             channel.sendall_stderr(process.stderr.read())
     with contextlib.suppress(OSError, EOFError):
-        channel.send_exit_status(process.returncode)
+        if not early:
+            channel.send_exit_status(process.returncode)
     channel.close()

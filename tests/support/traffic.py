@@ -1,12 +1,13 @@
-"""What takes delivery's lines in the place of the control service: its reader, in a process of its own."""
+"""Delivery's lines: as nginx writes them, and what takes them in the place of the control service."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,9 +24,16 @@ loop.run_forever()
 """
 
 
+def traffic_line(**values: Any) -> bytes:
+    """Return a line as nginx writes it (log_format `traffic` of the role delivery)."""
+    names = ("stream", "kind", "status", "size", "seconds", "session", "address", "player")
+    fields = json.dumps([values.get(name, "") for name in names], ensure_ascii=False)
+    return b"<190>Jan  1 00:00:00 t: " + fields.encode("utf-8", "surrogateescape")
+
+
 @contextlib.contextmanager
 def traffic_reader(path: Path) -> Iterator[None]:
-    """Read the lines that come in at `path` until the block is left."""
+    """Have the reader of the control service, in a process of its own, read what comes in at `path`."""
     with subprocess.Popen([sys.executable, "-c", _PROGRAM, str(path)]) as reader:
         try:
             while not path.exists():

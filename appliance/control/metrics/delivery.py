@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
 
 from appliance.control.metrics.families import counter, gauge, histogram
 
@@ -14,8 +15,25 @@ if TYPE_CHECKING:
     from appliance.control.traffic import Traffic
 
 
-def delivery_metrics(traffic: Traffic) -> Iterator[Metric]:
-    """What was sent since the service began, and who watches now."""
+_SECONDS: Final = 1.0
+
+
+async def ask_delivery(port: int) -> bool:
+    """Whether delivery takes a connection at its port on this host; nothing is asked of it."""
+    try:
+        async with asyncio.timeout(_SECONDS):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def delivery_metrics(traffic: Traffic, *, answers: bool) -> Iterator[Metric]:
+    """Whether delivery `answers`, what was sent since the service began, and who watches now."""
+    up = gauge("delivery_up", "1 when delivery takes connections.")
+    up.add_metric([], answers)
+    yield up
     viewers = gauge("stream_viewers", "Sessions that watch the stream on this host now.", "stream")
     for stream, count in sorted(traffic.viewers().items()):
         viewers.add_metric([stream], count)

@@ -11,7 +11,8 @@ from prometheus_client.exposition import choose_encoder
 from starlette.responses import Response
 
 from appliance.control.metrics.backend import backend_metrics
-from appliance.control.metrics.delivery import delivery_metrics
+from appliance.control.metrics.configured import configured_metrics
+from appliance.control.metrics.delivery import ask_delivery, delivery_metrics
 from appliance.control.metrics.families import Given
 from appliance.control.metrics.gpu import ask_gpus, gpu_metrics
 from appliance.control.metrics.ingest import ingest_metrics
@@ -47,7 +48,12 @@ class Metrics:
             encode, content_type = choose_encoder(request.headers.get("accept", ""))
         except (TypeError, ValueError):  # it trips over a version that is no number
             encode, content_type = choose_encoder("")
-        state, xml, gpus = await asyncio.gather(ask_state(self._control.state), self._ingest(), ask_gpus())
+        state, xml, gpus, delivery = await asyncio.gather(
+            ask_state(self._control.state),
+            self._ingest(),
+            ask_gpus(),
+            ask_delivery(self._control.settings.delivery_port),
+        )
         registry = CollectorRegistry(auto_describe=False)
         registry.register(StreamCollector(self._root))
         try:
@@ -56,6 +62,7 @@ class Metrics:
                 Given(
                     [
                         *self._own(),
+                        *delivery_metrics(self._control.traffic, answers=delivery),
                         *ingest_metrics(xml),
                         *state_metrics(state, with_events=self._control.backend is not None),
                         *gpu_metrics(gpus),
@@ -71,7 +78,7 @@ class Metrics:
     def _own(self) -> Iterator[Metric]:
         """What this service knows by itself."""
         control = self._control
-        yield from delivery_metrics(control.traffic)
+        yield from configured_metrics(control.settings)
         yield from control.requests.metrics()
         if control.backend is not None:
             yield from backend_metrics(control.backend)

@@ -1,7 +1,7 @@
 """The GPUs, as NVIDIA's own tool tells of them; nothing where it is not installed.
 
-`nvidia-smi --help-query-gpu` explains the fields. It needs the devices (/dev/nvidia*), which the unit of the
-service is not let at before a role brings the driver; until then this is for hosts whose unit was changed.
+It needs the devices (/dev/nvidia*), which the unit of the service is not let at before a role brings the
+driver; until then this is for hosts whose unit was changed.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import shutil
 from typing import TYPE_CHECKING, Final
 
-from appliance.control.metrics.families import gauge
+from appliance.control.metrics.families import gauge, put
+from appliance.nvidia_smi import figure, query, read_gpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,14 +40,11 @@ _FIELDS: Final = {
 
 async def ask_gpus() -> str:
     """What nvidia-smi prints, "" where there is none or it fails."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
+    command = query(_FIELDS)
+    if shutil.which(command[0]) is None:
         return ""
-    query = ",".join(("index", *_FIELDS))
     process = await asyncio.create_subprocess_exec(
-        program,
-        f"--query-gpu={query}",
-        "--format=csv,noheader,nounits",
+        *command,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -69,12 +66,7 @@ async def ask_gpus() -> str:
 def gpu_metrics(text: str) -> Iterator[Metric]:
     """The lines of `text` as metrics; what a GPU does not have ([N/A]) is left out."""
     families = {field: gauge(name, help_text, "gpu") for field, (name, help_text, _) in _FIELDS.items()}
-    for line in text.splitlines():
-        index, *values = (cell.strip() for cell in line.split(","))
-        if not index.isdigit() or len(values) != len(_FIELDS):
-            continue
-        for (field, (_, _, factor)), value in zip(_FIELDS.items(), values, strict=True):
-            with contextlib.suppress(ValueError):
-                if math.isfinite(number := float(value)):
-                    families[field].add_metric([index], number * factor)
+    for index, values in read_gpus(text, _FIELDS).items():
+        for field, (_, _, factor) in _FIELDS.items():
+            put(families[field], [index], figure(values[field]), factor)
     return (family for family in families.values() if family.samples)

@@ -45,7 +45,7 @@ def _server(root: Element) -> Iterator[Metric]:
         family = counter(name, text)
         put(family, [], _number(root, tag))
         yield family
-    uptime = gauge("rtmp_uptime_seconds", "Since when the ingest server's worker runs.")
+    uptime = gauge("rtmp_uptime_seconds", "For how long the ingest server's worker has been running.")
     put(uptime, [], _number(root, "uptime"))
     yield uptime
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from appliance.control.metrics.families import gauge
+from appliance.secrets.credentials import MASTER_KEY
 from appliance.secrets.rotating import ROTATING
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from appliance.control.secrets import Secrets
-
-MASTER_KEY = "master-key"
 
 
 def secret_metrics(secrets: Secrets) -> Iterator[Metric]:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from appliance.errors import OperatorError
 from appliance.ops.doctor.finding import Finding, critical, warning
 from appliance.ops.doctor.valkey import asked
-from appliance.state.events import DEAD, EVENTS, GROUP
-from appliance.state.valkey import StateUnavailableError, translated
+from appliance.state.events import Events
+from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
     from appliance.ops.doctor.host import Host
-    from appliance.state.valkey import State
 
 _SLOW_S: Final = 1.0
 _BACKLOG: Final = 100
@@ -64,18 +63,11 @@ def unreachable_backend(where: str, reason: str) -> Finding:
 async def events(host: Host) -> list[Finding]:
     """The backend takes what it is told: no dead letter, no long queue."""
 
-    async def ask(state: State) -> tuple[int, int]:
-        with translated():
-            dead = await state.client.xlen(DEAD)
-            groups = await state.client.xinfo_groups(EVENTS) if await state.client.exists(EVENTS) else []
-        ours: dict[str, Any] = next((one for one in groups if one.get("name") == GROUP), {})
-        return dead, int(ours.get("pending") or 0) + int(ours.get("lag") or 0)
-
     try:
-        dead, waiting = await asked(host, ask)
+        depth = await asked(host, lambda state: Events(state).depth())
     except (OperatorError, StateUnavailableError):
         return []  # the checks `credentials` and `valkey` say it
-    return judge_events(dead, waiting if host.settings.http_callback_url else 0)
+    return judge_events(depth.dead, depth.new + depth.pending if host.settings.http_callback_url else 0)
 
 
 def judge_events(dead: int, waiting: int) -> list[Finding]:

@@ -6,6 +6,8 @@ import enum
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from appliance.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -87,8 +89,3 @@ def critical(what: str, seen: str, why: str, mend: str, *, stream: str = "") -> 
 def worst(findings: Iterable[Finding]) -> int:
     """The exit status: 0 when there is no finding."""
     return max((int(finding.severity) for finding in findings), default=0)
-
-
-def printable(text: str) -> str:
-    """`text` on one line, without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from appliance.nvidia_smi import figure, query, read_gpus
 from appliance.ops.doctor.finding import Finding, critical, warning
 
 if TYPE_CHECKING:
     from appliance.ops.doctor.host import Host
 
+_FIGURES: Final = (
+    "temperature.gpu",
+    "utilization.encoder",
+    "memory.used",
+    "memory.total",
+    "encoder.stats.sessionCount",
+    "ecc.errors.uncorrected.volatile.total",
+)
+_FIELDS: Final = ("name", *_FIGURES)
+
 
 async def gpu(host: Host) -> list[Finding]:
     """The GPUs, where nvidia-smi is: it answers, and none is hot, broken or full."""
-    answer = await host.run(
-        "nvidia-smi",
-        "--query-gpu=index,name,temperature.gpu,utilization.encoder,memory.used,memory.total,"
-        "encoder.stats.sessionCount,ecc.errors.uncorrected.volatile.total",
-        "--format=csv,noheader,nounits",
-    )
+    answer = await host.run(*query(_FIELDS))
     if answer.status == 127:
         return []
     if answer.status:
@@ -34,12 +39,10 @@ async def gpu(host: Host) -> list[Finding]:
 def judge_gpus(text: str) -> list[Finding]:
     """`text` as nvidia-smi prints it of the query above; what a GPU does not know is `[N/A]`."""
     findings = []
-    for line in text.strip().splitlines():
-        cells = [cell.strip() for cell in line.split(",")]
-        if len(cells) != 8:
-            continue
-        name = f"GPU {cells[0]} ({cells[1]})"
-        temperature, busy, used, total, sessions, errors = (_figure(cell) for cell in cells[2:])
+    for number, values in read_gpus(text, _FIELDS).items():
+        model = values["name"]
+        name = f"GPU {number} ({model})"
+        temperature, busy, used, total, sessions, errors = (figure(values[field]) for field in _FIGURES)
         if temperature is not None and temperature >= 90:
             seen, why = f"{temperature:.0f} °C; allowed is less than 90", "it slows down"
             findings.append(warning(f"{name} is hot", seen, why, "see to its fans and its air"))
@@ -58,7 +61,3 @@ def judge_gpus(text: str) -> list[Finding]:
                 warning(f"the encoder of {name} is busy", seen, why, "fewer streams or rungs on it")
             )
     return findings
-
-
-def _figure(text: str) -> float | None:
-    return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
+from socket import AF_INET
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -133,8 +134,8 @@ def judge_ports(ports: list[Port], holders: dict[int, list[Holder]]) -> list[Fin
 
 def _own_address() -> str:
     """An IPv4 address of the host that is not loopback, else loopback."""
-    addresses = [one.address for each in psutil.net_if_addrs().values() for one in each if one.family == 2]
-    return next((address for address in addresses if not address.startswith("127.")), "127.0.0.1")
+    found = [one for each in psutil.net_if_addrs().values() for one in each if one.family is AF_INET]
+    return next((one.address for one in found if not one.address.startswith("127.")), "127.0.0.1")
 
 
 async def _connects(address: str, port: int) -> str | None:

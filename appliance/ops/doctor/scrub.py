@@ -28,6 +28,8 @@ _NAMED: Final = (
     re.compile(r"(\bBasic\s+)[A-Za-z0-9+/=]{8,}"),
     # what stands before the host of a URL
     re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@\"']+(?=@)"),
+    # what `sysctl -a` prints to root: tcp_fastopen_key, stable_secret (ip-sysctl.rst of the kernel)
+    re.compile(r"^([\w./-]+_(?:key|secret) = )\S+", re.MULTILINE),
     # arguments of a URL or form, and fields of JSON and YAML
     re.compile(
         r"([?&;]|\b)((?:key|reader|token|secret|password|passwd|signature|api_key|access_key|view)=)[^\s&\"';,]+",

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _SECONDS: Final = 2.0
 """How long a service may take to answer: less than a check may, so that its silence has a name."""
 
+_READY_SECONDS: Final = 3.5
+"""The same of `/ready`, which itself gives each part two seconds to answer (appliance.control.stat)."""
+
 _SEE_VALKEY: Final = "see why: systemctl status valkey-server; journalctl -u valkey-server -n 50"
 _SEE_CONTROL: Final = "see why: systemctl status appliance-control; journalctl -u appliance-control -n 50"
 _SEE_INGEST: Final = "see why: systemctl status appliance-ingest; journalctl -u appliance-ingest -n 50"
@@ -46,14 +49,14 @@ async def control(host: Host) -> list[Finding]:
 async def parts(host: Host) -> list[Finding]:
     """Every part that the control service needs answers it."""
     try:
-        return judge_ready(*(await _get(host.settings.control_url, "/ready")))
+        return judge_ready(*(await _get(host.settings.control_url, "/ready", seconds=_READY_SECONDS)))
     except httpx.HTTPError:
         return []  # the check `control` says it
 
 
-async def _get(url: str, path: str) -> tuple[int, str]:
+async def _get(url: str, path: str, *, seconds: float = _SECONDS) -> tuple[int, str]:
     """Status and text of the control service's answer. Raises httpx.HTTPError."""
-    async with httpx.AsyncClient(base_url=url, timeout=_SECONDS, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=seconds, trust_env=False) as http:
         answer = await http.get(path)
         return answer.status_code, answer.text
 

@@ -16,12 +16,13 @@ from appliance.cli.output import console, span
 from appliance.control.stat import StatUnavailableError
 from appliance.media.status import State
 from appliance.names import stream_unit
-from appliance.ops.doctor.finding import Finding, critical, printable, worst
+from appliance.ops.doctor.finding import Finding, Severity, critical, worst
 from appliance.ops.doctor.report import print_findings
 from appliance.ops.doctor.services import ingest_stat
-from appliance.ops.doctor.streams import judge_status
+from appliance.ops.doctor.streams import judge_status, oldest_newest
 from appliance.ops.doctor.units import ask_units
 from appliance.ops.doctor.watching import Watch
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -251,7 +252,7 @@ class _Walk:
         """Segments come."""
         status = await self._status()
         age = status.age(time.time(), "media", "newest_segment")
-        limit = 3 * self._host.settings.segment_seconds + 2
+        limit = oldest_newest(self._host.settings.segment_seconds)
         if age is None or age > limit:
             seen = (
                 "no segment yet"
@@ -267,8 +268,8 @@ class _Walk:
         """A player gets playlist, key, segment, pictures."""
         watch = Watch(self._host, self._stream)
         findings = await watch.findings()
-        serious = [finding for finding in findings if finding.severity > 1]
-        self.remarks += [finding.of("watching") for finding in findings if finding.severity == 1]
+        serious = [finding for finding in findings if finding.severity is Severity.CRITICAL]
+        self.remarks += [finding.of("watching") for finding in findings if finding not in serious]
         if serious:
             raise _StopError(f"{watch.reached}: {serious[0].seen}", *serious)
         return (

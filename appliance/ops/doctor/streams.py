@@ -86,6 +86,11 @@ def _hangs(stream: StreamName, status: Reading, now: float) -> Finding:
     )
 
 
+def oldest_newest(segment_seconds: float) -> float:
+    """How old (s) the newest segment of a live stream may be: two are late, the status a moment old."""
+    return 3 * segment_seconds + 2
+
+
 def judge_status(stream: StreamName, status: Reading, now: float, *, segment_seconds: float) -> list[Finding]:
     """What a stream says of itself; `now` is unix seconds."""
     findings = [_of_alert(stream, item) for item in status.items("alerts") if not item.flag("over")]
@@ -105,7 +110,7 @@ def judge_status(stream: StreamName, status: Reading, now: float, *, segment_sec
             why = "viewers have fewer qualities, until another publisher comes"
             mend = Alert.RUNG_GIVEN_UP.value.mends
             findings.append(warning(f"stream {stream} has lost a rung", seen, why, mend, stream=stream))
-    age, limit = status.age(now, "media", "newest_segment"), 3 * segment_seconds + 2
+    age, limit = status.age(now, "media", "newest_segment"), oldest_newest(segment_seconds)
     live = status.text("state") == State.LIVE.value and status.text("source", "text") is not None
     if live and not findings and age is not None and age > limit:
         seen = f"the newest is {age:.1f} s old; a segment is {segment_seconds:g} s"

@@ -26,7 +26,7 @@ FIREWALL_UNIT: Final = "appliance-firewall.service"
 _PATTERNS: Final = ("appliance-*", "stream@*")
 _PROPERTIES: Final = (
     "Id", "LoadState", "ActiveState", "SubState", "Result", "NRestarts", "MainPID", "ControlGroup",
-    "ActiveEnterTimestampMonotonic", "UnitFileState", "NeedDaemonReload", "Type", "ExecMainStartTimestamp",
+    "ActiveEnterTimestampMonotonic", "UnitFileState", "NeedDaemonReload",
 )  # fmt: skip
 _RECENT_S: Final = 900.0
 """A unit that had to be started again so long ago is still told of: who was woken by it has come by then."""

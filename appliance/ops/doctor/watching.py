@@ -12,7 +12,7 @@ import httpx
 from appliance.control.view.issuing import Wish, issue_checked
 from appliance.errors import OperatorError
 from appliance.media.status import State
-from appliance.ops.doctor.finding import Finding, critical
+from appliance.ops.doctor.finding import Finding, Severity, critical
 from appliance.ops.doctor.media import decrypt, judge_media, judge_size
 from appliance.ops.doctor.playlist import Media, Newest, PlaylistError, Variant, read_media, read_variants
 from appliance.secrets.content_keys import UnknownKeyError
@@ -89,7 +89,7 @@ class Watch:
         except (PlaylistError, ValueError) as error:
             return [self._cannot(f"its playlist: {error}")]
         findings = judge_media(self._stream, media, time.time())
-        if any(finding.severity > 1 for finding in findings):
+        if any(finding.severity is Severity.CRITICAL for finding in findings):
             return findings
         return findings + await self._look_inside(http, variants, media)
 

@@ -111,7 +111,7 @@ class Connection:
     def _jump(self, text: str) -> Way:
         try:
             user, host, port = parse_jump(text)
-            return self._options.way(host, port=port, user=user)
+            return self._options.for_jumps.way(host, port=port, user=user)
         except (ValueError, OSError) as error:
             raise UnreachableError(str(error), "mend ProxyJump in the inventory or ssh_config") from None
 

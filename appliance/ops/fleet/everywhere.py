@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
-from appliance.ops.doctor.finding import printable
 from appliance.ops.fleet.connection import Connection, UnreachableError
 from appliance.ops.fleet.session import LocalSession, RemoteSession, Session
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,10 @@ _TICK_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Result(Generic[T]):
-    """What came of one host: `value`, or why there is none (`failure`, and what to do: `mend`)."""
+    """What came of one host: `value`, or why there is none (`failure`, and what to do: `mend`).
+
+    `failure` is fit for a terminal: whoever answers at a host's address may have chosen some of it.
+    """
 
     target: Target
     value: T | None
@@ -111,7 +114,7 @@ def _note(
 ) -> None:
     results[result.target.name] = result
     if result.value is None:
-        progress.done(result.target.name, f"FAILED: {printable(result.failure or '?')}", good=False)
+        progress.done(result.target.name, f"FAILED: {result.failure}", good=False)
     else:
         text, good = told(result.value)
         progress.done(result.target.name, f"{text}, {result.seconds:.1f} s", good=good)
@@ -131,6 +134,7 @@ def _worked(target: Target, work: Callable[[Session], T], say: Callable[[str], N
             say(what)
             return Result(target, work(RemoteSession(target, connection)), took())
     except UnreachableError as error:
-        return Result(target, None, took(), str(error), error.mend)
+        return Result(target, None, took(), printable(str(error)), error.mend)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this host's, and the others go on
-        return Result(target, None, took(), f"{type(error).__name__}: {error}", "try again; then report it")
+        failure = printable(f"{type(error).__name__}: {error}")
+        return Result(target, None, took(), failure, "try again; then report it")

@@ -9,9 +9,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from appliance.ops.doctor.finding import Finding, critical, printable, warning
+from appliance.ops.doctor.finding import Finding, critical, warning
 from appliance.ops.fleet.connection import UnreachableError
 from appliance.ops.fleet.session import CUT_OFF, Done, as_root
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

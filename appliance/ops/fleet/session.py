@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import paramiko
 
 from appliance.ops.fleet.connection import Connection, UnreachableError
+from appliance.printable import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +25,10 @@ _BLOCK: Final = 64 * 1024
 _POLL_S: Final = 0.2
 _GRACE_S: Final = 3.0
 """How much longer than the command's limit we wait for the host to say that it ended."""
+
+_REST_S: Final = 1.0
+"""For how long nothing may come of a command that has ended until we leave: sshd tells the exit status before
+what is still in the pipe, and a process that the command left behind may hold that open for ever."""
 
 CUT_OFF: Final = 124
 """Exit status of a command that took too long (timeout(1))."""
@@ -81,20 +86,26 @@ class RemoteSession:
             channel.shutdown_write()
             out, errors = _Lines(line), _Lines(line)
             deadline = None if seconds is None else time.monotonic() + seconds + _GRACE_S
+            came = time.monotonic()
             while True:
+                # Asked before what came is taken: behind the end, or a closing, nothing comes.
+                over, ended = channel.eof_received or channel.closed, channel.exit_status_ready()
                 got = _take(channel.recv_ready, channel.recv, out)
                 got |= _take(channel.recv_stderr_ready, channel.recv_stderr, errors)
-                if not got and channel.exit_status_ready() and not channel.recv_ready():
+                came = time.monotonic() if got or not ended else came
+                if not got and ended and (over or time.monotonic() - came > _REST_S):
                     break
                 if not got:
-                    if channel.closed or not transport.is_active():
+                    if not ended and not transport.is_active():
                         raise UnreachableError("the connection broke off", "try again")
                     if deadline is not None and time.monotonic() > deadline:
                         channel.close()
                         return Done(CUT_OFF, out.end(), errors.end())
-                    channel.status_event.wait(0.02)
+                    time.sleep(0.02)
             status = channel.recv_exit_status()
             channel.close()
+            if status < 0:
+                raise UnreachableError("the connection broke off, or a signal ended the command", "try again")
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise UnreachableError(f"the connection broke off: {error}", "try again") from None
         return Done(status, out.end(), errors.end())
@@ -169,5 +180,4 @@ class _Lines:
 
 def _readable(data: bytes | bytearray) -> str:
     """What a host printed, without what a terminal would obey."""
-    text = data.decode("utf-8", "replace")
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
+    return visible(data.decode("utf-8", "replace"), keep="\n\t")

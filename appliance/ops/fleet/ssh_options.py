@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _CONFIGS: Final = (Path("~/.ssh/config"), Path("/etc/ssh/ssh_config"))
 _KNOWN_HOSTS: Final = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
 _SHORT: Final = {"-J": "proxyjump", "-i": "identityfile", "-p": "port", "-l": "user", "-F": "config"}
+_OF_ONE_HOST: Final = frozenset(("hostname", "port", "user"))
 _NONE: Final = "none"
 
 
@@ -50,6 +51,12 @@ class Options:
                 values.setdefault(name, value)
         config = values.pop("config", None)
         return cls(values, tuple(identities), config)
+
+    @property
+    def for_jumps(self) -> Options:
+        """What of it counts for jump hosts: who and where the last host is, it does not say of them."""
+        values = {name: value for name, value in self.values.items() if name not in _OF_ONE_HOST}
+        return Options(values, self.identities, self.config)
 
     @property
     def configuration(self) -> paramiko.SSHConfig:

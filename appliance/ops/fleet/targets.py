@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 60.0
 _ARGUMENTS: Final = ("ansible_ssh_common_args", "ansible_ssh_extra_args")
+_OF_HOST: Final = ("port", "user", "ssh_private_key_file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +80,13 @@ def _target(name: str, variables: Mapping[str, Any]) -> Target:
         return Target(name, None, Options())
     try:
         options = Options.parse(_text(variables, key) for key in _ARGUMENTS if variables.get(key))
-        port, user = variables.get("ansible_port"), variables.get("ansible_user")
-        key = variables.get("ansible_ssh_private_key_file")
+        port, user, key = (_text(variables, f"ansible_{name}") for name in _OF_HOST)
         if key:
-            options = Options(options.values, (str(key), *options.identities), options.config)
+            options = Options(options.values, (key, *options.identities), options.config)
         way = options.way(
             _text(variables, "ansible_host") or name,
             port=int(port) if port else None,
-            user=str(user) if user else None,
+            user=user or None,
         )
     except (ValueError, OSError) as error:
         raise OperatorError(

@@ -11,7 +11,7 @@ import { mount } from "appliance-player";
  * @param {string} properties.host where the streaming host is
  * @param {string} properties.stream
  * @param {string} [properties.token] of the viewer, for streams that want one
- * @param {object} [properties.texts] in another language (texts.js has the form)
+ * @param {object} [properties.texts] in another language (texts.js has the form); another object begins anew
  * @param {(state: {name: string, reason: string | null}) => void} [properties.onState]
  */
 export function LivePlayer({ host, stream, token = "", texts, onState }) {

@@ -19,7 +19,6 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from appliance.control.traffic import traffic_fields
 from tests.integration.control.conftest import eventually
 from tests.integration.control.processes import CHECKOUT, Server
 from tests.support import status_file
@@ -27,6 +26,7 @@ from tests.support.listening import free_port
 from tests.support.prometheus import command, promtool
 from tests.support.rendering import render
 from tests.support.stub_backend import StubBackend, answer
+from tests.support.traffic import traffic_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,7 +70,7 @@ def tell(site: Site, count: int, **fields: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         for number in range(count):
             given = {"stream": "demo", "kind": "reload", "status": "200", "size": "700", "seconds": "0.19"}
-            channel.sendto(traffic_fields(**given, address=f"192.0.2.{number}", **fields), str(site.lines))
+            channel.sendto(traffic_line(**given, address=f"192.0.2.{number}", **fields), str(site.lines))
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +109,8 @@ async def test_every_part_is_told_of(busy: Site) -> None:
         ("appliance_valkey_primary",): 1,
         ("appliance_valkey_append_only_file_ok",): 1,
         ("appliance_stream_up", "demo"): 1,
+        ("appliance_configured_segment_seconds",): 2,
+        ("appliance_configured_content_key_seconds",): 300,
         ("appliance_stream_viewers", "demo"): 5,
         ("appliance_delivery_sent_bytes_total", "reload", "demo"): 3500,
         ("appliance_delivery_requests_total", "2xx", "reload", "demo"): 5,
@@ -130,6 +132,7 @@ async def test_every_part_is_told_of(busy: Site) -> None:
         ("appliance_gpu_encoder_sessions", "0"): 3,
     }
     assert {key: seen.get(key) for key in expected} == expected
+    assert ("appliance_delivery_up",) in seen
     assert seen["appliance_rtmp_stream_received_bytes_total", "demo"] > 0
     assert seen["appliance_secret_created_timestamp_seconds", "master-key"] == pytest.approx(
         time.time(), abs=120

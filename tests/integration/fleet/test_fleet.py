@@ -232,6 +232,11 @@ def test_a_command_that_fails_somewhere_is_told(fleet: Fleet) -> None:
     assert "one: exit status 3" in done.errors
 
 
+def test_what_comes_behind_the_exit_status_is_not_lost(fleet: Fleet) -> None:
+    fleet.server("one").early = True
+    assert fleet.run("exec", "--", "echo", "late").text == "one  late\n"
+
+
 def test_nothing_that_a_terminal_obeys_comes_out(fleet: Fleet) -> None:
     fleet.server("one")
     done = fleet.run("exec", "--", "printf", r"a\033]0;title\007b\n")
@@ -300,17 +305,33 @@ def test_a_clock_that_differs_is_found_from_here(fleet: Fleet) -> None:
 
 def test_journals_are_merged_by_time(fleet: Fleet) -> None:
     for name, lines in (
-        ("a", ["10:00:01.000000 first", "10:00:03.000000 third"]),
+        ("a", ["10:00:01.000000 first", "10:00:03.000000 third", "  and-more"]),
         ("b", ["10:00:02.000000 second"]),
     ):
-        text = "\n".join(f"2026-01-01T{line}" for line in lines)
+        text = "\n".join(line if line.startswith(" ") else f"2026-01-01T{line}" for line in lines)
         fleet.programs(name, {"journalctl": f"cat <<'END'\n{text}\nEND\n"})
     done = fleet.run("logs")
     assert [line.split()[0] + line.split()[-1] for line in done.text.splitlines()] == [
         "afirst",
         "bsecond",
         "athird",
+        "aand-more",
     ]
+    assert done.status == 0
+
+
+def test_of_a_stream_each_host_says_what_its_own_command_shows(fleet: Fleet) -> None:
+    fleet.programs("a", {"appliance": 'echo "2026-01-01T10:00:0$#.000Z  control  $*"'})
+    fleet.programs("b", {"appliance": 'echo "2026-01-01T10:00:00.000Z  delivery  first"'})
+    fleet.programs("c", {"appliance": "echo 'the journal cannot be read' >&2; exit 69"})
+    done = fleet.run("logs", "--stream", "demo", "--since", "-2h")
+    assert done.text.splitlines() == [
+        "b  2026-01-01T10:00:00.000Z  delivery  first",
+        "a  2026-01-01T10:00:03.000Z  control  logs --stream=demo --since=-2h",
+    ]
+    assert "c: the journal cannot be read" in done.errors
+    assert done.status == 1
+    assert fleet.run("logs", "--stream", "demo", "--grep", "x").status == 64
 
 
 def test_status_is_a_row_for_each(fleet: Fleet) -> None:

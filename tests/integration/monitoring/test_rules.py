@@ -25,6 +25,12 @@ def steps(well: float, ill: float) -> str:
     return f"{well}+0x{EACH - 1} {ill}+0x{EACH - 1} {well}+0x{2 * EACH}"
 
 
+def steps_between(first: float, second: float) -> str:
+    """Return a series that is 0, then one and the other by turns, then 0."""
+    ill = " ".join(f"{first} {second}" for _ in range(EACH // 2))
+    return f"0x{EACH - 1} {ill} 0x{2 * EACH}"
+
+
 def for_long(well: float, ill: float) -> str:
     """Return the same, ill for as long as LONG says."""
     return f"{well}+0x{EACH - 1} {ill}+0x{MANY - 1} {well}+0x{EACH}"
@@ -99,12 +105,6 @@ FAULTS = {
             f"node_timex_sync_status{{{HOST}}}": for_long(1, 0),
         }
     ),
-    "FilesShort": Fault(
-        {
-            f"node_filefd_allocated{{{HOST}}}": steps(10, 90),
-            f"node_filefd_maximum{{{HOST}}}": steps(100, 100),
-        }
-    ),
     "IngestDown": Fault({f"appliance_rtmp_up{{{HOST}}}": steps(1, 0)}),
     "StreamProcessSilent": Fault({f"appliance_stream_up{{{STREAM}}}": steps(1, 0)}, OF_STREAM),
     "StreamStalled": Fault(
@@ -126,18 +126,28 @@ FAULTS = {
         {f'appliance_rung_segments_lost_total{{{STREAM},rung="720p"}}': growing(0, 1)}, OF_STREAM
     ),
     "ContentKeyOld": Fault(
-        {f"appliance_stream_content_key_timestamp_seconds{{{STREAM}}}": steps(0, -100_000)}, OF_STREAM
+        {
+            f"appliance_stream_content_key_timestamp_seconds{{{STREAM}}}": steps(0, -200_000),
+            f"appliance_configured_content_key_seconds{{{HOST}}}": steps(86_400, 86_400),
+            f'appliance_stream_state{{{STREAM},state="live"}}': steps(1, 1),
+        },
+        OF_STREAM,
     ),
     "PicturesDropped": Fault(
         {f"appliance_rtmp_stream_dropped_messages_total{{{STREAM}}}": growing(0, 100)}, OF_STREAM
     ),
+    "DeliveryDown": Fault({f"appliance_delivery_up{{{HOST}}}": steps(1, 0)}),
     "DeliveryFails": Fault(
         {
             f'appliance_delivery_requests_total{{{STREAM},kind="media",code="2xx"}}': growing(100, 100),
             f'appliance_delivery_requests_total{{{STREAM},kind="media",code="5xx"}}': growing(0, 20),
         }
     ),
-    "ReloadsWaitLong": Fault(fast_then_slow(WAIT, STREAM, ("0.5", "3.0", "6.0")), OF_STREAM),
+    "ReloadsWaitLong": Fault(
+        fast_then_slow(WAIT, STREAM, ("0.5", "3.0", "6.0"))
+        | {f"appliance_configured_segment_seconds{{{HOST}}}": steps(2, 2)},
+        OF_STREAM,
+    ),
     "ValkeyDown": Fault({f"appliance_valkey_up{{{HOST}}}": steps(1, 0)}),
     "ValkeyFull": Fault(
         {
@@ -157,7 +167,13 @@ FAULTS = {
     "ManyPublishesRefused": Fault(
         {f'appliance_control_requests_total{{{HOST},endpoint="publish",code="403"}}': growing(0, 60)}
     ),
-    "BackendSilent": Fault({f'appliance_backend_breaker_state{{{HOST},state="open"}}': steps(0, 1)}),
+    "BackendSilent": Fault(
+        {
+            f'appliance_backend_breaker_state{{{HOST},state="open"}}': steps_between(0, 1),
+            f'appliance_backend_breaker_state{{{HOST},state="half-open"}}': steps_between(1, 0),
+            f'appliance_backend_breaker_state{{{HOST},state="closed"}}': steps(1, 0),
+        }
+    ),
     "BackendSlow": Fault(
         fast_then_slow(BACKEND, f'{HOST},path="/auth/play"', ("0.1", "1.0", "2.5")),
         {"path": "/auth/play"},

@@ -128,7 +128,10 @@ def test_a_refusal_is_explained_and_not_asked_again(
     assert status != 401 or browser.axe() == []
     # Once it is mended, a button is enough.
     house.control.verdicts[name] = 204
-    browser.until(f"document.querySelector('.notice button').click(), {LIVE}")
+    retry = "document.querySelector('.notice button')"
+    assert browser.evaluate(f"{retry}.click(), {retry}.hidden")
+    # The refusal is remembered for a second.
+    browser.until(f"{retry}.hidden ? {LIVE} : {retry}.click()")
 
 
 def test_what_is_no_token_is_sent_to_nobody(house: House, browser: Browser) -> None:
@@ -156,6 +159,57 @@ def test_a_stream_that_has_not_begun_is_waited_for_with_patience(house: House, b
         "import('/watch/-/backoff.js').then(({ Backoff, WAITING }) => new Backoff(() => 0).next(WAITING, 30))"
     )
     assert asked == 30  # Retry-After
+
+
+def test_what_plays_it_is_asked_for_until_it_comes(house: House, browser: Browser) -> None:
+    library = house.root / "page" / "hls.js.gz"
+    library.rename(library.with_suffix(".away"))
+    try:
+        browser.open(house.watch())
+        browser.until(f"{TITLE} === 'No connection'")
+    finally:
+        library.with_suffix(".away").rename(library)
+    browser.until(LIVE)
+
+
+def test_who_was_stopped_says_nothing_more(house: House, browser: Browser) -> None:
+    """A timer that runs while the picture stands is as quiet as everything else: a page has let go of it."""
+    browser.open(house.watch("nothing"))
+    said = browser.evaluate(
+        "import('/watch/-/live-player.js').then(({ LivePlayer }) => {"
+        "const later = [], said = [], real = globalThis.setTimeout;"
+        "const video = document.createElement('video');"
+        "const player = new LivePlayer(video, { stream: 'nothing' });"
+        "player.addEventListener('state', () => said.push(player.state.name));"
+        "player.say('playing');"
+        "globalThis.setTimeout = (done) => later.push(done);"
+        "video.dispatchEvent(new Event('waiting'));"
+        "globalThis.setTimeout = real;"
+        "player.destroy(); later.pop()(); player.say('over');"
+        "return said })"
+    )
+    assert said == ["playing"]
+
+
+def test_safaris_player_is_left_alone_while_the_picture_goes_on(house: House, browser: Browser) -> None:
+    """`stalled` says that nothing comes in (HTML, events of media elements), not that the picture stands."""
+    browser.open(house.watch("nothing"))
+    told = browser.evaluate(
+        "import('/watch/-/native-engine.js').then(async ({ nativeEngine }) => {"
+        "const later = [], told = [], real = globalThis.setTimeout;"
+        "const like = { currentTime: 5, paused: false, load() {}, removeAttribute() {} };"
+        "const video = Object.assign(new EventTarget(), like);"
+        "globalThis.setTimeout = (done) => later.push(done);"
+        "const engine = nativeEngine(video, { url: '', trouble: (reason) => told.push(reason) });"
+        "engine.outcome.then(({ broken }) => told.push(broken));"
+        "video.dispatchEvent(new Event('stalled')); video.currentTime = 6; later.pop()();"
+        "video.dispatchEvent(new Event('waiting')); later.pop()();"
+        "video.currentTime = 7; engine.resume();"
+        "video.dispatchEvent(new Event('waiting')); later.pop()(); engine.resume();"
+        "globalThis.setTimeout = real;"
+        "await engine.outcome; return told })"
+    )
+    assert told == ["unavailable", "unavailable", "stood still"]
 
 
 def test_a_link_that_ends_is_noticed_in_the_middle(house: House, browser: Browser) -> None:

@@ -100,6 +100,19 @@ def test_one_id_leads_from_the_publish_to_the_viewer(
     assert "--since=today" in (journal / "called").read_text()
 
 
+def test_a_viewers_player_can_neither_move_the_cursor_nor_hide(
+    journal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """nginx writes what a player calls itself as it is: control characters escaped, bytes as they came."""
+    line = '{"uri": "/hls/demo.m3u8", "stream": "demo", "user_agent": "a\\u001b]0;title\\u0007b"}'
+    latin = list(line.replace("title", "titl\xe9").encode("latin-1"))
+    entries = (entry(DELIVERY, line), json.dumps({**json.loads(entry(DELIVERY, "")), "MESSAGE": latin}))
+    (journal / "entries").write_text("\n".join(entries) + "\n")
+    assert logs("--stream", "demo") == 0
+    shown = [line.partition("user_agent=")[2] for line in capsys.readouterr().out.splitlines()]
+    assert shown == ["a?]0;title?b", "a?]0;titl\ufffd?b"]
+
+
 def test_what_is_wrong_is_said(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (journal / "entries").write_text("Failed to parse timestamp: nonsense\n")
     (journal / "rc").write_text("1")

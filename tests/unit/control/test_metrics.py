@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from appliance.control.metrics.delivery import ask_delivery
 from appliance.media.alerts import Alert
 from appliance.media.status import State
 from tests.support import status_file
@@ -182,3 +184,11 @@ async def test_a_media_root_that_cannot_be_read_is_said(
     monkeypatch.setattr("appliance.control.metrics.streams.streams_on_disk", refuse)
     answer = await http.get("/metrics")
     assert (answer.status_code, answer.json()) == (503, {"detail": "The media root cannot be read"})
+
+
+async def test_whether_delivery_takes_connections() -> None:
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    assert await ask_delivery(port)
+    server.close()
+    assert not await ask_delivery(port)

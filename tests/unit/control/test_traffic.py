@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.control.traffic import Traffic, TrafficReader, traffic_fields
+from appliance.control import traffic as module
+from appliance.control.traffic import Traffic, TrafficReader
+from tests.support.traffic import traffic_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,9 +44,10 @@ def line(
     size: int = 700,
     address: str = "192.0.2.1",
     session: str = "",
+    player: str = "player",
 ) -> bytes:
     """Return a line about a request that was answered."""
-    return traffic_fields(
+    return traffic_line(
         stream=stream,
         kind=kind,
         status="200",
@@ -52,7 +55,7 @@ def line(
         seconds="0.19",
         session=session,
         address=address,
-        player="player",
+        player=player,
     )
 
 
@@ -123,7 +126,7 @@ def test_what_is_no_line_is_counted_as_that(traffic: Traffic, datagram: bytes) -
 def test_nobody_outside_can_make_a_name_appear(traffic: Traffic) -> None:
     for stream in ("../x", "", "a" * 65):
         traffic.take(line(stream=stream))
-    missing = traffic_fields(stream="nobodys", kind="media", status="404", size="9", seconds="0")
+    missing = traffic_line(stream="nobodys", kind="media", status="404", size="9", seconds="0")
     traffic.take(missing)
     traffic.take(line(kind="made up"))
     for number in range(1100):
@@ -131,6 +134,24 @@ def test_nobody_outside_can_make_a_name_appear(traffic: Traffic) -> None:
     assert len(traffic.viewers()) == 1000
     assert "nobodys" not in traffic.viewers()
     assert traffic.unreadable == 0
+
+
+def test_a_player_may_call_itself_anything(traffic: Traffic) -> None:
+    for player in ("caf\u00e9", "caf\udce9"):
+        traffic.take(line(player=player))
+    assert (traffic.viewers(), traffic.unreadable) == ({"demo": 2}, 0)
+
+
+def test_where_nobody_counts_those_who_left_keep_nobody_out(
+    traffic: Traffic, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST_SESSIONS", 3)
+    for number in range(5):
+        traffic.take(line(session=f"early{number}"))
+    clock.now = 60.0
+    for number in range(2):
+        traffic.take(line(session=f"late{number}"))
+    assert traffic.viewers() == {"demo": 2}
 
 
 def test_what_is_gone_is_forgotten(traffic: Traffic) -> None:

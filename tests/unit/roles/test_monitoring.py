@@ -17,6 +17,7 @@ HOSTVARS = {
     "one": {"ansible_host": "192.0.2.1"},
     "two": {"delivery_http_port": 18080},
     "watch": {"ansible_host": "192.0.2.9"},
+    "six": {"ansible_host": "2001:db8::6"},
 }
 ALONE = {"inventory_hostname": "one", "groups": {"origins": ["one"], "monitors": ["one"]}}
 ELSEWHERE = {"origins": ["one", "two"], "monitors": ["watch"]}
@@ -62,6 +63,12 @@ def test_a_monitor_elsewhere_goes_by_what_the_firewall_and_delivery_let_in(rende
     operators, _, api = delivery.partition('location ~ "^/(metrics|')[2].partition("location /api/v1/")
     assert "allow 192.0.2.9;" in operators
     assert "allow 192.0.2.9;" not in api
+
+
+def test_an_address_with_colons_stands_in_brackets(render: Render) -> None:
+    """Prometheus takes host:port (RFC 3986, 3.2.2)."""
+    found = targets(render, "watch", {"origins": ["six"], "monitors": ["watch"]})
+    assert (found["appliance"]["six"], found["node"]["six"]) == ("[2001:db8::6]:8080", "[2001:db8::6]:9100")
 
 
 def test_without_monitors_nothing_is_let_in(render: Render) -> None:

@@ -34,6 +34,8 @@ PEM = "-----BEGIN EC PRIVATE " + "KEY-----\nMHcCAQEEIJ\n-----END EC PRIVATE " + 
         ("whsec_aHVudGVyMmh1bnRlcjI=", ""),
         ("user default on #" + "0f" * 32 + " ~* +@all", "~* +@all"),
         (PEM, ""),
+        ("a = 1\nnet.ipv4.tcp_fastopen_key = hunter2-hunter2,hunter2-hunter2\nb = 2", "tcp_fastopen_key = "),
+        ("net.ipv6.conf.eth0.stable_secret = hunter2:hunter2", "stable_secret = "),
     ],
 )
 def test_what_looks_like_a_secret_is_removed(text: str, kept: str) -> None:

@@ -30,6 +30,8 @@ def test_the_first_value_counts_and_short_options_too() -> None:
     way = options.way("h")
     assert (way.port, way.user, way.jumps) == (2200, "me", ("one", "two@three:4"))
     assert way.identities == (Path("~/a").expanduser(), Path("/b"))
+    jump = options.for_jumps.way("one")
+    assert (jump.port, jump.user, jump.identities) == (22, None, way.identities)
 
 
 def test_ssh_config_counts_unless_it_is_switched_off(tmp_path: Path) -> None:
@@ -80,5 +82,6 @@ def test_hosts_of_an_inventory() -> None:
 def test_an_inventory_without_a_host_or_with_a_template_is_refused() -> None:
     with pytest.raises(OperatorError, match="no host by --limit b"):
         parse_inventory(json.dumps({"_meta": {"hostvars": {}}, "all": {"children": []}}), "i", "b")
-    with pytest.raises(OperatorError, match="ansible_host is a template"):
-        parse_inventory(listed(ansible_host="{{ address }}"), "i")
+    for name in ("ansible_host", "ansible_user", "ansible_port", "ansible_ssh_private_key_file"):
+        with pytest.raises(OperatorError, match=f"{name} is a template"):
+            parse_inventory(listed(**{name: "{{ what }}"}), "i")
