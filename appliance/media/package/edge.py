@@ -63,6 +63,12 @@ class Snapshot:
         too_far = msn > self.last_msn + 2 or (part is not None and self._too_far(msn, part))
         return Outlook.NEVER if too_far else Outlook.WAIT
 
+    def ahead(self, msn: int, part: int) -> int:
+        """How many parts will come before that one, in segments as long as they may be."""
+        live, target = self.playlist.low_latency, self.playlist.target_duration
+        whole = 0 if live is None else math.ceil(target / live.part_target)
+        return max(0, (msn - self.last_msn - 1) * whole + part - self._parts(self.last_msn + 1))
+
     def part(self, msn: int, part: int) -> Outlook:
         """What becomes of a request for a part that is not on disk; there may be one by now."""
         if self.playlist.ended or self.playlist.low_latency is None:

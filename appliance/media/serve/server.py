@@ -45,7 +45,8 @@ _WAIT_TARGETS: Final = 3
 
 _NEXT_PART_TARGETS: Final = 0.6
 _NEXT_PART_PARTS: Final = 2.0
-"""Target durations, or parts where that is longer, after which a request for the next part is given up.
+"""Target durations, or parts where that is longer, after which a request for the next part is given up; for a
+later one, when that one's time was.
 
 A part takes longer only when the encoder is away. hls.js (1.7) waits for 0.8 target durations, or three
 parts, and after three such waits asks for nothing any more, without calling that fatal.
@@ -213,9 +214,11 @@ class PlaylistServer:
 def patience(request: PlaylistRequest | PartRequest, snapshot: Snapshot) -> float:
     """For how many seconds `request` is held at most."""
     target, live = snapshot.playlist.target_duration, snapshot.playlist.low_latency
-    if isinstance(request, PlaylistRequest) and request.part is not None and live is not None:
-        return max(_NEXT_PART_TARGETS * target, _NEXT_PART_PARTS * live.part_target)
-    return float(_WAIT_TARGETS * target)
+    most = float(_WAIT_TARGETS * target)
+    if live is None or isinstance(request, PartRequest) or request.msn is None or request.part is None:
+        return most
+    next_part = max(_NEXT_PART_TARGETS * target, _NEXT_PART_PARTS * live.part_target)
+    return min(most, next_part + snapshot.ahead(request.msn, request.part) * live.part_target)
 
 
 async def _send(writer: asyncio.StreamWriter, answer: Answer, *, keep_alive: bool) -> None:

@@ -154,9 +154,20 @@ async def test_nothing_new_for_three_target_durations(live: Live, monkeypatch: p
 )
 def test_the_next_part_is_given_up_before_players_give_up(target: int, part: float) -> None:
     playlist = MediaPlaylist(target, 0, 0, (), low_latency=LowLatency(part))
-    asked = PlaylistRequest("e", "720p", 1, 0, skip=False)
+    asked = PlaylistRequest("e", "720p", 0, 0, skip=False)
     hls_js = max(3 * part, 0.8 * target)  # with the way there and back
     assert 1.5 * part < patience(asked, Snapshot("e", playlist, b"")) <= 0.75 * hls_js
+
+
+def test_a_later_part_is_waited_for_until_its_time() -> None:
+    snapshot = Snapshot("e", MediaPlaylist(2, 0, 0, (), low_latency=LowLatency(0.25)), b"")
+
+    def seconds(msn: int, part: int | None) -> float:
+        return patience(PlaylistRequest("e", "720p", msn, part, skip=False), snapshot)
+
+    assert seconds(0, 3) == seconds(0, 0) + 3 * 0.25
+    assert seconds(1, 1) == seconds(0, 0) + 9 * 0.25
+    assert seconds(3, 0) == seconds(0, None) == 6  # three target durations
 
 
 @pytest.mark.parametrize(
