@@ -101,6 +101,11 @@ def pages() -> Step:
     return tests("pages in Chromium", *tracked(*PAGES))
 
 
+def goes_on(suites: list[str]) -> bool:
+    """Whether e2e goes on with molecule's host, and chaos with e2e's, which it takes down."""
+    return {"molecule", "e2e", "chaos"} <= set(suites)
+
+
 def suite_steps(suite: str, suites: list[str]) -> list[Step]:
     """Return the steps of a suite that runs together with others."""
     match suite:
@@ -110,11 +115,14 @@ def suite_steps(suite: str, suites: list[str]) -> list[Step]:
             return [*integration_steps(), *([] if "molecule" in suites else [pages()])]
         case "molecule" | "vm":
             beside = [pages()] if suite == "molecule" and "integration" in suites else []
-            return [tool("molecule", "test", "-s", "vm" if suite == "vm" else "default"), *beside]
+            kept = ["--destroy=never"] if suite == "molecule" and goes_on(suites) else []
+            scenario = "vm" if suite == "vm" else "default"
+            return [tool("molecule", "test", "-s", scenario, *kept), *beside]
         case "soak":
             return [tests(suite, "-s", "tests/soak")]
-        case "e2e" if "chaos" in suites:
-            return [tests(suite, "tests/e2e", APPLIANCE_TEST_KEEP="1")]  # chaos goes on with its host
+        case "e2e" | "chaos" if goes_on(suites):
+            keep = {"APPLIANCE_TEST_KEEP": "1"} if suite == "e2e" else {}
+            return [tests(suite, f"tests/{suite}", APPLIANCE_TEST_LAB="molecule", **keep)]
         case _:
             return [tests(suite, f"tests/{suite}")]
 

@@ -9,6 +9,8 @@ from tests.support.site import Site
 
 SENT = Signal(width=854, height=480, rate="25")
 SWITCH_SECONDS = 60.0
+QUICK = {"abrEwmaFastLive": 1.0, "abrEwmaSlowLive": 3.0}
+"""hls.js notices what its network is like within a few seconds, instead of 3 to 9."""
 
 
 def test_a_throttled_player_goes_down_a_rung_and_back_up(site: Site, stream: str) -> None:
@@ -18,7 +20,7 @@ def test_a_throttled_player_goes_down_a_rung_and_back_up(site: Site, stream: str
         needed = {height: int(rung.attributes["BANDWIDTH"]) for height, rung in rungs.items()}
         # More than the lower needs, and less than the upper.
         narrow = min(1.3 * needed[low], (needed[low] + needed[high]) / 2)
-        with Viewer(site.hls(stream)) as viewer:
+        with Viewer(site.hls(stream), QUICK) as viewer:
 
             def settle(height: int, since: int) -> Seen:
                 """Wait until that rung has played for two seconds, as of the level switch number `since`."""

@@ -1,8 +1,7 @@
 """A provisioned host to test against.
 
-`APPLIANCE_TEST_LAB=NAME` uses a lab that is up and provisioned, and leaves it alone. Otherwise lab `test` is
-brought up (or reused when an earlier run has kept it) and goes away afterwards, unless
-`APPLIANCE_TEST_KEEP=1`.
+Lab `test`, or the one that APPLIANCE_TEST_LAB names, is brought up or gone on with, the site is applied to
+it, and it goes away afterwards, unless APPLIANCE_TEST_KEEP=1.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from appliance.lab import lab
 from tests.support import player
 
 TOP = Path(__file__).resolve().parents[2]
-LAB = "test"
+LAB = os.environ.get("APPLIANCE_TEST_LAB", "test")
 HOST = "origin"
 STREAMS = [f"test-{number}" for number in range(24)]
 SIGNAL_STREAMS = [f"signal-{number}" for number in range(9)]
@@ -142,13 +141,7 @@ def _site(found: lab.Lab) -> Site:
 
 @contextmanager
 def provisioned(name: str = LAB) -> Iterator[Site]:
-    """Give a provisioned host, and take it down again when it was brought up for this, in the lab `name`."""
-    foreign = os.environ.get("APPLIANCE_TEST_LAB")
-    if foreign:
-        there = lab.status(foreign)
-        assert there is not None, f"APPLIANCE_TEST_LAB={foreign}: that lab is down"
-        yield _site(there)
-        return
+    """Give the host of the lab `name` with the tests' settings, and take it down unless it is to be kept."""
     made = lab.up([HOST], lab=name, say=lambda line: print(line, file=sys.stderr))
     try:
         host = _site(made)
