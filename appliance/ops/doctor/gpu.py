@@ -38,7 +38,8 @@ def judge_gpus(text: str) -> list[Finding]:
         cells = [cell.strip() for cell in line.split(",")]
         if len(cells) != 8:
             continue
-        name = f"GPU {cells[0]} ({cells[1]})"
+        number, model = cells[:2]
+        name = f"GPU {number} ({model})"
         temperature, busy, used, total, sessions, errors = (_figure(cell) for cell in cells[2:])
         if temperature is not None and temperature >= 90:
             seen, why = f"{temperature:.0f} °C; allowed is less than 90", "it slows down"
