@@ -100,6 +100,6 @@ def _print(found: dict[str, list[Finding]], bare: list[str]) -> None:
             out.print(f"{where}:", style="bold")
             print_findings(tuple(findings))
     for host in bare:
-        out.print(f"{host} is not deployed yet: this is what the inventory says of it")
+        out.print(f"{host} is not deployed yet; can it be: ansible-playbook playbooks/preflight.yml")
     count = sum(map(len, found.values()))
     out.print("nothing found" if not count else f"{count} finding{'s' if count > 1 else ''}")

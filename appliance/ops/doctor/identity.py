@@ -76,8 +76,7 @@ def judge_names(
     if not fits:
         seen = f"it is for {', '.join(listed) or 'no name at all'}; the host is {', '.join(sorted(own))}"
         why = "players refuse a certificate for another name than the one they asked"
-        mend = "have one made for the name that viewers use; where that leads to a balancer, accept it: "
-        mend += "preflight_accepted: [tls]"
+        mend = "have one made for the name that viewers use; where a balancer is: preflight_accepted: [tls]"
         findings.append(warning("the certificate is for another name", seen, why, mend))
     return findings
 

@@ -38,8 +38,8 @@ def judge_updates(apt: str, timers: Mapping[str, Unit], *, reboot: bool) -> list
     if stopped or value in {"0", "not set"}:
         seen = f"{_SWITCH} {value}" + (f"; {', '.join(stopped)} stopped" if stopped else "")
         why = "known holes stay open until somebody thinks of them"
-        mend = "base_security_upgrades: true, and run playbooks/site.yml"
-        mend += f"; systemctl enable --now {' '.join(stopped)}" if stopped else ""
+        start = f"; systemctl enable --now {' '.join(stopped)}" if stopped else ""
+        mend = f"base_security_upgrades: true, and run playbooks/site.yml{start}"
         findings.append(warning("security updates are off", seen, why, mend))
     if reboot:
         why = "the hole that the update closes is open until then"

@@ -35,16 +35,21 @@ _GUESSED: Final = re.compile(
 )
 
 
+_OPENS: Final = {
+    "control_hls_encryption_key": "who guesses it decrypts the streams",
+    "control_webhook_secret": "who guesses it speaks to the backend in the host's name",
+}
+"""Secrets that an operator may choose, and what they open."""
+
+
 def weak_secrets(planned: Planned) -> list[Finding]:
     """No secret of the inventory can be guessed."""
     findings = []
-    for name in ("control_hls_encryption_key", "control_webhook_secret"):
+    for name in _OPENS:
         value = planned.text(name)
         reason = _weakness(value.removeprefix("whsec_")) if planned.is_origin else ""
         if value and reason:
-            why = "who guesses it decrypts the streams"
-            if name == "control_webhook_secret":
-                why = "who guesses it speaks to the backend in the host's name"
+            why = _OPENS[name]
             mend = f"leave {name} empty, and the host draws one; or: openssl rand -hex 32"
             findings.append(critical(f"{name} can be guessed", reason, why, mend))
     return findings

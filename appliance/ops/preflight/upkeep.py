@@ -14,12 +14,29 @@ from appliance.ops.doctor.finding import Finding, critical, warning
 if TYPE_CHECKING:
     from appliance.ops.preflight.planned import Planned
 
-_ROTATIONS: Final = {
-    "control_rotate_content_keys": "a content key that was passed on plays until its stream ends",
-    "control_rotate_master_key": "whoever once had the master key decrypts everything to come",
-    "control_rotate_view_token_keys": "whoever once had the key makes view tokens for ever",
-    "control_rotate_internal_secrets": "whoever once had the host's own secrets keeps what they open",
-}
+_ROTATIONS: Final = (
+    (
+        "control_rotate_content_keys",
+        "content keys do not change at fixed times",
+        "a key that was passed on opens its stream until that changes it by itself (rotation_seconds)",
+    ),
+    (
+        "control_rotate_master_key",
+        "the master key never changes",
+        "whoever once had it decrypts everything to come",
+    ),
+    (
+        "control_rotate_view_token_keys",
+        "the keys of view tokens never change",
+        "whoever once had one makes view tokens for ever",
+    ),
+    (
+        "control_rotate_internal_secrets",
+        "the host's own secrets never change",
+        "whoever once had them keeps what they open",
+    ),
+)
+"""Variables with a timer's times, and what it means when there is none."""
 
 _SCALES: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -43,12 +60,12 @@ def upgrades(planned: Planned) -> list[Finding]:
 
 def rotation(planned: Planned) -> list[Finding]:
     """Keys and secrets are replaced by timers."""
-    return [
-        warning(f"{name.removeprefix('control_rotate_').replace('_', ' ')} never change", f"{name} is empty",
-                why, f"{name}: monthly, or a time of systemd.time(7)")
-        for name, why in _ROTATIONS.items()
-        if planned.is_origin and name in planned.values and not planned.text(name)
-    ]  # fmt: skip
+    findings = []
+    for name, what, why in _ROTATIONS:
+        if planned.is_origin and name in planned.values and not planned.text(name):
+            mend = f"{name}: monthly, or another time of systemd.time(7)"
+            findings.append(warning(what, f"{name} is empty", why, mend))
+    return findings
 
 
 def file_limits(planned: Planned) -> list[Finding]:
@@ -62,7 +79,7 @@ def file_limits(planned: Planned) -> list[Finding]:
             "open files end before connections do",
             f"tuning_open_files_soft is {files:.0f}, a worker is to have {wanted:.0f} connections",
             "beyond the bound no viewer and no publisher gets a connection",
-            f"tuning_open_files_soft: {2 * wanted:.0f}, or lower delivery_worker_connections",
+            "raise tuning_open_files_soft to twice the connections, or lower delivery_worker_connections",
         )
     ]
 

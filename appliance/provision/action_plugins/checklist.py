@@ -37,11 +37,12 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         quiet = bool(self._task.args.get("quiet", False))
-        planned = self._planned(variables)
-        refused = Severity.__members__.get(planned.text("preflight_refuses").upper())
+        refuses = str(self._templar.template(variables.get("preflight_refuses", "nothing")))
+        refused = Severity.__members__.get(refuses.upper())
         result["changed"] = False
         if quiet and refused is None:
             return result
+        planned = self._planned(variables)
         accepted = planned.items("preflight_accepted")
         first = variables["ansible_play_hosts_all"][0] == planned.name
         site = answers(OF_SITE, planned) if first else []

@@ -124,21 +124,27 @@ def test_a_vault_that_does_not_open_is_said(good: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "printed"),
+    ("quiet", "refuses", "status", "printed"),
     [
-        (
-            ["-e", "{_preflight_quiet: true, preflight_refuses: critical}"],
-            *(2, "o1: CRITICAL the firewall is off: firewall_enabled is false"),
-        ),
-        ([], 0, "what: the firewall is off"),
-        (["-e", "{_preflight_quiet: true}"], 0, ""),
+        (True, "critical", 2, "o1: CRITICAL the firewall is off: firewall_enabled is false"),
+        (False, "nothing", 0, "what: the firewall is off"),
+        (True, "nothing", 0, ""),
     ],
 )
-def test_a_run_of_the_playbook(tmp_path: Path, arguments: list[str], status: int, printed: str) -> None:
-    file = write(tmp_path, {"o1": {"ansible_host": "10.0.0.1", "firewall_enabled": False}}, [])
+def test_a_run_of_the_playbook(tmp_path: Path, quiet: bool, refuses: str, status: int, printed: str) -> None:
+    hosts = {"o1": {"ansible_host": "10.0.0.1", "firewall_enabled": False, "preflight_refuses": refuses}}
+    file = write(tmp_path, hosts, [])
+    # As site.yml imports preflight.yml, and that the checklist.
+    inner, outer = tmp_path / "inner.yml", tmp_path / "outer.yml"
+    imported: dict[str, Any] = {"ansible.builtin.import_playbook": str(CHECKOUT / "playbooks/checklist.yml")}
+    inner.write_text(yaml.safe_dump([imported]))
+    imports = yaml.safe_load((CHECKOUT / "playbooks/site.yml").read_text())[0]
+    imports["ansible.builtin.import_playbook"] = str(inner)
+    if not quiet:
+        del imports["vars"]
+    outer.write_text(yaml.safe_dump([imports]))
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(file), "playbooks/checklist.yml",
-         *arguments],
+        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(file), str(outer)],
         cwd=CHECKOUT,
         env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "default", "ANSIBLE_NOCOLOR": "1"},
         capture_output=True,
