@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SECONDS: Final = 120.0
+_PRINTED: Final = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}
 _CHECKOUT: Final = Path(appliance.__file__).resolve().parents[1]
 
 
@@ -40,8 +41,9 @@ def ask_inventory(inventory: Path | None, limit: str | None, extra: Sequence[str
 
     Raises OperatorError when Ansible cannot read it.
     """
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), "playbooks/checklist.yml"]
-    command += [] if inventory is None else ["--inventory", str(inventory.resolve())]
+    command = [str(Path(sys.executable).with_name("ansible-playbook"))]
+    command += [str(_CHECKOUT / "playbooks/checklist.yml")]
+    command += [] if inventory is None else ["--inventory", str(inventory)]
     command += [] if limit is None else ["--limit", limit]
     # A run that ends because of what was found would not say it all.
     command += [word for text in (*extra, "preflight_refuses=nothing") for word in ("--extra-vars", text)]
@@ -49,8 +51,7 @@ def ask_inventory(inventory: Path | None, limit: str | None, extra: Sequence[str
     try:
         done = subprocess.run(
             command,
-            cwd=_CHECKOUT,
-            env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
+            env={"ANSIBLE_CONFIG": str(_CHECKOUT / "ansible.cfg"), **os.environ, **_PRINTED},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -26,7 +26,7 @@ _SHORTEST: Final = 4
 """Characters: what is shorter stands by chance somewhere in a file."""
 
 _DISTINCT: Final = 8
-"""Different characters of a key or secret: 32 random hex digits have fewer once in a million."""
+"""Different characters of a key or secret: 32 random hex digits have fewer once in 26 million."""
 
 _GUESSED: Final = re.compile(
     r"change.?me|password|passw0rd|secret|example|default|admin|letmein|qwerty|webhook|test|demo|0123456789|"
