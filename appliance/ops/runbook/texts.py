@@ -1,7 +1,8 @@
 """What an expression may come to, read from the source of the function that it stands in.
 
 Of `f"{path} is full"` that is `PATH is full`: what is known is given, and what only a host can tell is a name
-in capitals. An expression has several texts where a condition or a table decides.
+in capitals. An expression has several texts where a condition or a table decides. Of a variable the last
+assignment above it counts, and no other: what a condition decides is read in one (`a if c else b`).
 """
 
 from __future__ import annotations
