@@ -126,8 +126,8 @@ def _made(call: ast.Call, severity: str, scope: Scope, place: str) -> Iterator[E
         yield Entry(
             severity,
             " ".join(one.split()),
-            why[its] if len(why) == len(what) else why,
-            mend[its] if len(mend) == len(what) else mend,
+            why[its] if len(why) == len(what) else tuple(dict.fromkeys(why)),
+            mend[its] if len(mend) == len(what) else tuple(dict.fromkeys(mend)),
             place,
         )
 

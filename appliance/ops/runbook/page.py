@@ -83,12 +83,12 @@ def _first_line(function: Any) -> str:
 
 def _row(entry: Entry) -> str:
     severity = entry.severity.upper().replace(" OR ", " or ")
-    return (
-        f"- **{entry.what}** ({severity})\n  - means: {_either(entry.why)}\n  - mend: {_either(entry.mend)}"
-    )
+    return f"- **{entry.what}** ({severity})\n{_item('means', entry.why)}\n{_item('mend', entry.mend)}"
 
 
-def _either(texts: Texts) -> str:
-    """One line of several texts; a name for what only a host can tell says nothing beside words."""
-    words = [text.strip() for text in texts if says(text)]
-    return " / ".join(words or texts)
+def _item(name: str, texts: Texts) -> str:
+    """One text, or a list of several; a name for what only a host can tell says nothing beside words."""
+    words = [text.strip() for text in texts if says(text)] or list(texts)
+    if len(words) == 1:
+        return f"  - {name}: {words[0]}"
+    return "\n".join((f"  - {name}, one of:", *(f"    - {text}" for text in words)))

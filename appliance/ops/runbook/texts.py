@@ -33,11 +33,8 @@ class Scope:
     module: Mapping[str, Any]
     given: Mapping[str, Texts] = field(default_factory=dict)
 
-    def texts(self, node: ast.expr) -> Texts:
-        """Every text that `node` may come to, each once."""
-        return tuple(dict.fromkeys(self._texts(node)))
-
-    def _texts(self, node: ast.expr) -> Texts:  # noqa: PLR0911 - one for each kind of expression
+    def texts(self, node: ast.expr) -> Texts:  # noqa: PLR0911 - one for each kind of expression
+        """Every text that `node` may come to; one for each row where a table answers, alike or not."""
         match node:
             case ast.Constant(value=value):
                 return (str(value),)
@@ -93,7 +90,7 @@ class Scope:
         literal = one.value.elts if isinstance(one.value, ast.Tuple) else []
         if literal and one.loop:
             rows = [row.elts[one.place] for row in literal if isinstance(row, ast.Tuple)]
-            return tuple(dict.fromkeys(text for row in rows for text in self.texts(row)))
+            return tuple(text for row in rows for text in self.texts(row))
         if literal:
             return self.texts(literal[one.place])
         return tuple(str(row[one.place]) for row in self._rows(one.value) if isinstance(row, tuple))
@@ -162,6 +159,7 @@ def _joined(parts: list[Texts]) -> Texts:
 
 def _inline(texts: Texts) -> str:
     """Several texts as a part of another one: `(nearly) full`, `restart/reload`."""
+    texts = tuple(dict.fromkeys(texts))
     some = [text for text in texts if text.strip()]
     if len(texts) == 2 and len(some) == 1:
         return some[0].replace(some[0].strip(), f"({some[0].strip()})")
