@@ -39,6 +39,13 @@ def doctor_command(
     figures: Annotated[
         bool, typer.Option("--summary", help="A few figures alone, and what is down; nothing is looked for.")
     ] = False,
+    checklist: Annotated[
+        bool, typer.Option(help="Make the checks for a host that is opened to the public too.")
+    ] = False,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--name", help="A name that others have for this host; may be given again."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one object.")] = False,
     settings: Annotated[Path, typer.Option(help="Settings file.")] = SETTINGS_FILE,
 ) -> None:
@@ -62,7 +69,7 @@ def doctor_command(
             else "--stream goes alone, without --only and --bundle",
             exit_code=EX_USAGE,
         )
-    host = this_host(settings)
+    host = this_host(settings, names or ())
     if figures:
         try:
             found = asyncio.run(summary(host))
@@ -89,7 +96,7 @@ def doctor_command(
         raise typer.Exit(way.exit_code)
 
     async def look() -> int:
-        report = await examine(host, only or ())
+        report = await examine(host, only or (), checklist=checklist)
         if as_json:
             typer.echo(json.dumps(report.described()))
         else:

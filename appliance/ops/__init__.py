@@ -3,6 +3,7 @@
 `master_key` brings a new master key to where it is needed, and forgets old ones. `rotation` does so with the
 other secrets, `valkey_password` with the one that Valkey itself has to know; `fleet_secrets` is what all
 hosts have of them. `secret_status` says how old they are and when they are due, which `timers` asks systemd.
-`stream_log` is what all parts said about one stream, `doctor` says what is wrong with a host, and `fleet`
-looks after many of them over SSH.
+`stream_log` is what all parts said about one stream, `doctor` says what is wrong with a host, `fleet` looks
+after many of them over SSH, and `preflight` goes through the checklist before they are opened to the public.
+`runbook` writes down what all three can find.
 """

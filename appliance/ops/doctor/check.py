@@ -57,14 +57,15 @@ async def _run(check: Check, host: Host) -> Outcome:
         async with asyncio.timeout(check.seconds):
             findings = await check.run(host)
     except TimeoutError:
-        findings = [_broken(check, f"no answer within {check.seconds:g} s")]
+        findings = [broken(check, f"no answer within {check.seconds:g} s")]
     except Exception as error:  # noqa: BLE001 - a check that fails is a finding, whatever it stumbled over
-        findings = [_broken(check, f"{type(error).__name__}: {error}")]
+        findings = [broken(check, f"{type(error).__name__}: {error}")]
     named = tuple(finding.of(check.name) for finding in findings)
     return Outcome(check.name, named, time.monotonic() - began)
 
 
-def _broken(check: Check, seen: str) -> Finding:
+def broken(check: Check, seen: str) -> Finding:
+    """A check failed, or took too long: whatever it looks at, nobody knows."""
     return warning(
         f"the check `{check.name}` could not be made",
         seen,

@@ -111,13 +111,17 @@ def _first_fault(errors: str) -> str:
     return found[1] if found else ""
 
 
+def certificate_file(host: Host) -> Path | None:
+    """The certificate that delivery is configured with; None without TLS."""
+    named = re.search(r"^\s*ssl_certificate\s+([^;]+);", host.nginx_text("delivery"), re.MULTILINE)
+    return None if named is None else Path(named[1].strip())
+
+
 async def certificate(host: Host) -> list[Finding]:
     """The certificate is good for weeks, and is the one that delivery shows."""
-    text = host.nginx_text("delivery")
-    named = re.search(r"^\s*ssl_certificate\s+([^;]+);", text, re.MULTILINE)
-    if named is None:
+    path, now = certificate_file(host), datetime.now(UTC)
+    if path is None:
         return []
-    path, now = Path(named[1].strip()), datetime.now(UTC)
     try:
         pem = await asyncio.to_thread(path.read_bytes)
         loaded = x509.load_pem_x509_certificate(pem)

@@ -45,7 +45,8 @@ class Output:
 class Host:
     """This machine. The paths are where the roles put things.
 
-    `settings` are the defaults where the file cannot be read (`settings_error` says why then).
+    `settings` are the defaults where the file cannot be read (`settings_error` says why then); `names` are
+    those that others have for it.
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -55,6 +56,8 @@ class Host:
     nginx_directory: Path = Path("/etc/nginx")
     sysctl_file: Path = Path("/etc/sysctl.d/60-appliance.conf")
     firewall_file: Path = Path("/etc/appliance/firewall.nft")
+    load_file: Path = Path("/var/lib/appliance/load.json")
+    names: tuple[str, ...] = ()
     _known: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
 
     async def run(self, *command: str, seconds: float = _COMMAND_SECONDS, given: bytes = b"") -> Output:

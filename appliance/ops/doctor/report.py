@@ -17,12 +17,12 @@ from appliance.ops.doctor.check import in_order, run_checks
 from appliance.ops.doctor.finding import Finding, worst
 from appliance.ops.doctor.host import Host
 from appliance.ops.doctor.network import wanted_ports
-from appliance.ops.doctor.table import CHECKS
+from appliance.ops.doctor.table import ALL, CHECKS
 from appliance.ops.doctor.versions import versions
 from appliance.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from appliance.ops.doctor.check import Outcome
@@ -98,19 +98,23 @@ def print_findings(findings: tuple[Finding, ...]) -> None:
         out.print(block)
 
 
-def this_host(file: Path) -> Host:
-    """The host with the settings in `file`; with the defaults, and the reason, where they are refused."""
+def this_host(file: Path, names: Iterable[str] = ()) -> Host:
+    """The host with the settings in `file`; with the defaults, and the reason, where they are refused.
+
+    `names` are those that others have for it.
+    """
     try:
-        return Host(settings=Settings.load(file), settings_file=file)
+        return Host(settings=Settings.load(file), settings_file=file, names=tuple(names))
     except OperatorError as error:
-        return Host(settings_error=error.message, settings_file=file)
+        return Host(settings_error=error.message, settings_file=file, names=tuple(names))
 
 
-async def examine(host: Host, only: Collection[str] = ()) -> Report:
-    """Looks at `host`; `only`: the names of the checks to make, empty for all."""
+async def examine(host: Host, only: Collection[str] = (), *, checklist: bool = False) -> Report:
+    """Looks at `host`; `only`: the names of the checks to make, empty for all; `checklist`: its own too."""
     began, clock = time.time(), time.monotonic()
-    checks = [check for check in CHECKS if not only or check.name in only]
+    usual = ALL if checklist or only else CHECKS
+    checks = [check for check in usual if not only or check.name in only]
     outcomes, known = await asyncio.gather(run_checks(checks, host), versions(host))
     ports = sorted({port.number for port in wanted_ports(host) if port.public})
-    findings = in_order(CHECKS, outcomes)
+    findings = in_order(ALL, outcomes)
     return Report(began, time.monotonic() - clock, tuple(outcomes), tuple(findings), known, tuple(ports))

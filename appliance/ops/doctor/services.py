@@ -62,11 +62,19 @@ async def _get(url: str, path: str, *, seconds: float = _SECONDS) -> tuple[int, 
 
 
 _PARTS: Final = {
-    "state": ("Valkey", "new publishers are refused", _SEE_VALKEY),
-    "units": ("systemd (over the system bus)", "no stream's unit is started", "systemctl status dbus polkit"),
-    "ingest": ("ingest's /stat", "publishers that are gone are noticed late", _SEE_INGEST),
+    "state": ("the control service does not reach Valkey", "new publishers are refused", _SEE_VALKEY),
+    "units": (
+        "the control service does not reach systemd (over the system bus)",
+        "no stream's unit is started",
+        "systemctl status dbus polkit",
+    ),
+    "ingest": (
+        "the control service does not reach ingest's /stat",
+        "publishers that are gone are noticed late",
+        _SEE_INGEST,
+    ),
     "backend": (
-        "the backend",
+        "the control service does not reach the backend",
         "who has to be asked about is refused (callback_when_silent)",
         "see how it fails: journalctl -u appliance-control --grep backend; mend the backend",
     ),
@@ -87,9 +95,10 @@ def judge_ready(status: int, text: str) -> list[Finding]:
     findings = []
     for name, part in parts.items():
         if not part.get("ok"):
-            what, why, mend = _PARTS.get(name, (name, "it cannot do its work", _SEE_CONTROL))
+            other = f"the control service does not reach {name}"
+            what, why, mend = _PARTS.get(name, (other, "it cannot do its work", _SEE_CONTROL))
             seen = str(part.get("detail") or f"breaker {part.get('breaker')}")
-            findings.append(critical(f"the control service does not reach {what}", seen, why, mend))
+            findings.append(critical(what, seen, why, mend))
     return findings
 
 

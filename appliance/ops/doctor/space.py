@@ -26,8 +26,8 @@ async def space(host: Host) -> list[Finding]:
 def _look_at_space(media_root: Path) -> list[Finding]:
     mend = (
         f"see what takes it: df -h {media_root}; df -i {media_root}; then raise origin_media_size, or lower "
+        "window_segments or the ladder's bitrates"
     )
-    mend += "window_segments or the ladder's bitrates"
     findings = judge_mount(media_root, Path("/proc/mounts").read_text())
     if not findings and media_root.exists():
         findings += judge_mode(media_root, stat.S_IMODE(media_root.stat().st_mode))

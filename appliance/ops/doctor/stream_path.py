@@ -117,8 +117,9 @@ async def follow(host: Host, stream: StreamName) -> Way:
         except Exception as error:  # noqa: BLE001 - what cannot be looked at is where it stops
             seen = f"cannot be looked at: {type(error).__name__}: {error}"
             steps.append(Step(name, Verdict.STOPS, printable(seen)))
+            why = "nobody knows whether the stream gets further"
             mend = "see the host first: appliance doctor"
-            findings.append(critical(f"{name} cannot be looked at", seen, "?", mend, stream=stream).of(name))
+            findings.append(critical(f"{name} cannot be looked at", seen, why, mend, stream=stream).of(name))
         else:
             steps.append(Step(name, Verdict.OK, printable(seen)))
     findings += [finding.of(finding.check or "stream") for finding in walk.remarks]

@@ -27,6 +27,8 @@ _BEHIND_S: Final = 3.0
 _LOST: Final = frozenset({Alert.WRITE_FAILED, Alert.PICTURES_LEFT_OUT, Alert.RUNS_FAIL, Alert.SOURCE_REFUSED})
 """Alerts by which viewers lose something now."""
 
+_WORDS: Final = {alert.value.name: (alert.value.what, alert.value.mends) for alert in Alert}
+
 
 async def streams(host: Host) -> list[Finding]:
     """Every published stream has a process that reads, encodes and writes it, and no alert."""
@@ -62,8 +64,8 @@ def judge_published(
         state = unit.text("ActiveState") if unit else "not loaded"
         seen = f"{name} is {'masked' if masked else state}"
         why = "an encoder sends, and nothing of it can be watched"
-        mend = f"systemctl unmask {name}; " if masked else ""
-        mend += f"systemctl restart {name}; see why: journalctl -u {name} -n 50"
+        unmask = f"systemctl unmask {name}; " if masked else ""
+        mend = f"{unmask}systemctl restart {name}; see why: journalctl -u {name} -n 50"
         return [
             critical(f"stream {stream} is published, and no process takes it", seen, why, mend, stream=stream)
         ]
@@ -123,12 +125,14 @@ def judge_status(stream: StreamName, status: Reading, now: float, *, segment_sec
 def _of_alert(stream: StreamName, item: Reading) -> Finding:
     name = item.text("name") or "?"
     kind = next((alert for alert in Alert if alert.value.name == name), None)
-    mends = (item.text("mends") or f"appliance streams show {stream}").replace("NAME", stream)
+    # A stream of another release may have alerts that this one does not know.
+    other = (item.text("what") or name, item.text("mends") or f"appliance streams show {stream}")
+    what, mends = _WORDS.get(name, other)
     return Finding(
-        what=f"stream {stream}: {item.text('what') or name}",
+        what=f"stream {stream}: {what}",
         seen=f"{item.text('value')} ({item.number('count') or 0:.0f} times since {item.text('since')})",
         why="viewers miss something" if kind in _LOST else "viewers may soon miss something",
-        mend=mends,
+        mend=mends.replace("NAME", stream),
         severity=Severity.CRITICAL if kind in _LOST else Severity.WARNING,
         stream=stream,
     )

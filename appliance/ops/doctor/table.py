@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from appliance.ops.doctor import (
     backend,
+    capacity,
     configuration,
     firewall,
     gpu,
+    identity,
     kernel,
+    load,
+    login,
     memory,
     network,
     rotations,
@@ -17,6 +21,7 @@ from appliance.ops.doctor import (
     space,
     streams,
     units,
+    updates,
     valkey,
     versions,
     watching,
@@ -67,4 +72,17 @@ CHECKS: Final[Sequence[Check]] = (
     ),
 )
 
-NAMES: Final = tuple(check.name for check in CHECKS)
+CHECKLIST: Final[Sequence[Check]] = (
+    Check("names", identity.names),
+    Check("tls", identity.tls, after=("names",)),
+    Check("login", login.login),
+    Check("updates", updates.updates),
+    Check("capacity", capacity.capacity),
+    Check("load", load.load),
+)
+"""What a host is looked at for before it is opened to the public (`appliance preflight`): a host may be well
+without it, so the doctor does not ask by itself."""
+
+ALL: Final[Sequence[Check]] = (*CHECKS, *CHECKLIST)
+
+NAMES: Final = tuple(check.name for check in ALL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from appliance.ops.doctor.finding import Finding, critical, warning
@@ -95,9 +95,7 @@ async def units(host: Host) -> list[Finding]:
 
 
 def _with_words(finding: Finding, words: str) -> Finding:
-    if not words:
-        return finding
-    return critical(finding.what, f"{finding.seen}; its last words: {words}", finding.why, finding.mend)
+    return replace(finding, seen=f"{finding.seen}; its last words: {words}") if words else finding
 
 
 async def _last_words(host: Host, unit: str) -> str:

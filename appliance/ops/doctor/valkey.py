@@ -66,10 +66,8 @@ async def _took(state: State) -> float:
 
 def silent_valkey(socket: str, reason: str) -> Finding:
     """Valkey does not answer: `reason` in its own words, or those of the system."""
-    low = reason.lower()
-    mend = _SEE
-    if "password" in low or "noauth" in low or "wrongpass" in low:
-        mend = "give it the password of this host again: run playbooks/site.yml"
+    refused = any(word in reason.lower() for word in ("password", "noauth", "wrongpass"))
+    mend = "give it the password of this host again: run playbooks/site.yml" if refused else _SEE
     why = "new publishers are refused, sessions and events are not counted; what runs runs on"
     return critical("Valkey does not answer", f"{socket}: {reason}", why, mend)
 

@@ -35,17 +35,25 @@ class HostReport:
     precision: float
 
 
+class NotDeployedError(UnreachableError):
+    """The host answers, and has no doctor."""
+
+
 _NOT_FOUND: Final = 127
 """Exit status of a shell, or timeout(1), that knows no such program."""
 
 
-def examine(session: Session, *, seconds: float, only: Sequence[str] = ()) -> HostReport:
+def examine(
+    session: Session, *, seconds: float, only: Sequence[str] = (), words: Sequence[str] = ()
+) -> HostReport:
     """Has the host's own doctor look at it, and looks at its ports and its clock from here.
 
-    Raises UnreachableError, also when the host's doctor gives no report.
+    `words` are further ones of its command line. Raises UnreachableError, also when the host's doctor gives
+    no report.
     """
     offset, precision = _clock(session)
-    command = ["appliance", "doctor", "--json", *(word for name in only for word in ("--only", name))]
+    command = ["appliance", "doctor", "--json", *words]
+    command += [word for name in only for word in ("--only", name)]
     done = session.run(as_root(session.target, command), seconds=seconds)
     try:
         described = json.loads(done.text)
@@ -62,7 +70,7 @@ def _no_report(done: Done) -> UnreachableError:
     said = (done.errors or done.text).strip()[-300:]
     if done.status == _NOT_FOUND or "command not found" in said:
         mend = "run playbooks/site.yml, or leave it out: --limit origins"
-        return UnreachableError(f"there is no `appliance` on it: {said}", mend)
+        return NotDeployedError(f"there is no `appliance` on it: {said}", mend)
     said = "it took too long" if done.status == CUT_OFF else said
     mend = "run it there and see: appliance doctor"
     return UnreachableError(f"its doctor gave no report (exit status {done.status}): {said}", mend)

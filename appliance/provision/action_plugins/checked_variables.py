@@ -8,30 +8,25 @@ Returns ``ports``: what a host with all roles listens on, each with ``port``, ``
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ansible import constants
-from ansible.errors import AnsibleError
 from ansible.parsing.vault import EncryptedString
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
 from appliance.provision.limits import limits_of, ports_of, rule_problems, settings_problems
+from appliance.provision.values import role_defaults, worked_out
 from appliance.provision.variables import (
-    Declared,
     declared_by,
     settings_taken_for_variables,
     unknown_variables,
     value_problems,
 )
 from appliance.settings import describe
-
-# Variables that are there only later: facts, and the roles' private ones.
-LATER = re.compile(r"\bansible_facts\b|\bhostvars\b|\b_[a-z]")
 
 
 class ActionModule(ActionBase):
@@ -52,8 +47,8 @@ class ActionModule(ActionBase):
             declared = declared_by(roles)
             problems += unknown_variables(variables, declared)
             everywhere |= declared.options
-            known = {**self._defaults(roles), **variables}
-            values, found = self._values(known, declared)
+            known = {**role_defaults(roles, self._loader, self._templar), **variables}
+            values, found = worked_out(known, declared.options, self._templar)
             problems += found
             declared = declared.hiding(name for name, value in values.items() if _holds_any(value, secrets))
             wrong = {}
@@ -83,20 +78,6 @@ class ActionModule(ActionBase):
             result["ports"] = ports
         return result
 
-    def _defaults(self, roles: Path) -> dict[str, Any]:
-        """Return the defaults of all roles, which only the later plays of the roles know by themselves."""
-        defaults: dict[str, Any] = {}
-        for path in sorted(roles.glob("*/defaults/main.yml")):
-            # a role's path stands in some defaults and is another one for each role
-            place = {"role_path": str(path.parent.parent)}
-            templar = self._templar.copy_with_new_env(available_variables=place)
-            for name, value in (
-                self._loader.load_from_file(str(path), trusted_as_template=True) or {}
-            ).items():
-                uses_place = isinstance(value, str) and "role_path" in value
-                defaults[name] = templar.template(value) if uses_place else value
-        return defaults
-
     def _vaulted(self, variables: dict[str, Any]) -> set[str]:
         """Return the plain texts of what ansible-vault has encrypted among the variables, to show none."""
         found: set[str] = set()
@@ -110,20 +91,6 @@ class ActionModule(ActionBase):
             elif isinstance(value, list | tuple):
                 left += value
         return found - {""}
-
-    def _values(self, known: dict[str, Any], declared: Declared) -> tuple[dict[str, Any], list[str]]:
-        """Return what templates will see of each declared variable, and a line for each that has no value."""
-        templar = self._templar.copy_with_new_env(available_variables=known)
-        values: dict[str, Any] = {}
-        problems: list[str] = []
-        for name in sorted(set(known) & set(declared.options)):
-            try:
-                values[name] = templar.template(known[name])
-            except AnsibleError as error:
-                # what is known of the host, and a role's own variables, come later; the role itself will see
-                if not LATER.search(str(known[name])):
-                    problems.append(f"{name} cannot be worked out: {error.message}")
-        return values, problems
 
 
 def _holds_any(value: Any, texts: set[str]) -> bool:

@@ -23,12 +23,14 @@ import pytest
 import yaml
 
 from appliance.cli import fleet as cli
+from appliance.cli import preflight as preflight_cli
 from appliance.cli.main import main
 from appliance.ops.doctor.check import Outcome
-from appliance.ops.doctor.finding import critical
+from appliance.ops.doctor.finding import critical, warning
 from appliance.ops.doctor.report import Report
 from appliance.ops.fleet.session import Done
 from appliance.ops.fleet.targets import parse_inventory
+from appliance.ops.preflight.inventory import Inventory
 from tests.support.ssh_server import Keys, SshServer
 
 TOP = Path(__file__).resolve().parents[3]
@@ -93,12 +95,13 @@ class Fleet:
         listed = {"_meta": {"hostvars": self.hosts}, "origins": {"hosts": list(self.hosts)}}
         out, errors = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(
-                cli, "read_targets", lambda _, limit: parse_inventory(json.dumps(listed), "i", limit)
-            )
+            for area in (cli, preflight_cli):
+                patched.setattr(
+                    area, "read_targets", lambda _, limit: parse_inventory(json.dumps(listed), "i", limit)
+                )
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):  # noqa: SIM117
                 with pytest.raises(SystemExit) as left:
-                    main(["fleet", verb, *arguments])
+                    main([*(["fleet"] if verb != "preflight" else []), verb, *arguments])
         return Done(int(left.value.code or 0), out.getvalue(), errors.getvalue())
 
     def on_terminal(self, verb: str) -> Done:
@@ -272,6 +275,53 @@ def test_the_doctor_goes_everywhere_and_hosts_are_compared(fleet: Fleet) -> None
     lines = done.errors.splitlines()
     assert any(line.startswith("sick: 1 finding: unit x has failed, ") for line in lines)
     assert any(line.startswith("one: no finding, ") for line in lines)
+
+
+def test_the_checklist_asks_inventory_and_hosts(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    login = warning("SSH takes passwords", "yes", "robots", "sshd_config").of("login")
+    tls = warning("the certificate is self-signed", "of the file", "refused", "buy one").of("tls")
+    report = json.dumps(healthy() | {"findings": [login.described(), tls.described()]})
+    seen = fleet.directory / "arguments"
+    fleet.programs("open", {"appliance": f"echo \"$@\" >{seen}; cat <<'END'\n{report}\nEND\nexit 1"})
+    fleet.doctor("meant", report, status=1)
+    fleet.programs("bare", {"timeout": 'shift 2; exec env PATH=/nowhere /bin/sh -c \'exec "$@"\' sh "$@"'})
+    beforehand = warning("the certificate is self-signed", "none is named", "refused", "buy one").of("tls")
+    hosts = dict.fromkeys(("open", "meant", "bare"), (beforehand,))
+    accepted = {"open": frozenset[str](), "meant": frozenset({"login", "tls"}), "bare": frozenset[str]()}
+    backup = warning("no backup is made", "none", "lost", "make one").of("backup")
+    planned = Inventory((backup,), hosts | {"meant": ()}, accepted)
+    monkeypatch.setattr(preflight_cli, "ask_inventory", lambda *_: planned)
+    done = fleet.run("preflight", "--json")
+    assert done.status == 1, done.errors
+    said = json.loads(done.text)
+    assert [one["what"] for one in said["site"]] == ["no backup is made"]
+    found = {
+        name: (host["deployed"], [(one["what"], one["seen"]) for one in host["findings"]])
+        for name, host in said["hosts"].items()
+    }
+    assert found == {
+        "open": (True, [("SSH takes passwords", "yes"), ("the certificate is self-signed", "of the file")]),
+        "meant": (True, []),
+        "bare": (False, [("the certificate is self-signed", "none is named")]),
+    }
+    assert seen.read_text() == "doctor --json --checklist --name open --name 127.0.0.1\n"
+    printed = fleet.run("preflight")
+    assert "bare is not deployed yet" in printed.text
+    assert printed.text.endswith("\n4 findings\n")
+
+
+def test_a_host_that_the_checklist_cannot_ask_is_a_finding(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.server("stranger", known=False)
+    planned = Inventory((), {"stranger": ()}, {"stranger": frozenset()})
+    monkeypatch.setattr(preflight_cli, "ask_inventory", lambda *_: planned)
+    done = fleet.run("preflight", "--json")
+    assert done.status == 2
+    [finding] = json.loads(done.text)["hosts"]["stranger"]["findings"]
+    assert "key is not known" in finding["seen"]
+    assert json.loads(done.text)["hosts"]["stranger"]["deployed"] is None
+    assert fleet.run("preflight", "--no-hosts").text == "nothing found\n"
 
 
 def test_without_a_finding_the_exit_status_is_zero(fleet: Fleet) -> None:

@@ -1,0 +1,210 @@
+"""What a host is asked before it is opened to the public: logins, updates, names, room, what it carried."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import socket
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from appliance.media.encode.ladder import load_ladder
+from appliance.ops.doctor import identity
+from appliance.ops.doctor.capacity import judge_capacity, stream_bytes
+from appliance.ops.doctor.finding import Finding, Severity
+from appliance.ops.doctor.host import Host
+from appliance.ops.doctor.identity import judge_names, names, tls
+from appliance.ops.doctor.load import Load, judge_load, load, machine, measure
+from appliance.ops.doctor.login import judge_sshd, login
+from appliance.ops.doctor.units import Unit
+from appliance.ops.doctor.updates import judge_updates
+from appliance.ops.doctor.versions import release
+from appliance.settings import Settings
+
+LADDERS = Path(__file__).resolve().parents[4] / "files/ladders"
+MIB = 1 << 20
+
+
+def said(findings: list[Finding]) -> list[str]:
+    return [finding.what for finding in findings]
+
+
+SSHD = """usepam yes
+permitrootlogin prohibit-password
+passwordauthentication {}
+kbdinteractiveauthentication {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("password", "keyboard", "pam", "seen"),
+    [
+        ("no", "no", "yes", None),
+        ("no", "yes", "no", None),
+        ("yes", "no", "yes", "passwordauthentication yes; permitrootlogin prohibit-password"),
+        ("no", "yes", "yes", "kbdinteractiveauthentication yes; permitrootlogin prohibit-password"),
+    ],
+)
+def test_passwords_over_ssh(password: str, keyboard: str, pam: str, seen: str | None) -> None:
+    found = judge_sshd(SSHD.format(password, keyboard).replace("usepam yes", f"usepam {pam}"))
+    assert [finding.seen for finding in found] == ([] if seen is None else [seen])
+
+
+async def test_a_host_without_sshd_takes_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host()
+
+    async def absent(*_: str, **__: Any) -> Any:
+        return await Host().run("/nowhere/sshd")
+
+    monkeypatch.setattr(host, "run", absent)
+    assert await login(host) == []
+
+
+RUNS = {
+    name: Unit(name, {"Id": name, "ActiveState": "active"})
+    for name in ("apt-daily.timer", "apt-daily-upgrade.timer")
+}
+ON = "APT::Periodic::Unattended-Upgrade 1\n"
+
+
+def test_updates() -> None:
+    assert judge_updates(ON, RUNS, reboot=False) == []
+    assert said(judge_updates(ON, RUNS, reboot=True)) == ["an update waits for a reboot"]
+    for apt in ("", ON.replace("1", "0")):
+        assert said(judge_updates(apt, RUNS, reboot=False)) == ["security updates are off"]
+    [stopped] = judge_updates(ON, {"apt-daily.timer": RUNS["apt-daily.timer"]}, reboot=False)
+    assert "apt-daily-upgrade.timer stopped" in stopped.seen
+    assert "systemctl enable --now apt-daily-upgrade.timer" in stopped.mend
+
+
+def certificate(*names: str, authority: str | None = None) -> x509.Certificate:
+    """Return one for `names`, addresses among them; of `authority`, else self-signed."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "it")])
+    issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, authority or "it")])
+    listed: list[x509.GeneralName] = [
+        x509.IPAddress(ipaddress.ip_address(name)) if name[0].isdigit() else x509.DNSName(name)
+        for name in names
+    ]
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=90))
+    if listed:
+        builder = builder.add_extension(x509.SubjectAlternativeName(listed), critical=False)
+    return builder.sign(key, SHA256())
+
+
+OTHER = "the certificate is for another name"
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["live.example.net"], []),
+        (["*.example.net"], []),
+        (["cdn.example.org"], []),  # leads here
+        (["192.0.2.7"], []),
+        (["*.net"], [OTHER]),
+        (["example.net"], [OTHER]),
+        (["192.0.2.8"], [OTHER]),
+        ([], [OTHER]),
+    ],
+)
+def test_whom_a_certificate_is_for(names: list[str], expected: list[str]) -> None:
+    places = {"cdn.example.org": frozenset({"192.0.2.7"}), "example.net": frozenset({"192.0.2.9"})}
+    leads = {name: place for name, place in places.items() if name in names}
+    found = certificate(*names, authority="An Authority")
+    assert said(judge_names(found, {"live.example.net"}, {"192.0.2.7"}, leads)) == expected
+
+
+async def test_a_self_signed_certificate_is_found_in_the_file_that_delivery_has(tmp_path: Path) -> None:
+    file = tmp_path / "site.crt"
+    host = Host(nginx_directory=tmp_path, names=("live.example.net",))
+    assert await tls(host) == []
+    (tmp_path / "delivery.conf").write_text(f"    ssl_certificate {file};\n")
+    file.write_bytes(certificate("live.example.net").public_bytes(Encoding.PEM))
+    assert said(await tls(host)) == ["the certificate is self-signed"]
+    file.write_bytes(certificate("live.example.net", authority="An Authority").public_bytes(Encoding.PEM))
+    assert await tls(host) == []
+
+
+async def test_a_host_that_does_not_know_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "localhost")
+    assert await names(Host()) == []
+    monkeypatch.setattr(identity, "_addresses", lambda _: frozenset())
+    assert said(await names(Host())) == ["the host does not know its own name"]
+
+
+def test_room_for_the_streams() -> None:
+    # the figure of roles/origin/defaults: 8 Mb/s in all, 10 segments of 2 s, about 60 MB
+    ladder = load_ladder(LADDERS / "default.yml")
+    kbps = sum(rung.video_kbps for rung in ladder.rungs) + max(rung.audio_kbps for rung in ladder.rungs)
+    each = stream_bytes(Settings(), ladder)
+    assert each / kbps * 8000 == pytest.approx(56e6)
+    longer = stream_bytes(Settings(window_segments=300), ladder)
+    assert longer > 20 * each
+    assert judge_capacity(1024 * MIB, 100 * MIB, 10) == []
+    few, none = judge_capacity(1024 * MIB, 100 * MIB, 11), judge_capacity(99 * MIB, 100 * MIB, 1)
+    assert [one.severity for one in (*few, *none)] == [Severity.WARNING, Severity.CRITICAL]
+
+
+TRIED = Load("2026-01-01T00:00:00+00:00", 600.0, 4, 900, (), "1.0", 8, 16000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "live", "expected"),
+    [
+        ({}, 4, []),
+        ({"memory_mib": 16300}, 0, []),
+        ({"troubles": ("FFmpeg of stream x does not keep up",)}, 0, ["the load that was tried was too much"]),
+        ({"release": "0.9"}, 0, ["the load was tried with another release or machine"]),
+        ({"cores": 16}, 0, ["the load was tried with another release or machine"]),
+        ({"memory_mib": 32000}, 0, ["the load was tried with another release or machine"]),
+        ({}, 5, ["more is live than was ever tried"]),
+    ],
+)
+def test_the_load_that_was_tried(changes: dict[str, Any], live: int, expected: list[str]) -> None:
+    assert said(judge_load(replace(TRIED, **changes), live, "1.0", 8, 16000)) == expected
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", '{"streams": "many"}', "[]"])
+async def test_a_load_that_was_never_tried(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "load.json"
+    if text is not None:
+        file.write_text(text)
+    assert said(await load(Host(load_file=file))) == ["the load was never tried"]
+
+
+async def test_what_is_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = iter([3, 2, 3])
+
+    async def summary(_: Host) -> dict[str, Any]:
+        return {"streams_live": next(live, 2), "connections": 40}
+
+    monkeypatch.setattr("appliance.ops.doctor.load.summary", summary)
+    host = Host(settings=Settings(media_root=str(tmp_path / "hls")), load_file=tmp_path / "var/load.json")
+    behind = {
+        "state": "live",
+        "updated": datetime.now(UTC).isoformat(),
+        "ffmpeg": {},
+        "speed": 0.5,
+        "behind": 9.0,
+    }
+    stream = tmp_path / "hls/x7"
+    stream.mkdir(parents=True)
+    (stream / "status.json").write_text(json.dumps(behind))
+    found = await measure(host, 0.05, pause=0.01)
+    assert (found.streams, found.connections) == (2, 40)
+    assert found.troubles == ("FFmpeg of stream x7 does not keep up",)
+    assert (found.release, found.cores, found.memory_mib) == (release(), *machine())
+    found.write(host.load_file)
+    assert Load.read(host.load_file) == found
+    assert json.loads(host.load_file.read_text()) == asdict(found) | {"troubles": list(found.troubles)}
+    assert said(await load(host)) == ["the load that was tried was too much"]
