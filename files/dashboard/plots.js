@@ -25,10 +25,10 @@ function line(values, most) {
 /** @param {Values} values @returns {number[]} */
 const known = (values) => /** @type {number[]} */ (values.filter((value) => value !== null));
 
-/** @param {number} most @returns {number} the next of 1, 2, 5, 10, … */
+/** @param {number} most @returns {number} the next of 2, 4, 10, 20, 40, 100, …: the half of it is whole, too. */
 function roundUp(most) {
-  const power = 10 ** Math.floor(Math.log10(Math.max(most, 1)));
-  return power * (/** @type {number} */ ([1, 2, 5, 10].find((factor) => factor * power >= most)));
+  const power = 10 ** Math.floor(Math.log10(Math.max(most, 2)));
+  return power * (/** @type {number} */ ([1, 2, 4, 10].find((factor) => factor * power >= Math.max(most, 2))));
 }
 
 /** @param {number} width @param {Record<string, string>} more */

@@ -10,13 +10,11 @@ import { bitrate, count, NONE, pictures, seconds, since } from "./units.js";
  * @typedef {{level: string, what: string, seen: string, mend: string}} Finding
  * @typedef {{name: string, width?: number, height?: number, fps?: number, kbps?: number, copied?: boolean, dropped: boolean}} Rung
  * @typedef {{name: string, level: keyof typeof SIGNS, words: string, host: string, findings: Finding[], rungs: Rung[],
- *   live?: boolean, source?: string, encoder?: string, viewers?: number, received_kbps?: number, sent_kbps?: number,
+ *   live?: boolean, picture?: number | null, source?: string, encoder?: string, viewers?: number, received_kbps?: number, sent_kbps?: number,
  *   fps?: number, behind?: number, latency?: number, key?: {id: string, since: number} | null,
  *   publisher: {since: string, client_ip: string, key_id: string} | null}} Stream
  * @typedef {Record<"viewers" | "sent_kbps" | "received_kbps", (number | null)[]>} Past
  */
-
-const PICTURE_MS = 10_000; // how often there is a new one
 
 /** @param {string} label what the column is called, for where there are no columns @param {...Node} content */
 const cell = (label, ...content) => element("td", { role: "cell", "data-label": label }, element("div", {}, ...content));
@@ -65,18 +63,18 @@ export function streamRow(name, { tell, past, here }) {
   const keys = button(TEXTS.keys, () => streamKeys(name, now.publisher?.key_id ?? "", tell));
 
   const root = element("tr", { role: "row", "data-stream": name },
-    element("th", { scope: "row", role: "rowheader" }, picture, element("div", {}, element("b", {}, name), about)),
+    element("th", { scope: "row", role: "rowheader" }, picture, element("div", { className: "about" }, element("b", {}, name), about)),
     cell("Health", element("p", { className: "health" }, sign, words), findings),
     cell("Viewers", ...viewers.nodes), cell("Received", ...received.nodes), cell("Sent", ...sent.nodes),
     cell("Encoding", encoding, rungs), cell("Latency", latency, behind),
     element("td", { role: "cell", className: "actions" }, element("div", {}, drop, rotate, keys)));
 
   function showPicture() {
-    if (!now.live || now.host !== here()) {
+    if (!now.picture || now.host !== here()) {
       picture.hidden = true;
       return;
     }
-    const address = `/dashboard/${path}/thumbnail.jpg?${Math.floor(Date.now() / PICTURE_MS)}`;
+    const address = `/dashboard/${path}/thumbnail.jpg?${now.picture}`;
     if (picture.getAttribute("src") === address) return;
     picture.hidden = false;
     picture.src = address;

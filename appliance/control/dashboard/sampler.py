@@ -15,6 +15,7 @@ from appliance.control.dashboard.host_now import HostNow
 from appliance.control.dashboard.rates import SentRates
 from appliance.control.dashboard.streams_now import stream_now
 from appliance.control.troubles import Troubles
+from appliance.media.encode.thumbnails import THUMBNAIL
 from appliance.media.status_reading import read_status, streams_on_disk
 from appliance.state.happenings import Happenings
 from appliance.state.host_reports import SAMPLE_SECONDS, HostReports
@@ -101,7 +102,7 @@ class Sampler:
             status = read_status(self._root / name)
             shown = None if status is None else stream_now(name, status, now, segment_seconds=seconds)
             if shown is not None:
-                found.append(shown)
+                found.append({**shown, "picture": _written(self._root / name / THUMBNAIL)})
         return names, found
 
     async def _sample(self, streams: Sequence[dict[str, Any]], viewers: dict[str, int]) -> None:
@@ -148,3 +149,11 @@ class Sampler:
         except StateUnavailableError:
             self._recent.put_back(happenings)
             raise
+
+
+def _written(path: Path) -> int | None:
+    """When the file was written (Unix milliseconds), by which a browser knows a newer one; None: never."""
+    try:
+        return path.lstat().st_mtime_ns // 1_000_000
+    except OSError:
+        return None

@@ -105,7 +105,7 @@ class SigningIn:
         return answer
 
     async def who(self, request: Request) -> Response:
-        """200 with who is signed in, null for nobody: a page that asks at its beginning has done nothing wrong."""
+        """200 with who is signed in, null for nobody: a page that asks has done nothing wrong."""
         try:
             from_our_page(request)
             session = await self._sessions.find(shown(request), used=True)

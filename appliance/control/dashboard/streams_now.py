@@ -37,7 +37,7 @@ def stream_now(
     if findings:
         worst = max(findings, key=lambda finding: finding.severity)
         level = "critical" if worst.severity is Severity.CRITICAL else "warning"
-        words = _sentence(worst.what)
+        words = _sentence(worst.what, name)
     key_since = status.time("media", "content_key", "since")
     return {
         "name": name,
@@ -46,7 +46,7 @@ def stream_now(
         "findings": [
             {
                 "level": finding.severity.name.lower(),
-                "what": _sentence(finding.what),
+                "what": _sentence(finding.what, name),
                 "seen": finding.seen[:_LONGEST_TEXT],
                 "mend": finding.mend[:_LONGEST_TEXT],
             }
@@ -104,6 +104,7 @@ def _rungs(status: Reading) -> list[dict[str, Any]]:
     return rungs[:_MOST_RUNGS]
 
 
-def _sentence(text: str) -> str:
-    """`text` with a capital letter, cut to what a table has room for."""
+def _sentence(text: str, stream: str = "") -> str:
+    """`text` with a capital letter, cut to what a table has room for; it stands in the line of `stream`."""
+    text = text.removeprefix(f"stream {stream}: ").removeprefix(f"stream {stream} ")
     return (text[:1].upper() + text[1:])[:_LONGEST_TEXT]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import math
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,9 +32,6 @@ TOLD: Final = "document.querySelector('#told').textContent"
 DIALOG: Final = "document.querySelector('dialog[open]')"
 PHONE: Final = 320
 """CSS pixels: WCAG 2.2, 1.4.10."""
-
-# A picture of one pixel.
-GIF: Final = b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\4\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
 
 
 @pytest.fixture(scope="module")
@@ -100,14 +100,37 @@ async def keep_fresh(tmp_path: Path) -> Any:
 
 
 async def history(site: Site) -> None:
-    """Some minutes, as the sampler writes them; they are of now, as Valkey says the time."""
+    """Another host, and what it told in the last hours, as its sampler would have."""
     state = State(site.valkey.socket, site.password)
-    reports = HostReports(state)
-    await reports.put(
-        "edge-1", {"streams": [], "viewers": 7, "sent_kbps": 9000, "version": "1", "since": 1.0}
+    await HostReports(state).put(
+        "edge-1", {"streams": [], "viewers": 700, "sent_kbps": 90_000, "version": "1.0", "since": time.time()}
     )
-    await reports.add_sample("edge-1", {"total": [7, 9000, 0], "streams": {"demo": [7, 9000, 0]}})
     await state.close()
+    async with site.valkey_client() as valkey:
+        for minutes in [*range(300, 150, -1), *range(120, 0, -1)]:  # it was away for half an hour
+            viewers = round(400 + 250 * math.sin(minutes / 40) + 90 * math.sin(minutes / 7))
+            row = [viewers, viewers * 130, 6000]
+            sample = json.dumps({"total": row, "streams": {"demo": row}})
+            position = f"{round(1000 * (time.time() - 60 * minutes))}-0"
+            await valkey.xadd("appliance:history:edge-1", {"sample": sample}, id=position)
+
+
+def draw(path: Path) -> None:
+    """What a stream's process writes every ten seconds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    words = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc=size=320x180",
+        "-frames:v",
+        "1",
+        str(path),
+    ]
+    subprocess.run(words, check=True, stdin=subprocess.DEVNULL)
 
 
 async def test_an_operator_sees_and_drops_a_publisher_by_keyboard(
@@ -115,8 +138,7 @@ async def test_an_operator_sees_and_drops_a_publisher_by_keyboard(
 ) -> None:
     keep_fresh["alerts"], keep_fresh["dropped_rungs"] = [], []
     publisher = await site.publish("demo")
-    (tmp_path / "hls/demo").mkdir(parents=True, exist_ok=True)
-    (tmp_path / "hls/demo/thumbnail.jpg").write_bytes(GIF)
+    await asyncio.to_thread(draw, tmp_path / "hls/demo/thumbnail.jpg")
     await history(site)
     await page("open", f"{front.origin}/dashboard")
     await page("until", "document.activeElement?.name === 'name'")
@@ -126,8 +148,9 @@ async def test_an_operator_sees_and_drops_a_publisher_by_keyboard(
     assert await page("evaluate", "document.querySelector('#dashboard').hidden")
     await page("axe")
 
-    await page.sign_in()
+    await page.sign_in(height=1500)
     await page("until", f"{ROW}.dataset.level === 'good'")
+    await page("until", f"{ROW}.querySelector('img').naturalWidth === 320")
     text = await page("evaluate", f"{ROW}.innerText")
     for part in ("demo", "Good", "x264", "6.0 Mbit/s", "720p", "0.03 s"):
         assert part in text

@@ -75,7 +75,7 @@ def test_a_streams_health_is_in_words() -> None:
     assert (waiting["level"], waiting["words"]) == ("waiting", "Waiting: no publisher yet")
     ailing = shown(dropped_rungs=[{"name": "1080p", "reason": "too slow"}])
     assert ailing is not None
-    assert (ailing["level"], ailing["words"]) == ("warning", "Stream demo has lost a rung")
+    assert (ailing["level"], ailing["words"]) == ("warning", "Has lost a rung")
     assert ailing["findings"][0]["mend"]
     quiet = shown(updated=status_file.iso(NOW - 60))
     assert quiet is not None
