@@ -12,6 +12,7 @@ import asyncio
 import json
 import re
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from starlette.responses import StreamingResponse
@@ -39,7 +40,7 @@ _MOST_OF_ONE: Final = 8
 """Of one operator: windows that are looked at at the same time."""
 
 _AT_FIRST: Final = 50
-_POSITION: Final = re.compile(r"[0-9]{1,20}-[0-9]{1,20}", re.ASCII)
+_POSITION: Final = re.compile(r"[0-9]{1,19}-[0-9]{1,19}", re.ASCII)
 
 _HEADERS: Final = {
     **NO_STORE,
@@ -114,5 +115,4 @@ def _event(kind: str, data: str, position: str = "") -> str:
 
 
 def _described(placed: Placed) -> dict[str, object]:
-    what = placed.what
-    return {"at": placed.at, "host": what.host, "stream": what.stream, "level": what.level, "text": what.text}
+    return {"id": placed.position, "at": placed.at, **asdict(placed.what)}

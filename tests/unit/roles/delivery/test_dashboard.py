@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 
 if TYPE_CHECKING:
     from .conftest import Control, Delivery
@@ -41,6 +43,20 @@ def test_the_page_may_do_nothing_but_show_what_is_from_here(delivery: Delivery) 
 def test_the_page_names_its_modules_beforehand() -> None:
     page = (SOURCE / "index.html").read_text()
     assert sorted(re.findall(r'(?:modulepreload" href|src)="/dashboard/-/([a-z-]+\.js)"', page)) == MODULES
+
+
+@pytest.mark.usefixtures("lookups")
+def test_a_host_gets_all_of_it_and_nothing_else() -> None:
+    loader = DataLoader()
+    role = SOURCE.parents[1] / "roles" / "delivery"
+    known = loader.load_from_file(str(role / "vars/main.yml"), trusted_as_template=True)
+    templar = Templar(loader=loader, variables={**known, "role_path": str(role)})
+    files = templar.template(trust_as_template("{{ _delivery_dashboard_files }}"))
+    named = {"index.html", "dashboard.css", "icon.svg", *MODULES}
+    root = known["_delivery_dashboard_root"]
+    assert {(file["src"], file["dest"]) for file in files} == {
+        (str(SOURCE / name), f"{root}/{name}") for name in named
+    }
 
 
 def test_the_cookie_reaches_the_control_service_from_here_alone(delivery: Delivery, control: Control) -> None:
