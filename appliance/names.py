@@ -54,6 +54,11 @@ def stream_unit(stream: StreamName) -> str:
     return f"stream@{stream}.service"
 
 
+def rotation_unit(stream: StreamName) -> str:
+    """The systemd unit that has one live stream change its content key."""
+    return f"appliance-rotate-content-key@{stream}.service"
+
+
 def shorten(text: str, limit: int = 80) -> str:
     """A printable, quoted form of an untrusted text for messages, at most `limit` characters."""
     shown = ascii(text)

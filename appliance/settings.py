@@ -248,6 +248,17 @@ class Settings:
     alert_max_height: int = _setting(
         0, integer(0, 16_384), "Height of a source above which the backend is told. 0: never."
     )
+    dashboard: bool = _setting(
+        True, BOOL, "Whether this service answers for the dashboard, and tells the other hosts of this one."
+    )
+    dashboard_idle_seconds: float = _setting(
+        3600.0,
+        number(60, 604_800, "seconds"),
+        "How long an operator who does nothing on the dashboard stays signed in; it shows news by itself.",
+    )
+    dashboard_session_seconds: float = _setting(
+        43_200.0, number(60, 2_592_000, "seconds"), "How long an operator stays signed in at most."
+    )
     node: str = _setting("", HOST, "Name of this host in leases; empty takes the kernel's host name.")
 
     @classmethod

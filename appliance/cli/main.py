@@ -36,6 +36,7 @@ AREAS = {
     "logs": "What the host's units say of one stream.",
     "bans": "Who may not publish after failing too often.",
     "api-tokens": "Bearer tokens of the API for the platform's own programs.",
+    "operators": "Who may use the dashboard.",
     "events": "What the backend is told, and what it would not take.",
     "keys": "The keys of what is streamed: see, change, forget.",
     "viewers": "Who watches, and ending a session.",

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from appliance.control.metrics.requests import RequestTally
 
-_QUIET: Final = ("/auth/", "/keys/", "/health", "/metrics", "/ready")
+_QUIET: Final = ("/auth/", "/dashboard/", "/keys/", "/health", "/metrics", "/ready")
 """Beginnings of paths of which only failures are worth a line: supervisors and monitors ask all the time,
-decisions have a line of their own, and who got a key stands in delivery's log.
+decisions and what operators do have a line of their own, and who got a key stands in delivery's log.
 """
 
 

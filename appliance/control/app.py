@@ -13,6 +13,7 @@ from starlette.routing import Route
 from appliance.control import errors
 from appliance.control.access_log import AccessLog
 from appliance.control.api.routes import api_routes
+from appliance.control.dashboard.service import Dashboard
 from appliance.control.done import Done
 from appliance.control.health import Health
 from appliance.control.keys import Keys
@@ -37,6 +38,9 @@ def create_app(control: Control, traffic: TrafficReader | None = None) -> Starle
     streams, keys, health = Streams(control), Keys(control), Health(control)
     metrics, view = Metrics(control), View(control)
     reconciler, view_sync = Reconciler(control), ViewSync(control)
+    dashboard = (
+        Dashboard(control, lambda: reconciler.troubles.lasting) if control.settings.dashboard else None
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -58,6 +62,8 @@ def create_app(control: Control, traffic: TrafficReader | None = None) -> Starle
         if control.backend is not None:
             tasks.append(asyncio.create_task(control.backend.deliverer.run(), name="deliverer"))
             tasks.append(asyncio.create_task(control.backend.live_watch.run(), name="live watch"))
+        if dashboard is not None:
+            tasks.append(dashboard.start())
         try:
             yield
         finally:
@@ -87,6 +93,8 @@ def create_app(control: Control, traffic: TrafficReader | None = None) -> Starle
             Route("/metrics", metrics.endpoint),
             # operators and the customer's backend administer
             *api_routes(control),
+            # operators look and act in a browser
+            *(() if dashboard is None else dashboard.routes()),
             # supervisors ask
             Route("/health", health.live),
             Route("/ready", health.ready),

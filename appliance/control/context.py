@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +68,8 @@ class Control:
     backend: Backend | None
     requests: RequestTally
     traffic: Traffic
+    closing: asyncio.Event
+    """Set when the service is about to end: whoever is answered without an end is let go."""
 
     @classmethod
     def build(cls, settings: Settings, secrets: Secrets) -> Self:
@@ -105,6 +108,7 @@ class Control:
             backend=Backend.build(settings, secrets, state, host),
             requests=RequestTally(),
             traffic=Traffic(target_seconds=settings.segment_seconds),
+            closing=asyncio.Event(),
         )
 
     async def close(self) -> None:

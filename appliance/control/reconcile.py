@@ -40,7 +40,8 @@ class Reconciler:
         self._supervisor = Supervisor(control)
         self._ends = Ends(control)
         self._on_air = OnAir(control)
-        self._troubles = Troubles("reconcile")
+        self.troubles = Troubles("reconcile")
+        """What does not answer, or does not fit, at present."""
         self._elsewhere: dict[StreamName, str] = {}
 
     async def run(self) -> None:
@@ -56,9 +57,9 @@ class Reconciler:
         # Broad on purpose: nobody awaits the loop before the service ends, so whatever it let through would
         # end the comparisons for good, and silently; at start-up it would keep the service down.
         except Exception as error:  # noqa: BLE001
-            self._troubles(type(error).__name__, part="round")
+            self.troubles(type(error).__name__, part="round")
         else:
-            self._troubles(None, part="round")
+            self.troubles(None, part="round")
 
     async def round(self) -> None:
         """Compares once. A part that does not answer is logged once, and left for the next round."""
@@ -66,9 +67,9 @@ class Reconciler:
             status = await self._control.ingest.status()
         except StatUnavailableError as error:
             # Nobody can say who publishes, so nothing is renewed and nothing given back.
-            self._troubles(str(error), part="ingest")
+            self.troubles(str(error), part="ingest")
             return
-        self._troubles(None, part="ingest")
+        self.troubles(None, part="ingest")
         self._control.readers.compare(status.readers)
         await self._leases(status)
         await self._plays(status)
@@ -87,9 +88,9 @@ class Reconciler:
             self._on_air.look(leases.values())
             await self._supervisor.round(leases.values())
         except StateUnavailableError as error:
-            self._troubles(str(error), part="state")
+            self.troubles(str(error), part="state")
         else:
-            self._troubles(None, part="state")
+            self.troubles(None, part="state")
 
     def _tell_elsewhere(self, status: IngestStatus, leases: Mapping[StreamName, Lease]) -> None:
         """Says which streams are on air here while another host has their lease, and when that is over."""
@@ -97,9 +98,9 @@ class Reconciler:
         before = self._elsewhere
         self._elsewhere = {stream: host for stream, host in both.items() if host != self._control.host}
         for stream, host in self._elsewhere.items():
-            self._troubles(f"published here and on {untrusted(host)}", part=f"lease of {stream}")
+            self.troubles(f"published here and on {untrusted(host)}", part=f"lease of {stream}")
         for stream in before.keys() - self._elsewhere.keys():
-            self._troubles(None, part=f"lease of {stream}")
+            self.troubles(None, part=f"lease of {stream}")
 
     async def _keep(
         self, stream: StreamName, publisher: Publisher, held: Lease | None, status: IngestStatus
@@ -150,9 +151,9 @@ class Reconciler:
         try:
             await self._ends.of_players(status)
         except StateUnavailableError as error:
-            self._troubles(str(error), part="plays")
+            self.troubles(str(error), part="plays")
         else:
-            self._troubles(None, part="plays")
+            self.troubles(None, part="plays")
 
     async def _units(self, status: IngestStatus) -> None:
         try:
@@ -161,6 +162,6 @@ class Reconciler:
                 await self._control.units.start(stream)
                 record("reconcile", action="start", stream=stream, level=logging.WARNING)
         except UnitsUnavailableError as error:
-            self._troubles(str(error), part="units")
+            self.troubles(str(error), part="units")
         else:
-            self._troubles(None, part="units")
+            self.troubles(None, part="units")

@@ -35,7 +35,11 @@ _DRAIN_SECONDS: Final = 0.1
 
 
 class _Server(uvicorn.Server):
-    """Tells systemd when the service is ready, alive and ending."""
+    """Tells systemd when the service is ready, alive and ending; sets `closing` when it begins to end."""
+
+    def __init__(self, config: uvicorn.Config, closing: asyncio.Event) -> None:
+        super().__init__(config)
+        self._closing = closing
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -51,6 +55,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         sdnotify.notify("STOPPING=1")
+        self._closing.set()
         # No new connection; those taken a moment ago get the time to bring their question. Closed with
         # it unread they would be reset, and nginx-rtmp does not ask again.
         for server in self.servers:
@@ -88,7 +93,7 @@ def serve(
     lines = handed_over.get(socket.SOCK_DGRAM) or _opened_for_lines(traffic)
     reader = None if lines is None else TrafficReader(control.traffic, lines)
     with listening, contextlib.suppress(KeyboardInterrupt):
-        _Server(server_config(create_app(control, reader))).run(sockets=[listening])
+        _Server(server_config(create_app(control, reader)), control.closing).run(sockets=[listening])
 
 
 def server_config(app: ASGIApp) -> uvicorn.Config:

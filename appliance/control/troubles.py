@@ -13,7 +13,12 @@ class Troubles:
 
     def __init__(self, event: str) -> None:
         self._event = event
-        self._lasting: set[str | None] = set()
+        self._lasting: dict[str | None, str] = {}
+
+    @property
+    def lasting(self) -> list[str]:
+        """What is wrong at present, each as it began."""
+        return list(self._lasting.values())
 
     def __call__(self, reason: str | None, *, part: str | None = None) -> None:
         """An attempt has ended: `reason` says what was wrong, None that all is well.
@@ -23,8 +28,8 @@ class Troubles:
         which: dict[str, Any] = {} if part is None else {"part": part}
         if reason is None:
             if part in self._lasting:
-                self._lasting.remove(part)
+                del self._lasting[part]
                 record(self._event, action="recovered", **which)
         elif part not in self._lasting:
-            self._lasting.add(part)
+            self._lasting[part] = reason
             record(self._event, action="waiting", reason=reason, level=logging.WARNING, **which)

@@ -1,6 +1,7 @@
 """Starting the streams' units, over systemd's D-Bus interface (org.freedesktop.systemd1(5)).
 
-The service is unprivileged; one polkit rule lets it start `stream@*.service` and nothing else.
+The service is unprivileged; one polkit rule lets it start `stream@*.service` and
+`appliance-rotate-content-key@*.service`, and nothing else.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Final
 from dbus_fast import BusType, DBusError, Message, MessageType
 from dbus_fast.aio import MessageBus
 
-from appliance.names import StreamName, is_stream_name, stream_unit
+from appliance.names import StreamName, is_stream_name, rotation_unit, stream_unit
 
 _SYSTEMD: Final = "org.freedesktop.systemd1"
 _SECONDS: Final = 3.0
@@ -36,6 +37,10 @@ class StreamUnits:
         ends by itself.
         """
         await self._call("StartUnit", "ss", [stream_unit(stream), "replace"], seconds)
+
+    async def rotate_key(self, stream: StreamName) -> None:
+        """Has a unit of its own tell `stream` to change its content key. Returns when the job is queued."""
+        await self._call("StartUnit", "ss", [rotation_unit(stream), "replace"])
 
     async def running(self) -> set[StreamName]:
         """The streams whose unit runs or is being started."""

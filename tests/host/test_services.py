@@ -29,6 +29,7 @@ EXPOSURE = {
     "appliance-ingest.service": 3.0,
     "appliance-delivery.service": 3.0,
     "appliance-rotate-content-keys.service": 1.5,
+    "appliance-rotate-content-key@any.service": 1.5,
     "appliance-rotate-master-key.service": 2.5,
     "appliance-rotate@any.service": 2.7,
 }
@@ -138,6 +139,15 @@ def test_control_may_start_streams_and_nothing_else(host: Any) -> None:
     assert "ccess denied" in refused.stderr or "nteractive authentication" in refused.stderr
 
 
+def test_control_may_have_a_streams_key_changed(host: Any) -> None:
+    unit = "appliance-rotate-content-key@nobody-streams-this.service"
+    started = host.run(f"runuser -u appliance-control -- systemctl --no-ask-password start {unit}")
+    seen = host.run(f"systemctl show --value --property=Result {unit}").stdout.strip()
+    host.run(f"systemctl reset-failed {unit}")
+    # It may, and there is no such stream.
+    assert seen == "exit-code", started.stderr
+
+
 def _ask(on_host: Callable[[str], Any], url: str, form: str = "") -> tuple[int, str]:
     answer = on_host(
         "import json, urllib.request, urllib.error\n"
@@ -152,7 +162,14 @@ def _ask(on_host: Callable[[str], Any], url: str, form: str = "") -> tuple[int, 
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:8000/health", "http://127.0.0.1:8080/health", "http://127.0.0.1:8080/stat"]
+    "url",
+    [
+        "http://127.0.0.1:8000/health",
+        "http://127.0.0.1:8080/health",
+        "http://127.0.0.1:8080/stat",
+        "http://127.0.0.1:8080/dashboard",
+        "http://127.0.0.1:8080/dashboard/session",
+    ],
 )
 def test_answers(on_host: Callable[[str], Any], url: str) -> None:
     assert _ask(on_host, url)[0] == 200

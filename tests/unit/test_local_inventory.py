@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
+
+pytestmark = pytest.mark.usefixtures("lookups")
 
 VARIABLES = Path(__file__).resolve().parents[2] / "inventory/local/group_vars/all.yml"
 
@@ -18,12 +19,6 @@ GIVEN = {
     "HTTP_CALLBACK_URL": ("control_http_callback_url", "https://backend.example", "https://backend.example"),
     "WEBHOOK_SECRET": ("control_webhook_secret", "whsec_c2VjcmV0", "whsec_c2VjcmV0"),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def lookups() -> None:
-    """The lookup plugins, which Ansible's own commands load at their start."""
-    init_plugin_loader()
 
 
 def value(variable: str) -> Any:

@@ -73,7 +73,7 @@ def route(operation: Operation, control: Control) -> Route:
         asked_by = "-"
         try:
             asked_by = await authorise(request, control, operation.scope)
-            given = None if body is None else _parsed(await _read(request), body)
+            given = None if body is None else parsed(await read_body(request), body)
             result = await operation.handler(request, given)
         except ProblemError as problem:
             _record(operation, request, asked_by, problem.status, problem.detail)
@@ -111,7 +111,8 @@ def whole_number(request: Request, name: str, *, default: int, low: int, high: i
     return int(given)
 
 
-async def _read(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """The body, which is JSON. Raises ProblemError 400, 408, 413 and 415."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise ProblemError(415, f"the body is {media_type or 'of no type'}; allowed is application/json")
@@ -129,7 +130,8 @@ async def _read(request: Request) -> bytes:
     return bytes(data)
 
 
-def _parsed(data: bytes, adapter: TypeAdapter[Any]) -> Any:
+def parsed(data: bytes, adapter: TypeAdapter[Any]) -> Any:
+    """What `adapter` reads in `data`. Raises ProblemError 422."""
     try:
         return adapter.validate_json(data)
     except ValidationError as error:
@@ -140,7 +142,7 @@ def _parsed(data: bytes, adapter: TypeAdapter[Any]) -> Any:
         raise ProblemError(422, "the body is not what this operation takes", errors=errors) from None
 
 
-def _address(request: Request) -> str:
+def address_of(request: Request) -> str:
     """Who asks: delivery says for whom it asks, and lets nobody else say it."""
     peer = "" if request.client is None else request.client.host
     return request.headers.get("x-forwarded-for", "") or peer
@@ -152,7 +154,7 @@ def _record(operation: Operation, request: Request, asked_by: str, status: int, 
         "verdict": "allowed" if status < 400 else "refused",
         "status": status,
         "asked_by": asked_by,
-        "client_ip": untrusted(_address(request)),
+        "client_ip": untrusted(address_of(request)),
         **{name: untrusted(str(value)) for name, value in request.path_params.items()},
     }
     if reason is not None:

@@ -122,19 +122,26 @@ class StreamOperations:
         if lease is not None:
             await self._control.dropper.ask(stream.name, lease.session, "the stream was removed")
 
-    async def drop(self, request: Request, __: Any) -> None:
+    async def drop(self, request: Request, _: Any) -> None:
         """Drops the publisher, and waits until it is gone."""
-        name = stream_of(request)
-        lease = await self._control.leases.get(name)
-        if lease is None:
-            raise ProblemError(404, f"nobody publishes the stream {name}")
-        await self._control.dropper.ask(name, lease.session, "an operator asked for it")
-        for _ in range(round(_DROP_SECONDS / _LOOK_SECONDS)):
-            now = await self._control.leases.get(name)
-            if now is None or now.session != lease.session:
-                return
-            await asyncio.sleep(_LOOK_SECONDS)
-        raise ProblemError(504, f"{lease.host} was asked to drop it, and has not within {_DROP_SECONDS:g} s")
+        await drop_publisher(self._control, stream_of(request), "an operator asked for it")
+
+
+async def drop_publisher(control: Control, name: StreamName, reason: str) -> None:
+    """Drops who publishes `name`, on whatever host, and waits until it is gone.
+
+    Raises ProblemError 404 and 504, StateUnavailableError.
+    """
+    lease = await control.leases.get(name)
+    if lease is None:
+        raise ProblemError(404, f"nobody publishes the stream {name}")
+    await control.dropper.ask(name, lease.session, reason)
+    for _ in range(round(_DROP_SECONDS / _LOOK_SECONDS)):
+        now = await control.leases.get(name)
+        if now is None or now.session != lease.session:
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
+    raise ProblemError(504, f"{lease.host} was asked to drop it, and has not within {_DROP_SECONDS:g} s")
 
 
 def _shown(stream: RegisteredStream, lease: Lease | None) -> Stream:

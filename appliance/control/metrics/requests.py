@@ -19,7 +19,12 @@ _ENDPOINTS: Final = {
     "/auth/publish_done": "publish_done",
     "/auth/play_done": "play_done",
 }
-_BEGINNINGS: Final = (("/keys/", "key"), ("/api/v1/", "api"), ("/streams/", "streams"))
+_BEGINNINGS: Final = (
+    ("/keys/", "key"),
+    ("/api/v1/", "api"),
+    ("/streams/", "streams"),
+    ("/dashboard/", "dashboard"),
+)
 
 OTHERS: Final = "other"
 

@@ -22,6 +22,7 @@ from tests.unit.roles.conftest import Render
 EXPOSURE = {
     "appliance-control.service": 1.5,
     "appliance-rotate-content-keys.service": 1.5,
+    "appliance-rotate-content-key@.service": 1.5,
     "appliance-rotate-master-key.service": 2.5,
     "appliance-rotate@.service": 2.7,
 }

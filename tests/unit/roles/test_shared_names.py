@@ -16,7 +16,7 @@ from appliance.media.package.catalogue import EPOCH, new_epoch_name
 from appliance.media.package.rendition import RENDITION_NAME
 from appliance.media.serve.server import PLAYLIST_SOCKET
 from appliance.media.stream_client import STREAMS_DIRECTORY
-from appliance.names import STREAM_NAME_PATTERN
+from appliance.names import STREAM_NAME_PATTERN, StreamName, rotation_unit, stream_unit
 from appliance.secrets.content_keys import KEY_ID, KeyId
 from tests.unit.test_templates import ROLES
 
@@ -52,3 +52,14 @@ def test_a_streams_unit_has_the_directories_that_the_program_looks_in() -> None:
     unit = (ROLES / "origin/templates/stream@.service.j2").read_text()
     assert f"\nRuntimeDirectory={SHARED} {SHARED}/%i\n" in unit
     assert str(STREAMS_DIRECTORY) == f"/run/{SHARED}"
+
+
+def test_the_control_service_may_start_what_it_starts() -> None:
+    rules = (ROLES / "control/files/50-appliance-control.rules").read_text()
+    allowed = re.search(r"/(\^.*\$)/\.test\(unit\)", rules)
+    assert allowed is not None
+    for unit in (stream_unit(StreamName("demo-1")), rotation_unit(StreamName("demo-1"))):
+        assert re.search(allowed[1], unit)
+    for unit in ("appliance-rotate@internal.service", "stream@a b.service", "x-stream@demo.service"):
+        assert not re.search(allowed[1], unit)
+    assert (ROLES / "control/templates" / f"{rotation_unit(StreamName(''))}.j2").exists()
