@@ -61,8 +61,7 @@ def source(function: FunctionType) -> Function:
     first = inspect.unwrap(function).__code__.co_firstlineno
     for node in ast.walk(_tree(function.__module__)):
         if isinstance(node, Function) and node.name == function.__name__:
-            lines = (one.lineno for one in (node, *node.decorator_list))
-            if first == min(lines):
+            if first == min([node.lineno, *(one.lineno for one in node.decorator_list)]):
                 return node
     raise LookupError(f"{function.__qualname__} has no source")
 
