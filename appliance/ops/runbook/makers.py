@@ -60,11 +60,14 @@ def source(function: FunctionType) -> Function:
     """The function in the syntax tree of its module."""
     first = inspect.unwrap(function).__code__.co_firstlineno
     for node in ast.walk(_tree(function.__module__)):
-        if isinstance(node, Function) and node.name == function.__name__:
-            lines = (one.lineno for one in (node, *node.decorator_list))
-            if first == min(lines):
-                return node
+        if isinstance(node, Function) and node.name == function.__name__ and _begins(node) == first:
+            return node
     raise LookupError(f"{function.__qualname__} has no source")
+
+
+def _begins(node: Function) -> int:
+    """The line that a function's code object says, which is that of its first decorator."""
+    return min([node.lineno, *(one.lineno for one in node.decorator_list)])
 
 
 @cache

@@ -132,8 +132,8 @@ def test_a_vault_that_does_not_open_is_said(good: Path, monkeypatch: pytest.Monk
     ],
 )
 def test_a_run_of_the_playbook(tmp_path: Path, quiet: bool, refuses: str, status: int, printed: str) -> None:
-    hosts = {"o1": {"ansible_host": "10.0.0.1", "firewall_enabled": False, "preflight_refuses": refuses}}
-    file = write(tmp_path, hosts, [])
+    host: dict[str, Any] = {"ansible_host": "10.0.0.1", "firewall_enabled": False}
+    file = write(tmp_path, {"o1": {**host, "preflight_refuses": refuses}}, [])
     # As site.yml imports preflight.yml, and that the checklist.
     inner, outer = tmp_path / "inner.yml", tmp_path / "outer.yml"
     imported: dict[str, Any] = {"ansible.builtin.import_playbook": str(CHECKOUT / "playbooks/checklist.yml")}
