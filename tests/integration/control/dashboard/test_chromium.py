@@ -107,7 +107,7 @@ async def history(site: Site) -> None:
     )
     await state.close()
     async with site.valkey_client() as valkey:
-        for minutes in [*range(300, 150, -1), *range(120, 0, -1)]:  # it was away for half an hour
+        for minutes in [*range(300, 150, -1), *range(120, -1, -1)]:  # it was away for half an hour
             viewers = round(400 + 250 * math.sin(minutes / 40) + 90 * math.sin(minutes / 7))
             row = [viewers, viewers * 130, 6000]
             sample = json.dumps({"total": row, "streams": {"demo": row}})
