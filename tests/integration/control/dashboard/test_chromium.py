@@ -148,7 +148,7 @@ async def test_an_operator_sees_and_drops_a_publisher_by_keyboard(
     assert await page("evaluate", "document.querySelector('#dashboard').hidden")
     await page("axe")
 
-    await page.sign_in(height=1500)
+    await page.sign_in(height=1220)
     await page("until", f"{ROW}.dataset.level === 'good'")
     await page("until", f"{ROW}.querySelector('img').naturalWidth === 320")
     text = await page("evaluate", f"{ROW}.innerText")
