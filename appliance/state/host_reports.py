@@ -80,7 +80,7 @@ class HostReports:
             ("PEXPIRE", key, str(SAMPLES * SAMPLE_SECONDS * 1000)),
         )
 
-    async def samples(self) -> dict[str, Sequence[Sample]]:
+    async def samples(self) -> Mapping[str, Sequence[Sample]]:
         """The samples of each host, the oldest first."""
         hosts = await self._hosts()
         with translated():
@@ -88,7 +88,7 @@ class HostReports:
                 for host in hosts:
                     pipe.xrange(_HISTORY + host)
                 rows = await pipe.execute()
-        # In a thread: decisions about publishers and viewers do not wait for some hundred documents to be read.
+        # In a thread: no decision about a publisher or viewer waits for some hundred documents to be read.
         return await asyncio.to_thread(lambda: dict(zip(hosts, map(_samples, rows), strict=True)))
 
     async def _hosts(self) -> list[str]:
