@@ -6,6 +6,7 @@ need not agree on the time. A host that was silent for a day is forgotten.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -79,7 +80,7 @@ class HostReports:
             ("PEXPIRE", key, str(SAMPLES * SAMPLE_SECONDS * 1000)),
         )
 
-    async def samples(self) -> dict[str, Sequence[Sample]]:
+    async def samples(self) -> Mapping[str, Sequence[Sample]]:
         """The samples of each host, the oldest first."""
         hosts = await self._hosts()
         with translated():
@@ -87,7 +88,8 @@ class HostReports:
                 for host in hosts:
                     pipe.xrange(_HISTORY + host)
                 rows = await pipe.execute()
-        return {host: list(_samples(entries)) for host, entries in zip(hosts, rows, strict=True)}
+        # In a thread: no decision about a publisher or viewer waits for some hundred documents to be read.
+        return await asyncio.to_thread(lambda: dict(zip(hosts, map(_samples, rows), strict=True)))
 
     async def _hosts(self) -> list[str]:
         [hosts] = await self._state.ask(("SMEMBERS", _HOSTS))

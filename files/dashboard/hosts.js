@@ -1,7 +1,7 @@
 // The table of hosts.
 import { element, find, mark, rows, write } from "./elements.js";
 import { SIGNS, TEXTS } from "./texts.js";
-import { bitrate, count, megabytes, NONE, percent, since, span } from "./units.js";
+import { bitrate, count, NONE, percent, since, size, span } from "./units.js";
 
 /**
  * @typedef {{host: string, age: number, silent: boolean, version?: string, since?: number, cpu?: number | null,
@@ -27,7 +27,7 @@ function hostRow(here) {
       write(name, host.host);
       write(about, host.host === here() ? TEXTS.host.here : "");
       const texts = [`${SIGNS[level]} ${words}`, count(host.streams), count(host.viewers), bitrate(host.sent_kbps), percent(host.cpu),
-        host.media ? `${megabytes(host.media.used)} of ${megabytes(host.media.size)}` : NONE,
+        host.media ? `${size(host.media.used)} of ${size(host.media.size)}` : NONE,
         [host.version ?? NONE, since(host.since)].join(", ")];
       texts.forEach((text, index) => write(/** @type {Element} */ (cells[index].firstElementChild), text));
     },

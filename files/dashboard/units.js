@@ -30,7 +30,10 @@ export const percent = (share) => (share == null ? NONE : `${WHOLE.format(100 * 
 export const pictures = (rate) => (rate == null ? NONE : `${Math.round(10 * rate) / 10} fps`);
 
 /** @param {Figure} bytes */
-export const megabytes = (bytes) => (bytes == null ? NONE : `${WHOLE.format(bytes / 1e6)} MB`);
+export function size(bytes) {
+  if (bytes == null) return NONE;
+  return bytes < 1e10 ? `${WHOLE.format(bytes / 1e6)} MB` : `${WHOLE.format(bytes / 1e9)} GB`;
+}
 
 /** @param {number} length in seconds */
 export function span(length) {

@@ -27,8 +27,11 @@ def history(hosts: Iterable[Sequence[Sample]], *, now: float | None = None) -> d
     last = int((time.time() if now is None else now) // SAMPLE_SECONDS)
     total, streams = _rows(), dict[str, dict[str, _Row]]()
     for samples in hosts:
-        # A host whose sample came a little late has two in one minute: the later one stands for it.
+        # A service that has just begun may tell twice of one minute: the later sample stands for it.
         by_minute = {int(sample.at // SAMPLE_SECONDS): sample.content for sample in samples}
+        # Hosts tell in the middle of a minute. Until then the one before stands for it: no sum lacks them.
+        if last not in by_minute and last - 1 in by_minute:
+            by_minute[last] = by_minute[last - 1]
         for minute, content in by_minute.items():
             place = minute - last + SAMPLES - 1
             if not 0 <= place < SAMPLES:

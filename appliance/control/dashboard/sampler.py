@@ -49,7 +49,7 @@ class Sampler:
         self._root = Path(control.settings.media_root)
         self._host = HostNow(self._root)
         self._now, self._minute = SentRates(_RATE_SECONDS), SentRates(SAMPLE_SECONDS)
-        self._sampled: float | None = None
+        self._sampled: int | None = None
         self._ailing: dict[str, set[str]] = {}
         self._troubles = Troubles("dashboard sampler")
 
@@ -106,10 +106,11 @@ class Sampler:
         return names, found
 
     async def _sample(self, streams: Sequence[dict[str, Any]], viewers: dict[str, int]) -> None:
-        now = time.monotonic()
-        if self._sampled is not None and now - self._sampled < SAMPLE_SECONDS:
+        # In the middle of each minute: hosts' clocks need not agree by the second to have one sample in each.
+        minute = int((time.time() - SAMPLE_SECONDS / 2) // SAMPLE_SECONDS)
+        if minute == self._sampled:
             return
-        self._sampled = now
+        self._sampled = minute
         sent = self._minute.look(self._control.traffic.sent)
         most = sorted(streams, key=lambda stream: -stream["viewers"])[:_MOST_SAMPLED]
         await self._reports.add_sample(

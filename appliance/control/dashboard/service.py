@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from appliance.control.dashboard.actions import Actions
@@ -15,6 +16,7 @@ from appliance.control.dashboard.live import Live
 from appliance.control.dashboard.recent import Recent
 from appliance.control.dashboard.sampler import Sampler
 from appliance.control.dashboard.signing_in import SigningIn
+from appliance.control.responses import NO_STORE
 from appliance.state.host_reports import HostReports
 from appliance.state.operator_sessions import OperatorSessions
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from appliance.control.context import Control
     from appliance.state.operator_sessions import Session
@@ -74,5 +77,7 @@ class Dashboard:
         finally:
             log.removeHandler(self._recent)
 
-    async def _history(self, _: Request, __: Session) -> object:
-        return history((await self._reports.samples()).values())
+    async def _history(self, _: Request, __: Session) -> Response:
+        samples = await self._reports.samples()
+        # In a thread, as it takes some ten milliseconds.
+        return await asyncio.to_thread(lambda: JSONResponse(history(samples.values()), headers=NO_STORE))

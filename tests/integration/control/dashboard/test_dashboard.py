@@ -161,8 +161,10 @@ async def test_what_happens_comes_by_itself(site: Site, front: Front, tmp_path: 
     status_file.put(tmp_path / "hls", status_file.content(time.time()))
     (tmp_path / "hls/demo/thumbnail.jpg").write_bytes(b"\xff\xd8picture")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as lines:
-        line = traffic_fields(stream="demo", kind="reload", status=200, size=9000, seconds=0.1, session="a")
-        lines.sendto(line, str(site.lines))
+        datagram = traffic_fields(
+            stream="demo", kind="reload", status=200, size=9000, seconds=0.1, session="a"
+        )
+        lines.sendto(datagram, str(site.lines))
     content = await overview(front, lambda each: each["streams"] and each["streams"][0].get("viewers"))
     [stream] = content["streams"]
     assert (stream["name"], stream["host"], stream["level"]) == ("demo", "here", "warning")

@@ -51,14 +51,15 @@ def test_hosts_are_added_up_minute_by_minute_and_gaps_stay() -> None:
         [
             [at(SAMPLES + 5, 99, 99, 99), at(2, 1, 10, 100, demo=[1, 10, 100]), at(0, 3, 30, 300)],
             [at(0, 4, 40, 400, demo=[4, 40, 400]), at(1, 0)],
+            [at(1, 5, 50, 500)],  # has told nothing of this minute yet
         ],
         now=NOW,
     )
-    assert found["total"]["viewers"][-3:] == [1, None, 7]
-    assert found["total"]["sent_kbps"][-1] == 70
+    assert found["total"]["viewers"][-3:] == [1, 5, 12]
+    assert found["total"]["sent_kbps"][-1] == 120
     assert found["streams"]["demo"]["received_kbps"][-3:] == [100, None, 400]
     assert all(len(values) == SAMPLES for values in found["total"].values())
-    assert sum(value or 0 for value in found["total"]["viewers"]) == 8
+    assert sum(value or 0 for value in found["total"]["viewers"]) == 18
     assert found["end"] <= NOW < found["end"] + found["step"]
 
 
