@@ -15,10 +15,10 @@ import pytest
 from typer.testing import CliRunner
 
 from appliance.cli import operators
-from appliance.control.traffic import traffic_fields
 from tests.integration.control.conftest import eventually
 from tests.integration.control.dashboard.conftest import NAME, OURS, PASSWORD, give_password
 from tests.support import status_file
+from tests.support.traffic import traffic_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -161,7 +161,7 @@ async def test_what_happens_comes_by_itself(site: Site, front: Front, tmp_path: 
     status_file.put(tmp_path / "hls", status_file.content(time.time()))
     (tmp_path / "hls/demo/thumbnail.jpg").write_bytes(b"\xff\xd8picture")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as lines:
-        datagram = traffic_fields(
+        datagram = traffic_line(
             stream="demo", kind="reload", status=200, size=9000, seconds=0.1, session="a"
         )
         lines.sendto(datagram, str(site.lines))
