@@ -217,8 +217,13 @@ async def watched(site: Site, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     try:
         await asyncio.gather(*(server.start() for server, _ in servers))
         await asyncio.gather(*(server.until(port) for server, port in servers))
-        base = f"http://127.0.0.1:{ports['prometheus']}/api/v1/"
-        async with httpx.AsyncClient(base_url=base, timeout=10, trust_env=False) as http:
+        base = f"http://127.0.0.1:{ports['prometheus']}"
+        async with httpx.AsyncClient(base_url=f"{base}/api/v1/", timeout=10, trust_env=False) as http:
+
+            async def ready() -> bool:
+                return (await http.get(f"{base}/-/ready")).is_success
+
+            await eventually(ready, 20)
             yield http
     finally:
         for server, _ in servers:

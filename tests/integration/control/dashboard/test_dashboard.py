@@ -161,9 +161,7 @@ async def test_what_happens_comes_by_itself(site: Site, front: Front, tmp_path: 
     status_file.put(tmp_path / "hls", status_file.content(time.time()))
     (tmp_path / "hls/demo/thumbnail.jpg").write_bytes(b"\xff\xd8picture")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as lines:
-        datagram = traffic_line(
-            stream="demo", kind="reload", status=200, size=9000, seconds=0.1, session="a"
-        )
+        datagram = traffic_line(stream="demo", kind="reload", status=200, size=9000, seconds=0.1, session="a")
         lines.sendto(datagram, str(site.lines))
     content = await overview(front, lambda each: each["streams"] and each["streams"][0].get("viewers"))
     [stream] = content["streams"]
