@@ -19,7 +19,14 @@ from xml.etree import ElementTree as ET
 
 TOP = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-PAGES = ("tests/integration/player/test_*.py", "tests/integration/**/test_chromium.py")
+BESIDE = (
+    "tests/integration/control/dashboard",
+    "tests/integration/fleet",
+    "tests/integration/media/package/test_chromium.py",
+    "tests/integration/monitoring",
+    "tests/integration/player",
+)
+"""What a machine has time for while Ansible waits for molecule's host: pages in Chromium, and operating."""
 
 
 @dataclass(frozen=True)
@@ -87,18 +94,18 @@ def check_steps() -> list[Step]:
 
 def integration_steps() -> list[Step]:
     """Streams play in real time and wait most of it, so three steps share two cores."""
-    sessions, apart = tracked("tests/integration/media/test_session*.py"), tracked(*PAGES)
-    own = [*sessions, *apart, "tests/integration/control"]
+    sessions = tracked("tests/integration/media/test_session*.py")
+    own = [*sessions, *BESIDE, "tests/integration/control"]
     return [
         tests("streams", *sessions),
-        tests("control", "tests/integration/control", *(f"--ignore={path}" for path in apart)),
+        tests("control", "tests/integration/control", *(f"--ignore={path}" for path in BESIDE)),
         tests("others", "tests/integration", *(f"--ignore={path}" for path in own)),
     ]
 
 
-def pages() -> Step:
-    """Players and pages in Chromium that need no host: what a machine does while Ansible waits for one."""
-    return tests("pages in Chromium", *tracked(*PAGES))
+def beside() -> Step:
+    """Return the step for what runs beside molecule, or with the rest of integration where that does not."""
+    return tests("pages, fleet, monitoring", *BESIDE)
 
 
 def goes_on(suites: list[str]) -> bool:
@@ -112,12 +119,12 @@ def suite_steps(suite: str, suites: list[str]) -> list[Step]:
         case "check":
             return check_steps()
         case "integration":
-            return [*integration_steps(), *([] if "molecule" in suites else [pages()])]
+            return [*integration_steps(), *([] if "molecule" in suites else [beside()])]
         case "molecule" | "vm":
-            beside = [pages()] if suite == "molecule" and "integration" in suites else []
+            more = [beside()] if suite == "molecule" and "integration" in suites else []
             kept = ["--destroy=never"] if suite == "molecule" and goes_on(suites) else []
             scenario = "vm" if suite == "vm" else "default"
-            return [tool("molecule", "test", "-s", scenario, *kept), *beside]
+            return [tool("molecule", "test", "-s", scenario, *kept), *more]
         case "soak":
             return [tests(suite, "-s", "tests/soak")]
         case "e2e" | "chaos" if goes_on(suites):
