@@ -54,20 +54,22 @@ class HostReports:
     async def put(self, host: str, content: Mapping[str, Any]) -> None:
         """`content` holds of `host` now."""
         text = json.dumps(content, separators=(",", ":"))
-        await self._state.ask(("SADD", _HOSTS, host), ("SET", _REPORT + host, text, "PX", str(_LIFE_MS)))
+        await self._state.ask_apart(
+            ("SADD", _HOSTS, host), ("SET", _REPORT + host, text, "PX", str(_LIFE_MS))
+        )
 
     async def all(self) -> list[Report]:
         """Every host's, by name; what is no report is left out."""
         hosts = await self._hosts()
         if not hosts:
             return []
-        texts, *ages = await self._state.ask(
+        texts, *ages = await self._state.ask_apart(
             ("MGET", *(_REPORT + host for host in hosts)), *(("PTTL", _REPORT + host) for host in hosts)
         )
         reports = []
         for host, text, left in zip(hosts, texts, ages, strict=True):
             if text is None:
-                await self._state.ask(("SREM", _HOSTS, host))
+                await self._state.ask_apart(("SREM", _HOSTS, host))
             elif (content := _read(text)) is not None:
                 reports.append(Report(host, max(0.0, (_LIFE_MS - left) / 1000), content))
         return reports
@@ -75,7 +77,7 @@ class HostReports:
     async def add_sample(self, host: str, content: Mapping[str, Any]) -> None:
         """Adds a sample of `host`, now; the one of six hours ago goes."""
         key, text = _HISTORY + host, json.dumps(content, separators=(",", ":"))
-        await self._state.ask(
+        await self._state.ask_apart(
             ("XADD", key, "MAXLEN", str(SAMPLES), "*", "sample", text),
             ("PEXPIRE", key, str(SAMPLES * SAMPLE_SECONDS * 1000)),
         )
@@ -92,7 +94,7 @@ class HostReports:
         return await asyncio.to_thread(lambda: dict(zip(hosts, map(_samples, rows), strict=True)))
 
     async def _hosts(self) -> list[str]:
-        [hosts] = await self._state.ask(("SMEMBERS", _HOSTS))
+        [hosts] = await self._state.ask_apart(("SMEMBERS", _HOSTS))
         return sorted(hosts)
 
 

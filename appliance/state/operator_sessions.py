@@ -59,7 +59,7 @@ class OperatorSessions:
         shown = secrets.token_urlsafe(32)
         session = Session(operator=operator.name, version=operator.version, until=time.time() + self._most)
         text = _DOCUMENT.dump_json(session).decode()
-        await self._state.ask(("SET", _key(shown), text, "PX", str(self._life_ms(session))))
+        await self._state.ask_apart(("SET", _key(shown), text, "PX", str(self._life_ms(session))))
         return shown, session
 
     async def find(self, shown: str, *, used: bool) -> Session | None:
@@ -69,7 +69,7 @@ class OperatorSessions:
         """
         if _FORM.fullmatch(shown) is None:
             return None
-        [text] = await self._state.ask(("GET", _key(shown)))
+        [text] = await self._state.ask_apart(("GET", _key(shown)))
         try:
             session = None if text is None else _DOCUMENT.validate_json(text)
         except ValidationError:
@@ -80,12 +80,12 @@ class OperatorSessions:
         if operator is None or operator.version != session.version:
             return None
         if used:
-            await self._state.ask(("PEXPIRE", _key(shown), str(self._life_ms(session))))
+            await self._state.ask_apart(("PEXPIRE", _key(shown), str(self._life_ms(session))))
         return session
 
     async def end(self, shown: str) -> None:
         """Ends the session with the id `shown`."""
-        await self._state.ask(("DEL", _key(shown)))
+        await self._state.ask_apart(("DEL", _key(shown)))
 
     def _life_ms(self, session: Session) -> int:
         return max(1, round(1000 * min(self._idle, session.until - time.time())))

@@ -58,12 +58,12 @@ class Operators:
             created_at=now if before is None else before.created_at,
             changed_at=now,
         )
-        await self._state.ask(("HSET", _OPERATORS, name, _DOCUMENT.dump_json(record).decode()))
+        await self._state.ask_apart(("HSET", _OPERATORS, name, _DOCUMENT.dump_json(record).decode()))
         return before is None
 
     async def find(self, name: str) -> Operator | None:
         """The operator `name`, None when there is none."""
-        [text] = await self._state.ask(("HGET", _OPERATORS, name))
+        [text] = await self._state.ask_apart(("HGET", _OPERATORS, name))
         return None if text is None else _read(name, text)
 
     async def all(self) -> list[Operator]:
@@ -76,12 +76,12 @@ class Operators:
 
     async def any(self) -> bool:
         """Whether there is one at all."""
-        [count] = await self._state.ask(("HLEN", _OPERATORS))
+        [count] = await self._state.ask_apart(("HLEN", _OPERATORS))
         return bool(count)
 
     async def remove(self, name: str) -> bool:
         """Forgets an operator, whose sessions end; False when there was none."""
-        [removed] = await self._state.ask(("HDEL", _OPERATORS, name))
+        [removed] = await self._state.ask_apart(("HDEL", _OPERATORS, name))
         return bool(removed)
 
 

@@ -100,6 +100,17 @@ class State:
         with translated():
             return await self._batches.ask(*commands)
 
+    async def ask_apart(self, *commands: Command) -> list[Any]:
+        """As `ask`, on a connection of its own: for what is no decision, and must hold none of them up.
+
+        Raises StateUnavailableError.
+        """
+        with translated():
+            async with self.client.pipeline(transaction=False) as pipe:
+                for command in commands:
+                    pipe.execute_command(*command)
+                return list(await pipe.execute())
+
     async def ping(self) -> None:
         """Raises StateUnavailableError unless Valkey answers."""
         with translated():
