@@ -205,7 +205,7 @@ async def test_the_last_hours_outlive_the_service(site: Site, front: Front) -> N
         return list((await front.ask("GET", "history")).json()["total"]["viewers"])
 
     async def sampled() -> bool:
-        return known_values(await known()) == [0]
+        return bool(known_values(await known()))
 
     def known_values(values: list[int | None]) -> list[int]:
         return [value for value in values if value is not None]
@@ -213,7 +213,7 @@ async def test_the_last_hours_outlive_the_service(site: Site, front: Front) -> N
     await eventually(sampled)
     await site.control.end()
     await site.control.up()
-    assert known_values(await known())[:1] == [0]
+    assert set(known_values(await known())) == {0}
 
 
 async def test_events_end_with_the_session_and_hold_no_restart_up(site: Site, front: Front) -> None:
