@@ -134,14 +134,20 @@ class Sampler:
 
     def _tell_ailments(self, streams: Sequence[dict[str, Any]]) -> None:
         """Says what began to ail a stream, and when that is over."""
-        now = {stream["name"]: {each["what"] for each in stream["findings"]} for stream in streams}
+        # Of one whose process is silent nobody can say that anything is over.
+        now = {
+            stream["name"]: {each["what"] for each in stream["findings"]}
+            for stream in streams
+            if "live" in stream
+        }
         for name, ailing in now.items():
             before = self._ailing.get(name, set())
             for what in sorted(ailing - before):
                 self._recent.tell(name, what, warning=True)
             for what in sorted(before - ailing):
                 self._recent.tell(name, f"No longer: {what}")
-        self._ailing = now
+        there = {stream["name"] for stream in streams}
+        self._ailing = {name: what for name, what in self._ailing.items() if name in there} | now
 
     async def _tell(self) -> None:
         happenings = self._recent.take()
