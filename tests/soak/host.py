@@ -44,9 +44,11 @@ def look(site: Site, stream: str) -> Sample:
 
 
 # Runs on the host: which files below the folders that a web server could serve hold a content key (given as
-# hex digits) or a master key: as bytes, hex digits or base64.
+# hex digits) or a master key: as bytes, hex digits or base64. Delivery remembers for a second what the
+# control service answered its viewers (proxy_cache_path keys), in files that nobody else may read.
 _SEARCH = """
 import base64, json, os, sys
+OWN = "/run/appliance-delivery/keys/"
 keys = [bytes.fromhex(text) for text in sys.argv[1:]]
 with open("/etc/appliance/credentials/content-keyring") as file:
     keys += [bytes.fromhex(item["master"]) for item in json.load(file)["generations"].values()]
@@ -58,6 +60,8 @@ for root in ("/srv", "/var/www", "/usr/share/nginx", "/run/appliance-delivery", 
             if not os.path.isfile(path):
                 continue
             try:
+                if path.startswith(OWN) and not os.stat(path).st_mode & 0o077:
+                    continue
                 with open(path, "rb") as file:
                     content = file.read()
             except FileNotFoundError:
