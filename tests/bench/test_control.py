@@ -30,13 +30,12 @@ from tests.bench.test_delivery import nginx, package  # noqa: F401 - fixtures
 from tests.integration.control.conftest import Site, site  # noqa: F401 - a fixture
 from tests.integration.control.processes import CHECKOUT, Server
 from tests.support.listening import free_port, running
-from tests.unit.roles.conftest import render  # noqa: F401 - a fixture
+from tests.support.rendering import delivery_conf
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.unit.roles.conftest import Render
 
 STREAMS = 200
 VIEWERS = 5000
@@ -258,28 +257,22 @@ async def test_a_rotation_before_five_thousand_viewers(  # noqa: PLR0917 - fixtu
     cores: None,  # noqa: ARG001 - a fixture that does something
     tmp_path: Path,
     tables: list[Table],
-    render: Render,  # noqa: F811
     nginx: list[str],  # noqa: F811
     package: Path,  # noqa: F811
 ) -> None:
     """Each viewer, with a token of its own, asks delivery for the new key once, all within one segment."""
     keys, port = TokenKeys.load(tmp_path / "credentials" / "view-token-keys"), free_port()
-    text = render(
-        "delivery",
-        "delivery.conf.j2",
-        delivery_http_port=port,
-        delivery_tls=False,
-        delivery_ipv6=False,
-        delivery_worker_processes="1",
+    text = delivery_conf(
+        port,
+        tmp_path / "hls",
+        tmp_path / "run",
         delivery_worker_connections=4096,
         delivery_view_auth=True,
-        origin_media_root=str(tmp_path / "hls"),
         control_listen=f"127.0.0.1:{site.control.port}",
-        _delivery_sockets=str(tmp_path / "run"),
         _delivery_traffic_socket=str(site.lines),
     )
     text = text.replace("/etc/nginx/mime.types", str(package / "etc/nginx/mime.types"))
-    (tmp_path / "delivery.conf").write_text("user root;\n" + text)
+    (tmp_path / "delivery.conf").write_text(text)
     kid, rows = KeyId.new(1), []
     tokens = [view_token(keys, f"viewer {number}") for number in range(VIEWERS)]
     lanes = [[request("GET", f"/hls/demo/keys/{kid}", {"Cookie": f"view={token}"})] for token in tokens]

@@ -19,15 +19,14 @@ import pytest
 
 from tests.bench.conftest import Comparison
 from tests.support.listening import free_port, running
+from tests.support.rendering import delivery_conf
 from tests.support.site import TOP, provisioned
 from tests.support.traffic import traffic_reader
-from tests.unit.roles.conftest import render  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.unit.roles.conftest import Render
 
 REQUESTS = 10_000
 SECONDS = 1
@@ -148,7 +147,7 @@ def packager(path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def servers(render: Render, nginx: list[str], package: Path, tmp_path: Path) -> Iterator[Servers]:  # noqa: F811
+def servers(nginx: list[str], package: Path, tmp_path: Path) -> Iterator[Servers]:
     """Both nginx with a worker each, over the same files."""
     media = tmp_path / "hls"
     run = media / RUN
@@ -157,19 +156,8 @@ def servers(render: Render, nginx: list[str], package: Path, tmp_path: Path) -> 
     (run / "17.m4s").write_bytes(SEGMENT)
     mime_types = str(package / "etc/nginx/mime.types")
     ours, bare = free_port(), free_port()
-    text = render(
-        "delivery",
-        "delivery.conf.j2",
-        delivery_http_port=ours,
-        delivery_tls=False,
-        delivery_ipv6=False,
-        delivery_worker_processes="1",
-        delivery_worker_connections=1024,
-        origin_media_root=str(media),
-        _delivery_sockets=str(tmp_path / "run"),
-        _delivery_traffic_socket=str(tmp_path / "traffic"),
-    )
-    (tmp_path / "ours.conf").write_text("user root;\n" + text.replace("/etc/nginx/mime.types", mime_types))
+    text = delivery_conf(ours, media, tmp_path / "run", _delivery_traffic_socket=str(tmp_path / "traffic"))
+    (tmp_path / "ours.conf").write_text(text.replace("/etc/nginx/mime.types", mime_types))
     (tmp_path / "bare.conf").write_text(BARE.format(port=bare, media=media, mime_types=mime_types))
     script = tmp_path / "parts.lua"
     script.write_text(NEXT_PARTS)

@@ -29,3 +29,21 @@ def render(role: str, template: str, **variables: Any) -> str:
     )
     options = {"trim_blocks": True, "lstrip_blocks": False}
     return str(templar.template(trust_as_template(text), escape_backslashes=False, overrides=options))
+
+
+def delivery_conf(port: int, media: Path, sockets: Path, **variables: Any) -> str:
+    """Return a configuration of delivery for an nginx that a test starts by itself.
+
+    It listens on `port` of this machine, serves what lies in `media`, and asks the packagers in `sockets`.
+    """
+    settings: dict[str, Any] = {
+        "delivery_http_port": port,
+        "delivery_tls": False,  # the `http2` directive is younger than the nginx of Debian 12
+        "delivery_ipv6": False,
+        "delivery_worker_processes": "1",
+        "delivery_worker_connections": 1024,
+        "origin_media_root": str(media),
+        "_delivery_sockets": str(sockets),
+    }
+    # As root nginx would drop to `nobody`, who cannot enter pytest's folders.
+    return "user root;\n" + render("delivery", "delivery.conf.j2", **(settings | variables))

@@ -20,7 +20,7 @@ from appliance.secrets.keyring import Keyring
 from tests.support.driven import Browser, browsing
 from tests.support.listening import free_port, running
 from tests.support.live_stream import MASTER, LiveStream, live_stream, make_clip
-from tests.support.rendering import render
+from tests.support.rendering import delivery_conf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,21 +114,16 @@ def house(tmp_path_factory: pytest.TempPathFactory, framing_port: int) -> Iterat
         shutil.copyfile(path, page / name)
     with Control() as control:
         threading.Thread(target=control.serve_forever, args=(0.02,), daemon=True).start()
-        text = render(
-            "delivery",
-            "delivery.conf.j2",
-            delivery_http_port=port,
-            delivery_tls=False,
-            delivery_ipv6=False,
-            delivery_worker_processes="1",
-            delivery_worker_connections=1024,
+        text = delivery_conf(
+            port,
+            media,
+            folder / "run",
             delivery_view_auth=True,
             delivery_auth_cache_seconds=1,
             delivery_access_log="all",
             delivery_player_frame_origins=[f"http://127.0.0.1:{framing_port}"],
-            origin_media_root=str(media),
             control_listen=f"127.0.0.1:{control.server_address[1]}",
-            _delivery_sockets=str(folder / "run"),
+            delivery_statistics=False,
             _delivery_player_root=str(page),
         )
         text = text.replace(
@@ -136,7 +131,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, framing_port: int) -> Iterat
             f"access_log {folder}/access.log",
         )
         configuration = folder / "delivery.conf"
-        configuration.write_text("user root;\n" + text)
+        configuration.write_text(text)
         socket = folder / "run" / "demo" / "playlist.sock"
         with (
             running(["nginx", "-p", folder, "-c", configuration], port),

@@ -13,7 +13,7 @@ from appliance.state.operators import Operators
 from appliance.state.valkey import State
 from tests.integration.control.processes import CHECKOUT, Server
 from tests.support.listening import free_port
-from tests.support.rendering import render
+from tests.support.rendering import delivery_conf
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,24 +70,18 @@ async def give_password(site: Site, name: str = NAME, password: str = PASSWORD) 
 def delivery(folder: Path, port: int, control_port: int, **settings: Any) -> Server:
     """The delivery nginx with the role's own configuration, not started."""
     folder.mkdir(parents=True)
-    text = render(
-        "delivery",
-        "delivery.conf.j2",
-        delivery_http_port=port,
-        delivery_tls=False,
-        delivery_ipv6=False,
-        delivery_worker_processes="1",
-        delivery_worker_connections=1024,
+    text = delivery_conf(
+        port,
+        folder.parent / "hls",
+        folder / "run",
         delivery_access_log="none",
         delivery_statistics=False,
         delivery_player=False,
-        origin_media_root=str(folder.parent / "hls"),
         control_listen=f"127.0.0.1:{control_port}",
-        _delivery_sockets=str(folder / "run"),
         _delivery_dashboard_root=str(CHECKOUT / "files/dashboard"),
         **settings,
     )
-    (folder / "delivery.conf").write_text("user root;\n" + text)
+    (folder / "delivery.conf").write_text(text)
     command = ["nginx", "-p", str(folder), "-c", str(folder / "delivery.conf"), "-g", "daemon off;"]
     return Server(command, folder)
 

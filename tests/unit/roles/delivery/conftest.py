@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from tests.support.rendering import delivery_conf
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ..conftest import Render
 
 KEY = b"0123456789abcdef"
 KID = "1-" + "0f" * 16
@@ -182,7 +183,7 @@ def control() -> Iterator[Control]:
 
 @pytest.fixture
 def delivery(
-    *, render: Render, nginx: str, tmp_path: Path, free_port: int, settings: dict[str, Any], control: Control
+    *, nginx: str, tmp_path: Path, free_port: int, settings: dict[str, Any], control: Control
 ) -> Iterator[Delivery]:
     media = tmp_path / "hls"
     run = media / "demo" / "abc123" / "v720"
@@ -200,21 +201,13 @@ def delivery(
 
     log, traffic = _lines(tmp_path / "log"), _lines(tmp_path / "traffic")
     variables = {
-        "delivery_http_port": free_port,
-        "delivery_tls": False,  # the `http2` directive is younger than the nginx of Debian 12
-        "delivery_ipv6": False,
-        "delivery_worker_processes": "1",
-        "delivery_worker_connections": 1024,
-        "origin_media_root": str(media),
         "control_listen": f"127.0.0.1:{control.server_address[1]}",
-        "_delivery_sockets": str(tmp_path / "run"),
         "_delivery_traffic_socket": str(tmp_path / "traffic"),
     }
-    text = render("delivery", "delivery.conf.j2", **(variables | settings))
+    text = delivery_conf(free_port, media, tmp_path / "run", **(variables | settings))
     text = text.replace("/dev/log", str(tmp_path / "log"))
     configuration = tmp_path / "delivery.conf"
-    # As root nginx would drop to `nobody`, who cannot enter pytest's folders.
-    configuration.write_text("user root;\n" + text)
+    configuration.write_text(text)
     # A daemon's first process ends before the daemon has told its number.
     command = [nginx, "-p", str(tmp_path), "-c", str(configuration), "-g", "daemon off;"]
     with (tmp_path / "stderr").open("w") as stderr, subprocess.Popen(command, stderr=stderr) as server:
