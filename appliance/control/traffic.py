@@ -11,7 +11,6 @@ PAUSES times its own longest pause, lately, has left.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections import Counter
@@ -45,8 +44,8 @@ _SWEEP_SECONDS: Final = 10.0
 
 _AT_ONCE: Final = 256
 _PAUSE_SECONDS: Final = 0.01
-"""Behind so many lines at once nothing is read for a moment: decisions come first, and what a flood of
-requests costs this service stays below a fifth of a core."""
+"""Lines gather for so long, and so many are read at once: a wake-up for each would cost nginx more than all
+else about it, and decisions come first. A flood of requests costs this service a fifth of a core."""
 
 _LONGEST_LINE: Final = 16 * 1024
 
@@ -163,9 +162,9 @@ class TrafficReader:
         self._pause: asyncio.TimerHandle | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Has `loop` read whenever something is there."""
+        """Has `loop` read soon after something is there."""
         self._pause = None
-        loop.add_reader(self._socket, self._read, loop)
+        loop.add_reader(self._socket, self._gather, loop)
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
         """Reads no more."""
@@ -174,9 +173,15 @@ class TrafficReader:
         loop.remove_reader(self._socket)
         self._socket.close()
 
+    def _gather(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.remove_reader(self._socket)
+        self._pause = loop.call_later(_PAUSE_SECONDS, self._read, loop)
+
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
-        with contextlib.suppress(BlockingIOError):
+        try:
             for _ in range(_AT_ONCE):
                 self._traffic.take(self._socket.recv(_LONGEST_LINE))
-            loop.remove_reader(self._socket)
-            self._pause = loop.call_later(_PAUSE_SECONDS, self.start, loop)
+        except BlockingIOError:
+            self.start(loop)
+        else:
+            self._pause = loop.call_later(_PAUSE_SECONDS, self._read, loop)

@@ -86,7 +86,8 @@ class _Play:
             self._rotate(urls)
             self._give_up(urls)
             self._rotate(urls)
-            while time.time() < self.began + WATCH_SECONDS:
+            # Until nothing of what was there before is left in the rung that was given up.
+            while time.time() < self.began + WATCH_SECONDS or player.media(self.given_up).segments:
                 self._rotate(urls)
             watched = self.viewer.look()  # what comes after the last picture is not what was watched
             self.waiting = watched.waiting
