@@ -49,8 +49,9 @@ runbook: ## write RUNBOOK.md anew from what the doctor can find
 	@$(BOOTSTRAP) python
 	@.venv/bin/python -m appliance.ops.runbook > .runbook.new && mv .runbook.new appliance/ops/doctor/RUNBOOK.md
 
-clean: down ## remove what was made in the checkout: .venv, caches, hosts
-	@$(AS_ROOT) rm -rf .venv .cache .lab .ansible .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+clean: ## remove what was made in the checkout: .venv, caches, hosts
+	@[ ! -e .lab ] || { $(BOOTSTRAP) root python && $(APPLIANCE) demo down && $(APPLIANCE) lab down --all; }
+	@$(AS_ROOT) rm -rf --one-file-system .venv .cache .lab .ansible .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	@$(AS_ROOT) rm -rf tests/e2e/browser/node_modules
 	@find . -name __pycache__ -type d -prune -exec $(AS_ROOT) rm -rf {} +
 

@@ -70,9 +70,11 @@ def tracked(*patterns: str) -> list[str]:
 
 
 def shell_scripts() -> list[str]:
-    """Return the tracked files that a shell runs; a template is none before it is rendered."""
+    """Return the tracked files that a shell runs or reads; a template is none before it is rendered."""
     shebangs = (b"#!/bin/sh", b"#!/usr/bin/env bash", b"#!/bin/bash")
-    scripts = [name for name in tracked() if (TOP / name).read_bytes().startswith(shebangs)]
+    scripts = [
+        name for name in tracked() if name.endswith(".sh") or (TOP / name).read_bytes().startswith(shebangs)
+    ]
     return [name for name in scripts if not name.endswith(".j2")]
 
 

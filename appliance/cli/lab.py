@@ -85,13 +85,18 @@ def up(
 
 
 @app.command()
-def down(lab: LabName = labs.DEFAULT_LAB, as_json: AsJson = False) -> None:
+def down(
+    lab: LabName = labs.DEFAULT_LAB,
+    every: Annotated[bool, typer.Option("--all", help="Every lab of this checkout.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Stop and remove the hosts, their network and their files."""
-    removed = labs.down(lab, say=_say)
-    if as_json:
-        print(json.dumps({"lab": lab, "removed": removed}))
-    else:
-        print(f"lab {lab} is down" if removed else f"lab {lab} was not up")
+    for name in labs.names() if every else [lab]:
+        removed = labs.down(name, say=_say)
+        if as_json:
+            print(json.dumps({"lab": name, "removed": removed}))
+        else:
+            print(f"lab {name} is down" if removed else f"lab {name} was not up")
 
 
 @app.command()

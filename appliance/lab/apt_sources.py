@@ -29,11 +29,11 @@ class Mirrors:
     main: str
     security: str | None
 
-    def sources(self, release: str, components: str = "main") -> list[str]:
+    def sources(self, release: str) -> list[str]:
         """Return one-line sources for a release (a code name, for example `trixie`)."""
-        lines = [f"deb {self.main} {release} {components}", f"deb {self.main} {release}-updates {components}"]
+        lines = [f"deb {self.main} {suite} main" for suite in (release, f"{release}-updates")]
         if self.security:
-            lines.append(f"deb {self.security} {release}-security {components}")
+            lines.append(f"deb {self.security} {release}-security main")
         return lines
 
 

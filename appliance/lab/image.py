@@ -1,7 +1,7 @@
 """The Debian base image: made once by mmdebstrap, kept as a tar and unpacked beside it.
 
 Its key is a hash of the recipe (release, packages, mirrors, options, certificates): a changed
-recipe is another image. `packages/` of an image holds nothing that a role should install: it is
+recipe is another image. It holds nothing that a role should install: it is
 the bare host an operator would start from, plus what Ansible needs to reach it.
 """
 
@@ -74,7 +74,7 @@ class Recipe:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def recipe(extra_packages: tuple[str, ...] = (), extra_hook: str = "") -> Recipe:
+def recipe(extra_packages: tuple[str, ...] = ()) -> Recipe:
     """Return the recipe for this machine, with what a driver adds to it."""
     certificates = tuple(
         (file.name, hashlib.sha256(file.read_bytes()).hexdigest())
@@ -85,7 +85,6 @@ def recipe(extra_packages: tuple[str, ...] = (), extra_hook: str = "") -> Recipe
         options=tuple(machine_options()),
         certificates=certificates,
         packages=(*BASE_PACKAGES, *extra_packages),
-        hook=HOOK + extra_hook,
     )
 
 

@@ -111,6 +111,11 @@ def _paths(lab: str) -> LabPaths:
     return LabPaths(find_checkout(), check_name("lab", lab))
 
 
+def names() -> list[str]:
+    """Return the names of all labs of this checkout that are up, or were when their run was killed."""
+    return sorted(file.parent.name for file in (find_checkout() / ".lab").glob("*/state.json"))
+
+
 def status(lab: str = DEFAULT_LAB) -> Lab | None:
     """Return the lab, None when it is down. Does not wait for a run that is changing it."""
     paths = _paths(lab)
@@ -211,6 +216,8 @@ def up(
             ssh.close(paths)
         if missing:
             _start(paths, state, missing, say)
+        elif groups is not None:
+            save(paths, state)
         ssh.open_folder(paths)
         inventory.write(paths, state)
         _check_kept(paths, state, kept, bool(missing), say)

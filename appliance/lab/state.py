@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from appliance.lab.checkout import LabPaths
 
-VERSION = 1
+VERSION = 2
 """Layout of the state file; another number is refused, never guessed at."""
 
 
@@ -49,8 +49,6 @@ class State:
     driver: str
     subnet: str = ""
     """IPv4 network in CIDR form; empty where the driver needs none."""
-    image: str = ""
-    """Key of the base image its hosts stand on."""
     groups: dict[str, list[str]] = field(default_factory=dict)
     hosts: dict[str, HostState] = field(default_factory=dict)
 

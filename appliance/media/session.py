@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 from appliance.media.alerts import Alert
 from appliance.media.encode.pipeline import Pipeline, RunEnded
 from appliance.media.encode.thumbnails import Thumbnails
-from appliance.media.package.storage import Storage, StorageError
 from appliance.media.rtmp.client import PublisherEvent, RtmpUrl
 from appliance.media.rtmp.reader import Arrival, Joined, Lost, ReaderEvent, read_stream
 from appliance.media.status import STATUS_FILE, Meter, State, StreamStatus
+from appliance.media.storage import Storage, StorageError
 from appliance.sdnotify import notify
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ LONGEST_LINE: Final = 256 * 1024
 """A keyring of a thousand generations has 130 kB."""
 
 _SECONDS: Final = 5.0
-"""How long a caller may take for a line; the operator's side gives up no later."""
+"""How long a caller may take for a line; the operator's side waits for an answer for longer."""
 
 _PEER: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
 

@@ -104,8 +104,8 @@ def settings() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def cores(site: Site) -> AsyncIterator[None]:  # noqa: F811
-    """The service has the last core to itself."""
+async def cores(site: Site) -> AsyncIterator[int]:  # noqa: F811
+    """The service has the last core to itself; its number."""
     *others, last = sorted(os.sched_getaffinity(0))
     if not others:
         pytest.skip("one core: the load would take it from the service")
@@ -116,7 +116,7 @@ async def cores(site: Site) -> AsyncIterator[None]:  # noqa: F811
         pin(server.process.pid, set(others))
     assert site.control.process is not None
     pin(site.control.process.pid, {last})
-    yield
+    yield last
     os.sched_setaffinity(0, before)
 
 
@@ -128,7 +128,7 @@ def pin(pid: int, cores: set[int]) -> None:
 
 
 @pytest.fixture
-async def bare(cores: None, tmp_path: Path) -> AsyncIterator[tuple[Server, int]]:  # noqa: ARG001
+async def bare(cores: int, tmp_path: Path) -> AsyncIterator[tuple[Server, int]]:
     """The route that does nothing, on the service's core, and its port."""
     port = free_port()
     server = Server(
@@ -139,7 +139,7 @@ async def bare(cores: None, tmp_path: Path) -> AsyncIterator[tuple[Server, int]]
     await server.start()
     await server.until(port)
     assert server.process is not None
-    pin(server.process.pid, {max(os.sched_getaffinity(0)) + 1})
+    pin(server.process.pid, {cores})
     yield server, port
     await server.end()
 
@@ -254,7 +254,7 @@ async def test_decisions(site: Site, bare: tuple[Server, int], tmp_path: Path, t
 
 async def test_a_rotation_before_five_thousand_viewers(  # noqa: PLR0917 - fixtures
     site: Site,  # noqa: F811
-    cores: None,  # noqa: ARG001 - a fixture that does something
+    cores: int,  # noqa: ARG001 - a fixture that does something
     tmp_path: Path,
     tables: list[Table],
     nginx: list[str],  # noqa: F811

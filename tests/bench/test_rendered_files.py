@@ -42,4 +42,4 @@ def test_one_call_for_all_files(site: Site) -> None:
         lambda: seconds(one_each),
     ).measure()
 
-    assert ratio > 0
+    assert ratio < 1

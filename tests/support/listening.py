@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import socket
 import subprocess
 import time
@@ -25,6 +26,7 @@ def running(command: Sequence[str | Path], port: int) -> Iterator[None]:
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                     break
                 time.sleep(0.01)
+            assert server.poll() is None, f"{shlex.join(map(str, command))} has ended"
             yield
         finally:
             server.terminate()

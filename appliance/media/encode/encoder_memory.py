@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from appliance.media.encode.encoder import EncoderChoice, choose_encoder
 from appliance.media.encode.ladder import FAMILIES
-from appliance.media.package.storage import Storage, StorageError
+from appliance.media.storage import Storage, StorageError
 
 if TYPE_CHECKING:
     from appliance.settings import EncoderPreference

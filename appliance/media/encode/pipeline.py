@@ -15,6 +15,7 @@ from appliance.media.encode.gop import GopBuffer
 from appliance.media.encode.planning import SLOWEST, RunPlanner
 from appliance.media.encode.run import EncodingRun
 from appliance.media.encode.source import Source, SourceProbe, UnsupportedSourceError
+from appliance.media.package.mp4 import Mp4Error
 from appliance.media.rtmp import flv
 from appliance.media.rtmp.chunks import MessageType
 
@@ -196,8 +197,8 @@ class Pipeline:
         self._note_ending(reason)
         try:
             ending = await run.finish()
-        except OSError as error:
-            self._note_ending(f"the last segments cannot be written: {error.strerror}")
+        except Mp4Error as error:
+            self._note_ending(f"its last fragments cannot be packaged: {error}")
             log.error("%s", self.last_ending)  # noqa: TRY400 - a reason, not a crash
         else:
             log.info("run %d ended: %s (FFmpeg: %s)", self.runs, reason, ending.reason)

@@ -121,7 +121,7 @@ class EncodingRun:
         self.pace.give(len(tag), self._clock.milliseconds)
 
     async def finish(self) -> Ending:
-        """Ends FFmpeg, if it runs, and completes the last segments. Raises OSError when the disk is full."""
+        """Ends FFmpeg, if it runs, and completes the last segments. Raises Mp4Error when they are no MP4."""
         ending = await self.ffmpeg.finish()
         self._packager.end_run()
         return ending

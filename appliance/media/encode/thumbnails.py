@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from appliance.media.package.storage import RESERVE_BYTES, StorageError
+from appliance.media.storage import RESERVE_BYTES, StorageError
 
 if TYPE_CHECKING:
-    from appliance.media.package.storage import Storage
+    from appliance.media.storage import Storage
 
 log = logging.getLogger(__name__)
 

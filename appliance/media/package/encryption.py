@@ -1,7 +1,8 @@
-"""AES-128-CBC of whole segments (RFC 8216, 4.3.2.4: METHOD=AES-128).
+"""AES-128-CBC of whole segments and whole parts (RFC 8216, 4.3.2.4: METHOD=AES-128).
 
-Each segment is a CBC stream of its own with PKCS#7 padding. The IV is random and fresh for each, and
-stands in the playlist: two segments under one key never share it, whatever their sequence numbers are.
+Each is a CBC stream of its own with PKCS#7 padding. The IV is random and fresh for each segment, and stands
+in the playlist: two segments under one key never share it, whatever their sequence numbers are. A segment's
+parts stand under the same EXT-X-KEY and so have its IV; the first begins with the segment's own bytes.
 """
 
 from __future__ import annotations

@@ -14,12 +14,19 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from appliance.media.package.mp4 import Box, Mp4Error, RawFragment, boxes, child
+from appliance.media.package.sample_table import (
+    DURATION,
+    FLAGS,
+    NON_SYNC,
+    OFFSET,
+    Defaults,
+    read_defaults,
+    read_table,
+)
 
 if TYPE_CHECKING:
     from appliance.media.package.access_units import AccessUnit
     from appliance.media.package.track import Track
-
-_NON_SYNC = 0x0001_0000  # sample_is_non_sync_sample, 14496-12, 8.8.3.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,7 @@ def _read_fragment(raw: RawFragment, track: Track) -> Fragment:
         composition=Fraction(first, track.timescale),
         duration=Fraction(sum(run.duration for run in runs), track.timescale),
         samples=sum(run.samples for run in runs),
-        keyframe=not runs[0].first_flags & _NON_SYNC,
+        keyframe=not runs[0].first_flags & NON_SYNC,
         reorder=max(0, -min(composition, default=0)),
         _tfdt=tfdt,
         _decode_time=decode_time,
@@ -145,50 +152,15 @@ class _Run:
     places: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What a sample has where its ``trun`` says nothing: ticks, bytes, flags."""
-
-    duration: int
-    size: int
-    flags: int
-
-
-def read_defaults(moof: bytes, tfhd: Box, track: Track) -> Defaults:
-    """``tfhd`` over ``trex`` (8.8.7). Raises struct.error when it is cut short."""
-    present = struct.unpack_from(">I", moof, tfhd.body)[0] & 0xFFFFFF
-    at = tfhd.body + 8
-    values = {0x8: track.default_duration, 0x10: track.default_size, 0x20: track.default_flags}
-    for flag, size in ((0x1, 8), (0x2, 4), (0x8, 4), (0x10, 4), (0x20, 4)):
-        if present & flag:
-            values[flag] = int.from_bytes(moof[at : at + size], "big")
-            at += size
-    return Defaults(values[0x8], values[0x10], values[0x20])
-
-
 def _read_run(moof: bytes, trun: Box, default: Defaults) -> _Run:
-    present = struct.unpack_from(">I", moof, trun.body)[0] & 0xFFFFFF
-    (count,) = struct.unpack_from(">I", moof, trun.body + 4)
-    at = trun.body + 8 + (4 if present & 0x1 else 0)
+    table = read_table(moof, trun)
+    total = default.duration * table.count
+    if DURATION in table.fields:
+        total = sum(struct.unpack_from(">I", moof, place)[0] for place in table.column(DURATION))
     first_flags = default.flags
-    if present & 0x4:
-        (first_flags,) = struct.unpack_from(">I", moof, at)
-        at += 4
-    fields = [flag for flag in (0x100, 0x200, 0x400, 0x800) if present & flag]
-    stride = 4 * len(fields)
-    if at + stride * count > trun.end:
-        raise Mp4Error(f"a trun of {count} samples is cut short")
-    if not stride and count > 1_000_000:
-        raise Mp4Error(f"a trun claims {count} samples")
-
-    def column(flag: int) -> range:
-        begin = at + 4 * fields.index(flag)
-        return range(begin, begin + stride * count, stride)
-
-    total = default.duration * count
-    if 0x100 in fields:
-        total = sum(struct.unpack_from(">I", moof, place)[0] for place in column(0x100))
-    if 0x400 in fields and not present & 0x4 and count:
-        (first_flags,) = struct.unpack_from(">I", moof, column(0x400)[0])
-    places = tuple(column(0x800)) if 0x800 in fields else ()
-    return _Run(count, total, first_flags, trun.body, places)
+    if table.first_flags is not None:
+        first_flags = table.first_flags
+    elif FLAGS in table.fields and table.count:
+        (first_flags,) = struct.unpack_from(">I", moof, table.at + 4 * table.fields.index(FLAGS))
+    places = tuple(table.column(OFFSET)) if OFFSET in table.fields else ()
+    return _Run(table.count, total, first_flags, trun.body, places)

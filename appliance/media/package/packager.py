@@ -26,9 +26,9 @@ from appliance.media.package.overview import overview
 from appliance.media.package.playlist_writer import PlaylistWriter
 from appliance.media.package.recovery import recover
 from appliance.media.package.run import PackagingRun
-from appliance.media.package.storage import Storage
 from appliance.media.package.timeline import target_duration
 from appliance.media.package.writer import StreamWriter
+from appliance.media.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from appliance.media.package.listing import (
 )
 from appliance.media.package.multivariant import render_multivariant
 from appliance.media.package.playlist import render_media
-from appliance.media.package.storage import Storage, StorageError
+from appliance.media.storage import Storage, StorageError
 
 if TYPE_CHECKING:
     from appliance.media.package.catalogue import RenditionState, StreamState

@@ -15,7 +15,7 @@ from appliance.media.package.catalogue import (
 )
 from appliance.media.package.listing import PLAYLIST_FILE, init_file, segment_file
 from appliance.media.package.state_file import StateError, load_state
-from appliance.media.package.storage import Storage, is_temporary
+from appliance.media.storage import Storage, is_temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

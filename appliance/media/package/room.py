@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from appliance.media.alerts import Alert
 from appliance.media.package.listing import lasts, listed_whole, part_file, parts_behind, segment_file
-from appliance.media.package.storage import RESERVE_BYTES, Storage, StorageError
+from appliance.media.storage import RESERVE_BYTES, Storage, StorageError
 
 if TYPE_CHECKING:
     from appliance.media.package.catalogue import Entry, RenditionState, StreamState

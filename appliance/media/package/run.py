@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from appliance.media.package.options import PackagingOptions
     from appliance.media.package.parts import CutPart
     from appliance.media.package.rendition import Rendition
-    from appliance.media.package.storage import Storage
     from appliance.media.package.track import Track
     from appliance.media.package.writer import StreamWriter
+    from appliance.media.storage import Storage
 
 
 class PackagingRun:

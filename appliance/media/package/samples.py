@@ -9,18 +9,23 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from appliance.media.package.fragment import read_defaults
 from appliance.media.package.mp4 import Box, Mp4Error, boxes, child
+from appliance.media.package.sample_table import (
+    DURATION,
+    FLAGS,
+    NON_SYNC,
+    OFFSET,
+    SIZE,
+    read_defaults,
+    read_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from appliance.media.package.track import Track
-
-_NON_SYNC: Final = 0x0001_0000  # sample_is_non_sync_sample, 8.8.3.1
-_FIELDS: Final = (0x100, 0x200, 0x400, 0x800)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class Sample:
     @property
     def keyframe(self) -> bool:
         """Whether it is a sync sample."""
-        return not self.flags & _NON_SYNC
+        return not self.flags & NON_SYNC
 
 
 def read_samples(data: bytes, moof: Box, track: Track) -> tuple[int, list[Sample]]:
@@ -104,22 +109,16 @@ def _samples(data: bytes, traf: Box, tfhd: Box, track: Track) -> list[Sample]:
     for trun in boxes(data, traf.body, traf.end):
         if trun.kind != b"trun":
             continue
-        present = struct.unpack_from(">I", data, trun.body)[0] & 0xFFFFFF
-        (count,) = struct.unpack_from(">I", data, trun.body + 4)
-        at = trun.body + 8 + (4 if present & 0x1 else 0)
-        first_flags = None
-        if present & 0x4:
-            (first_flags,) = struct.unpack_from(">I", data, at)
-            at += 4
-        for number in range(count):
-            values = {0x100: default.duration, 0x200: default.size, 0x400: default.flags, 0x800: 0}
-            for field in _FIELDS:
-                if present & field:
-                    (values[field],) = struct.unpack_from(">i" if field == 0x800 else ">I", data, at)
-                    at += 4
-            if number == 0 and first_flags is not None:
-                values[0x400] = first_flags
-            found.append(Sample(*(values[field] for field in _FIELDS)))
+        table = read_table(data, trun)
+        at = table.at
+        for number in range(table.count):
+            values = {DURATION: default.duration, SIZE: default.size, FLAGS: default.flags, OFFSET: 0}
+            for field in table.fields:
+                (values[field],) = struct.unpack_from(">i" if field == OFFSET else ">I", data, at)
+                at += 4
+            if number == 0 and table.first_flags is not None:
+                values[FLAGS] = table.first_flags
+            found.append(Sample(values[DURATION], values[SIZE], values[FLAGS], values[OFFSET]))
     return found
 
 

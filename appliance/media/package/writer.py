@@ -24,7 +24,7 @@ from appliance.media.package.listing import (
 from appliance.media.package.playlist import Part
 from appliance.media.package.room import MediaRoom, part_names
 from appliance.media.package.state_file import dump_state
-from appliance.media.package.storage import Storage, StorageError
+from appliance.media.storage import Storage, StorageError
 
 if TYPE_CHECKING:
     from appliance.media.package.key_schedule import KeySchedule

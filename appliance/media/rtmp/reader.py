@@ -60,7 +60,7 @@ async def read_stream(url: RtmpUrl, play_name: Callable[[], str], put: Callable[
         else:
             log.info("joined %s", url)
             put(Joined())
-            pause = _FIRST_PAUSE_S
+            pause, last_reason = _FIRST_PAUSE_S, ""
             reason = await _read(player, put)
         put(Lost(reason))
         if reason != last_reason:

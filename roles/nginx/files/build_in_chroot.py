@@ -194,7 +194,6 @@ def work_directory() -> Iterator[Path]:
             yield directory
         finally:
             shutil.rmtree(directory)
-    shutil.rmtree(WORK_ROOT, ignore_errors=True)
 
 
 def build(arguments: argparse.Namespace) -> dict[str, object]:

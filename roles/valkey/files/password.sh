@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # PASSWORD_FILE is drawn when it is missing or empty; ACL_FILE gets its hash. Prints `changed` when it did
 # (or, with CHECK=yes, would do) something, and never the password.
 set -eu

@@ -182,7 +182,7 @@ async def site(tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[Site]:
     secret = (credentials / "rtmp-reader-secret").read_text().strip()
     admin_token = (credentials / "admin-token").read_text().strip()
     valkey, bus, port = Valkey(tmp_path / "valkey", password), Bus(tmp_path / "bus"), free_port()
-    nginx = Nginx(tmp_path / "nginx", port)
+    nginx = Nginx(tmp_path / "nginx", port, players="all" if settings.get("rtmp_play") else "127.0.0.1")
     systemd = Systemd(lambda stream: read_stream(nginx.url, stream, secret))
     file, lines = tmp_path / "appliance.yml", tmp_path / "traffic.sock"
     values = {

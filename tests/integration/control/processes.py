@@ -139,7 +139,7 @@ class Valkey(Server):
 class Nginx(Server):
     """The ingest nginx with the role's own template, on ports of its own."""
 
-    def __init__(self, directory: Path, control_port: int) -> None:
+    def __init__(self, directory: Path, control_port: int, *, players: str = "127.0.0.1") -> None:
         assert RTMP_MODULE.exists(), "apt-get install nginx libnginx-mod-rtmp"
         self.rtmp_port, self.stat_port = free_port(), free_port()
         self.control_socket = directory / "control.sock"
@@ -150,6 +150,7 @@ class Nginx(Server):
             .render(
                 ingest_rtmp_port=self.rtmp_port,
                 ingest_stat_port=self.stat_port,
+                _ingest_players=players,
                 _ingest_control_socket=str(self.control_socket),
                 _ingest_control_url=f"http://127.0.0.1:{control_port}",
                 ingest_worker_connections=512,

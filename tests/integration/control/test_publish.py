@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from appliance.media.rtmp.client import RtmpError, RtmpPlayer, RtmpUrl
@@ -45,6 +47,17 @@ ATTACKS = [
     "x" * 65,
     "",
 ]
+
+
+def own_address() -> str:
+    """An address of this machine that is not its loopback's: whoever connects to it comes from it."""
+    found = [
+        each.address
+        for name, addresses in psutil.net_if_addrs().items()
+        for each in addresses
+        if each.family == socket.AF_INET and name != "lo"
+    ]
+    return found[0]
 
 
 async def test_a_publish_starts_the_unit_and_waits_for_its_reader(site: Site) -> None:
@@ -151,6 +164,14 @@ class TestWithRtmpPlay:
     @pytest.fixture
     def settings(self, settings: dict[str, object]) -> dict[str, object]:
         return {**settings, "rtmp_play": True}
+
+    async def test_nginx_lets_others_ask(self, site: Site) -> None:
+        await site.publish("demo")
+        url = site.nginx.url.replace("127.0.0.1", own_address())
+        player = await RtmpPlayer.play(RtmpUrl.parse(url), "demo")
+        await player.close()
+        [_, decision] = site.control.events("play")
+        assert (decision["verdict"], decision["client_ip"]) == ("allowed", own_address())
 
     async def test_others_may_play_and_are_counted(self, site: Site) -> None:
         assert (await site.ask("play", "demo", addr="192.0.2.7")).status_code == 200

@@ -72,6 +72,11 @@ def test_two_labs_side_by_side(labs: tuple[str, str]) -> None:
     ansible = str(Path(sys.executable).parent / "ansible")
     output(ansible, "-i", str(first.inventory), "origins", "-m", "ansible.builtin.ping")
 
+    # other groups stay, also where no host had to be started for them
+    grouped = lab.up([], lab=labs[0], groups={"origins": ["two"]}).inventory.read_text()
+    assert lab.up([], lab=labs[0]).inventory.read_text() == grouped
+
+    assert {*labs} <= {*lab.names()}
     assert lab.down(labs[0])
     assert traces(labs[0]) == {}
     assert lab.status(labs[0]) is None

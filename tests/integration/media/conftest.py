@@ -89,6 +89,7 @@ def _ingest_conf(directory: Path, rtmp_port: int, stat_port: int, control_port: 
         "ingest_rtmp_port": rtmp_port,
         "ingest_stat_port": stat_port,
         "ingest_ipv6": False,
+        "_ingest_players": "127.0.0.1",
         "_ingest_control_socket": str(directory / "control.sock"),
         "_ingest_control_url": f"http://127.0.0.1:{control_port}",
     }

@@ -39,7 +39,7 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     assert load(paths) == example()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 0}', '{"version": 1, "hosts": {}, "x": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 0}', '{"version": 2, "hosts": {}, "x": 1}'])
 def test_a_damaged_state_is_named_and_never_guessed_at(tmp_path: Path, text: str) -> None:
     paths = LabPaths(tmp_path, "demo")
     save(paths, example())

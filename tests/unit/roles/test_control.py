@@ -177,3 +177,11 @@ def test_settings_are_written_and_judged_before_the_secrets_whose_task_is_silent
 
 def test_the_audit_log_loses_no_line_to_a_rate(render: Render) -> None:
     assert values(render("control", "appliance-control.service.j2"), "LogRateLimitIntervalSec") == ["0"]
+
+
+def test_every_setting_that_a_variable_decides_is_refused_elsewhere() -> None:
+    owned = yaml.safe_load((CONTROL / "vars/main.yml").read_text())["_control_owned_settings"]
+    limits = yaml.safe_load((CONTROL / "meta/limits.yml").read_text())
+    [limit] = [limit for limit in limits if limit.get("of") == ["control_settings"]]
+    assert re.findall(r"'(\w+)'", limit["that"])[1:] == sorted(owned)
+    assert all(name in limit["allowed"] for name in owned)

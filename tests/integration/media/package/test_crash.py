@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from appliance.media.package.rendition import Rendition
-from appliance.media.package.storage import Storage
+from appliance.media.storage import Storage
 from appliance.secrets.keyring import Keyring
 from appliance.settings import Container
 from tests.unit.media.package.handmade import STARTED, pictures, sound

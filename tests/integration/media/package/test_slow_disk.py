@@ -13,7 +13,7 @@ import pytest
 
 from appliance.media.alerts import Alert
 from appliance.media.package.rendition import Rendition
-from appliance.media.package.storage import SLOW_WRITE_S
+from appliance.media.storage import SLOW_WRITE_S
 from appliance.secrets.keyring import Keyring
 from tests.unit.media.package.handmade import STARTED, pictures
 from tests.unit.media.package.published import Workbench, options

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.media.encode.thumbnails import THUMBNAIL, Thumbnails
-from appliance.media.package.storage import Storage, StorageError
+from appliance.media.storage import Storage, StorageError
 
 _PICTURES = [b"\xff\xd8" + bytes([number]) * 100 + b"\xff\xd9" for number in range(3)]
 

@@ -10,7 +10,7 @@ import pytest
 from appliance.media.package.catalogue import STATE_FILE
 from appliance.media.package.edge import LiveEdge
 from appliance.media.package.packager import Packager
-from appliance.media.package.storage import Storage, StorageError
+from appliance.media.storage import Storage, StorageError
 from tests.unit.media.package.handmade import AUDIO, HIGH, LOW, STARTED, pictures, run, sound
 from tests.unit.media.package.published import Workbench, decrypt, options
 

@@ -113,7 +113,9 @@ def test_a_preflight_request_is_answered_without_the_file(delivery: Delivery) ->
     answer, _ = delivery.ask("/hls/none.m3u8", "OPTIONS", Origin="https://player.example")
     assert answer.status == 204
     assert answer.headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS"
-    assert delivery.ask("/hls/demo.m3u8", "POST")[0].status == 405
+    refused, _ = delivery.ask("/hls/demo.m3u8", "POST")
+    assert (refused.status, refused.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert delivery.ask("/hls/demo.m3u8")[0].headers["Allow"] is None
 
 
 @pytest.mark.parametrize("settings", [{"delivery_cors_origins": ["https://player.example"]}])

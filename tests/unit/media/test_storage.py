@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appliance.media.alerts import Alert
-from appliance.media.package.storage import SLOW_WRITE_S, Storage, StorageError, is_temporary
+from appliance.media.storage import SLOW_WRITE_S, Storage, StorageError, is_temporary
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""The files of one stream: whole or not there.
+"""Files below one folder: whole or not there.
 
 Every file is written under a temporary name, measured, and renamed: nobody ever reads half of it, and a write
 that came out short (a full tmpfs can be silent about it) is found before anything lists the file. There is no
