@@ -28,6 +28,7 @@ from appliance.media.encode.rungs import plan_rungs
 from appliance.media.encode.source import Source
 from appliance.media.encode.thumbnails import THUMBNAIL_SECONDS
 from tests.bench.conftest import Comparison
+from tests.support.listening import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,9 +78,7 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Nginx:
         pytest.skip("no nginx with the RTMP module: apt-get install nginx libnginx-mod-rtmp")
     folder = tmp_path_factory.mktemp("nginx")
     (folder / "logs").mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (folder / "nginx.conf").write_text(
         _CONFIG.format(module=_MODULE, folder=folder, port=port), encoding="utf-8"
     )
