@@ -64,7 +64,7 @@ def read_defaults(moof: bytes, tfhd: Box, track: Track) -> Defaults:
 
 
 def read_table(moof: bytes, trun: Box) -> SampleTable:
-    """What `trun` says (8.8.8). Raises Mp4Error when it claims too much, struct.error when it is cut short."""
+    """What `trun` says (8.8.8). Raises Mp4Error or struct.error when it is cut short."""
     present = struct.unpack_from(">I", moof, trun.body)[0] & 0xFFFFFF
     (count,) = struct.unpack_from(">I", moof, trun.body + 4)
     at = trun.body + 8 + (4 if present & 0x1 else 0)
