@@ -12,7 +12,9 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -28,7 +30,6 @@ from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 SECONDS = 40.0
 CLIP_SECONDS = 30
@@ -84,17 +85,24 @@ def muxer(clip: Path, folder: Path) -> list[str]:
     return command
 
 
-def test_three_rungs(host: Site, clip: Path, tmp_path: Path, tables: list[Table]) -> None:
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder on a tmpfs, as a host's media root is one."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+def test_three_rungs(host: Site, clip: Path, memory: Path, tmp_path: Path, tables: list[Table]) -> None:
     rows = []
-    root = tmp_path / "root"
+    root, segments = memory / "root", memory / "hls"
     (root / "live").mkdir(parents=True)
+    segments.mkdir()
     packager = [sys.executable, "-m", "tests.bench.live_packager", str(clip), str(root)]
     with running(packager) as process:
         until("a playlist", (root / "live" / "index.m3u8").exists, 30)
         rows.append(measured("our packager: parts, four playlists, AES-128", process))
-    (tmp_path / "hls").mkdir()
-    with running(muxer(clip, tmp_path / "hls")) as process:
-        until("playlists", lambda: len(list((tmp_path / "hls").glob("*/index.m3u8"))) == len(RUNGS), 30)
+    with running(muxer(clip, segments)) as process:
+        until("playlists", lambda: len(list(segments.glob("*/index.m3u8"))) == len(RUNGS), 30)
         rows.append(measured("FFmpeg's HLS muxer: no parts, AES-128, demuxer included", process))
     rows.append(whole_process(host, clip, tmp_path))
     load = os.getloadavg()[0]
