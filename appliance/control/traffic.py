@@ -73,7 +73,7 @@ class Traffic:
     """
 
     def __init__(self, *, target_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._first_pause = max(_LEAST_PAUSE, target_seconds)
+        self._target = max(_LEAST_PAUSE, target_seconds)
         self._clock = clock
         self._sessions: dict[str, dict[str, _Session]] = {}
         self._held = 0
@@ -110,7 +110,9 @@ class Traffic:
         if good and kind == "reload":
             self.waits[stream].observe(seconds)
         if good and kind in _WATCHING:
-            self._see(stream, session or digest(f"{address}\0{player}"))
+            # Without parts a player asks once in a target duration, or in half of one when nothing was new.
+            least = _LEAST_PAUSE if kind == "reload" else self._target
+            self._see(stream, session or digest(f"{address}\0{player}"), least)
 
     def viewers(self) -> dict[str, int]:
         """How many watch each stream now."""
@@ -133,7 +135,7 @@ class Traffic:
                 del sessions[name]
                 self._held -= 1
 
-    def _see(self, stream: str, name: str) -> None:
+    def _see(self, stream: str, name: str, least: float) -> None:
         now, sessions = self._clock(), self._sessions[stream]
         session = sessions.get(name)
         if session is None or self._has_left(session, now):
@@ -143,9 +145,9 @@ class Traffic:
                 if self._held >= _MOST_SESSIONS:
                     return
                 self._held += 1
-            sessions[name] = _Session(now, self._first_pause)
+            sessions[name] = _Session(now, self._target)
             return
-        session.pause = max(now - session.seen, session.pause * _FADING, _LEAST_PAUSE)
+        session.pause = max(now - session.seen, session.pause * _FADING, least)
         session.seen = now
 
     def _has_left(self, session: _Session, now: float) -> bool:

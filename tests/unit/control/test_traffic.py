@@ -154,6 +154,15 @@ def test_where_nobody_counts_those_who_left_keep_nobody_out(
     assert traffic.viewers() == {"demo": 2}
 
 
+def test_a_player_without_parts_that_asked_twice_for_one_segment_is_still_there(
+    traffic: Traffic, clock: Clock
+) -> None:
+    for seconds in (1.0, 1.0, 1.0, 2.4):  # nothing was new three times, so it asked again after half a target
+        clock.now += seconds
+        assert traffic.viewers().get("demo", 0) == (clock.now > 1.0)
+        traffic.take(line(kind="playlist"))
+
+
 def test_what_is_gone_is_forgotten(traffic: Traffic) -> None:
     for stream in ("demo", "second"):
         traffic.take(line(stream=stream))
