@@ -97,6 +97,10 @@ def test_alerts_go_where_the_inventory_says(render: Render) -> None:
     parsed = yaml.safe_load(render("monitoring", "alertmanager.yml.j2", **mail))
     assert parsed["receivers"][0]["email_configs"][0]["to"] == "ops@example.org"
     assert parsed["global"]["smtp_smarthost"] == "localhost:25"
+    assert parsed["global"]["smtp_require_tls"] is False
+    mail["monitoring_alert_mail_server"] = "mail.example.org:25"
+    parsed = yaml.safe_load(render("monitoring", "alertmanager.yml.j2", **mail))
+    assert parsed["global"]["smtp_require_tls"] is True
 
 
 def test_what_is_kept_is_bounded(render: Render) -> None:
