@@ -97,7 +97,7 @@ def number(low: float, high: float, unit: str) -> Rule:
             raise RefusedValueError
         return float(value)
 
-    return Rule(f"a number of {unit} from {low:g} to {high:g}", read)
+    return Rule(f"a number of {unit} from {low:.12g} to {high:.12g}", read)
 
 
 def integer(low: int, high: int) -> Rule:

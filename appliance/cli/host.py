@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -20,9 +21,15 @@ def host_settings(command: str, file: Path = SETTINGS_FILE) -> Settings:
         raise OperatorError(
             f"this machine is no streaming host, it has no {file}; streams are asked for on a host",
             exit_code=EX_CONFIG,
-            hint=f"run: {demo_prefix(Path(sys.prefix).parent / '.demo.json')} appliance {command}",
+            hint=f"run: {demo_prefix(Path(sys.prefix).parent / '.demo.json')} appliance {_as_given(command)}",
         )
     return Settings.load(file)
+
+
+def _as_given(command: str) -> str:
+    """`command` with the options that were given: without --check it would do something else."""
+    words = sys.argv[1:]
+    return shlex.join(words) if words[:1] == command.split()[:1] else command
 
 
 def demo_prefix(facts: Path) -> str:

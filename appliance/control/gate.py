@@ -79,12 +79,23 @@ class Gate:
                 raise _refused("neither registered nor in allowed_stream_keys")
             return "", None
         if shown is None or kept is None or not fits:
-            raise _refused("no key was shown" if shown is None else f"the key {key.id} does not fit")
+            raise _refused(_why_no_key(callback, shown))
         if (over := why_over(kept, datetime.now(UTC))) is not None:
             raise _refused(f"the key {key.id} {over}")
         if (why := _outside(callback.addr, registered)) is not None:
             raise _refused(why)
         return key.id, entry.kept_out
+
+
+def _why_no_key(callback: Callback, shown: StreamKey | None) -> str:
+    """Why what was shown lets nobody in, in words; a part of a key may be in it, so none of it is said."""
+    if shown is not None:
+        return f"the key {shown.id} does not fit"
+    return (
+        "the key that was shown is not of the form ID.SECRET"
+        if "key" in callback.arguments
+        else "no key was shown"
+    )
 
 
 def _named(callback: Callback) -> StreamName:

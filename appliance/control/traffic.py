@@ -89,10 +89,8 @@ class Traffic:
     def take(self, datagram: bytes) -> None:
         """One line, as nginx's syslog client sends it (RFC 3164)."""
         try:
-            # What a player calls itself need be no UTF-8, and nginx cuts it off anywhere.
-            line = json.loads(datagram[datagram.index(b"[") :].decode("utf-8", "replace"))
-            stream, kind, status, size, seconds, session, address, player = line
-            status, size, seconds = int(status), int(size), float(seconds)
+            stream, kind, code, sent, took, session, address, player = _fields(datagram)
+            status, size, seconds = int(code), max(0, int(sent)), float(took)
         except (ValueError, TypeError, RecursionError):
             self.unreadable += 1
             return
@@ -152,6 +150,15 @@ class Traffic:
 
     def _has_left(self, session: _Session, now: float) -> bool:
         return now - session.seen > PAUSES * session.pause
+
+
+def _fields(datagram: bytes) -> list[str]:
+    """The fields of a line; nginx quotes all of them. Raises ValueError, TypeError or RecursionError."""
+    # What a player calls itself need be no UTF-8, and nginx cuts it off anywhere.
+    line = json.loads(datagram[datagram.index(b"[") :].decode("utf-8", "replace"))
+    if not all(isinstance(field, str) for field in line):
+        raise TypeError("a field that is no text")
+    return list(line)
 
 
 class TrafficReader:

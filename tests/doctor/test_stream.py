@@ -30,12 +30,15 @@ def test_nobody_publishes(doctor: Doctor) -> None:
 
 
 def test_who_publishes_is_turned_away(doctor: Doctor) -> None:
-    with Publisher(doctor.site.rtmp("unheard-of"), Signal()) as refused:
-        refused.wait_refused(20)
+    doctor.site.run("appliance", "streams", "register", "unheard-of")
+    for name in ("unheard-of", "unheard-of?key=cut-off"):
+        with Publisher(doctor.site.rtmp(name), Signal()) as refused:
+            refused.wait_refused(20)
     way = doctor.look("--stream", "unheard-of")
     assert way["stops"] == "encoder"
     assert way["findings"][0]["what"] == "whoever published unheard-of was turned away"
     assert "403" in way["findings"][0]["seen"]
+    assert "not of the form ID.SECRET" in way["findings"][0]["seen"]  # what was said last
 
 
 def test_its_unit_does_not_run(doctor: Doctor) -> None:

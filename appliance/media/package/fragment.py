@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from appliance.media.package.mp4 import Box, Mp4Error, RawFragment, boxes, child
+from appliance.media.package.mp4 import Box, Mp4Error, RawFragment, boxes, child, parsing
 from appliance.media.package.sample_table import (
     DURATION,
     FLAGS,
     NON_SYNC,
     OFFSET,
     Defaults,
+    check_count,
     read_defaults,
     read_table,
 )
@@ -78,8 +79,11 @@ class Fragment:
             for version_at, places in self._offsets:
                 # Signed offsets: a deeper reordering than was seen before stays expressible.
                 moof[version_at] = 1
-                for place in places:
-                    struct.pack_into(">i", moof, place, struct.unpack_from(">i", moof, place)[0] + reorder)
+                with parsing("a composition offset"):
+                    for place in places:
+                        struct.pack_into(
+                            ">i", moof, place, struct.unpack_from(">i", moof, place)[0] + reorder
+                        )
         return self.raw.prefix + bytes(moof) + self.raw.mdat
 
 
@@ -105,15 +109,15 @@ class TimedFragment:
 
 def read_fragment(raw: RawFragment, track: Track) -> Fragment:
     """What `raw` holds. Raises Mp4Error when it is not one track's fragment with a decode time."""
-    try:
+    with parsing("moof"):
         return _read_fragment(raw, track)
-    except struct.error as error:
-        raise Mp4Error(f"moof is cut short: {error}") from None
 
 
 def _read_fragment(raw: RawFragment, track: Track) -> Fragment:
     moof = raw.moof
-    top = next(boxes(moof))
+    top = next(boxes(moof), None)
+    if top is None or top.kind != b"moof":
+        raise Mp4Error("a fragment without moof")
     trafs = [box for box in boxes(moof, top.body, top.end) if box.kind == b"traf"]
     if len(trafs) != 1:
         raise Mp4Error(f"{len(trafs)} track fragments in one moof; one is expected")
@@ -127,6 +131,7 @@ def _read_fragment(raw: RawFragment, track: Track) -> Fragment:
     runs = [run for run in runs if run.samples]
     if not runs:
         raise Mp4Error("a fragment without samples")
+    check_count(sum(run.samples for run in runs))
     composition = [struct.unpack_from(">i", moof, place)[0] for run in runs for place in run.places]
     first = composition[0] if runs[0].places else 0
     return Fragment(

@@ -7,6 +7,7 @@ What FFmpeg writes to a pipe is ``ftyp moov`` and then pairs of ``moof mdat`` (I
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,15 @@ MAX_BOX_BYTES: Final = 64 * 1024 * 1024
 
 class Mp4Error(ValueError):
     """The bytes are not the fragmented MP4 that the packager understands; the message says why."""
+
+
+@contextlib.contextmanager
+def parsing(what: str) -> Iterator[None]:
+    """What in the block reaches beyond its bytes, or does not fit into them, is an Mp4Error about `what`."""
+    try:
+        yield
+    except (struct.error, IndexError) as error:
+        raise Mp4Error(f"{what} is malformed: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ FLAGS: Final = 0x400
 OFFSET: Final = 0x800
 """What a ``trun`` may say of each sample, in the order in which it does."""
 
-_MOST_SAMPLES: Final = 1_000_000
-"""Where a ``trun`` says nothing of each, its length does not bound their number."""
+_MOST_SAMPLES: Final = 10_000
+"""Of one fragment. Where a ``trun`` says nothing of each, its length does not bound their number; a second of
+sound has 47."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,11 @@ def read_table(moof: bytes, trun: Box) -> SampleTable:
     fields = tuple(field for field in (DURATION, SIZE, FLAGS, OFFSET) if present & field)
     if at + 4 * len(fields) * count > trun.end:
         raise Mp4Error(f"a trun of {count} samples is cut short")
-    if not fields and count > _MOST_SAMPLES:
-        raise Mp4Error(f"a trun claims {count} samples")
+    check_count(count)
     return SampleTable(count, fields, first_flags, at)
+
+
+def check_count(samples: int) -> None:
+    """Raises Mp4Error when one fragment cannot have so many samples."""
+    if samples > _MOST_SAMPLES:
+        raise Mp4Error(f"a fragment claims {samples} samples; allowed are {_MOST_SAMPLES}")

@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from appliance.media.package.mp4 import Box, Mp4Error, boxes, child
+from appliance.media.package.mp4 import Box, Mp4Error, boxes, child, parsing
 from appliance.media.package.sample_table import (
     DURATION,
     FLAGS,
     NON_SYNC,
     OFFSET,
     SIZE,
+    check_count,
     read_defaults,
     read_table,
 )
@@ -58,13 +59,11 @@ def read_samples(data: bytes, moof: Box, track: Track) -> tuple[int, list[Sample
 
     Raises Mp4Error when it is cut short.
     """
-    try:
+    with parsing("moof"):
         traf = child(data, moof, b"traf")
         tfhd, tfdt = child(data, traf, b"tfhd"), child(data, traf, b"tfdt")
         (time,) = struct.unpack_from(">Q" if data[tfdt.body] == 1 else ">I", data, tfdt.body + 4)
         return time, _samples(data, traf, tfhd, track)
-    except struct.error as error:
-        raise Mp4Error(f"moof is cut short: {error}") from None
 
 
 def split(data: bytes, track: Track, longest: Fraction) -> tuple[Piece, Piece | None]:
@@ -73,13 +72,17 @@ def split(data: bytes, track: Track, longest: Fraction) -> tuple[Piece, Piece | 
     The first piece has at least one sample, however long that is; the second is None when nothing is left.
     Raises Mp4Error when the fragment's sizes do not add up.
     """
+    with parsing("a fragment"):
+        return _split(data, track, longest)
+
+
+def _split(data: bytes, track: Track, longest: Fraction) -> tuple[Piece, Piece | None]:
     moof, mdat = _moof_and_mdat(data)
     time, samples = read_samples(data, moof, track)
-    try:
-        (sequence,) = struct.unpack_from(">I", data, child(data, moof, b"mfhd").body + 4)
-        (track_id,) = struct.unpack_from(">I", data, child(data, moof, b"traf", b"tfhd").body + 4)
-    except struct.error as error:
-        raise Mp4Error(f"moof is cut short: {error}") from None
+    if not samples:
+        raise Mp4Error("a fragment without samples")
+    (sequence,) = struct.unpack_from(">I", data, child(data, moof, b"mfhd").body + 4)
+    (track_id,) = struct.unpack_from(">I", data, child(data, moof, b"traf", b"tfhd").body + 4)
     payload = data[mdat.body : mdat.end]
     if sum(sample.size for sample in samples) != len(payload):
         raise Mp4Error("the samples' sizes are not those of the mdat")
@@ -110,6 +113,7 @@ def _samples(data: bytes, traf: Box, tfhd: Box, track: Track) -> list[Sample]:
         if trun.kind != b"trun":
             continue
         table = read_table(data, trun)
+        check_count(len(found) + table.count)
         at = table.at
         for number in range(table.count):
             values = {DURATION: default.duration, SIZE: default.size, FLAGS: default.flags, OFFSET: 0}

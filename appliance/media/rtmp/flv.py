@@ -15,6 +15,9 @@ from appliance.media.rtmp.chunks import Message, MessageType
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_LONGEST_METADATA: Final = 64 * 1024
+"""Bytes; encoders send 1 kB. Nested arrays take Python far longer than their size says."""
+
 AVC: Final = 7
 _COMMAND_FRAME: Final = 5
 AAC: Final = 10
@@ -124,7 +127,9 @@ def metadata_tag(entries: Mapping[str, amf.AmfValue]) -> bytes:
 
 
 def read_metadata(message: Message) -> dict[str, amf.AmfValue] | None:
-    """Returns the entries of an `onMetaData` message, None when `message` is another or broken."""
+    """Returns the entries of an `onMetaData` message, None when `message` is another, broken or too long."""
+    if len(message.payload) > _LONGEST_METADATA:
+        return None
     try:
         values = amf.decode(message.payload)
     except amf.AmfError:

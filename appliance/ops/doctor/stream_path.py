@@ -167,7 +167,7 @@ class _Walk:
             "journalctl", "-u", "appliance-control", "-o", "cat", "-q", "--since", _REFUSALS_SINCE,
             "--grep", f'"stream": "{self._stream}"', "-n", "200",
         )  # fmt: skip
-        for line in reversed(answer.text.splitlines()):
+        for line in answer.text.splitlines():  # the newest first: --grep with -n reverses (journalctl(1))
             try:
                 entry = json.loads(line)
             except ValueError:

@@ -171,6 +171,22 @@ def test_what_is_gone_is_forgotten(traffic: Traffic) -> None:
     assert {key[0] for key in (*traffic.sent, *traffic.requests)} == {"second"}
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        '["demo","media",Infinity,"1","0.1","","",""]',
+        '[["demo"],"media","200","1","0.1","","",""]',
+        '["demo",["reload"],"200","1","0.1","","",""]',
+        '["demo","reload","200","1","0.1",{},"",""]',
+        "[1e999]",
+        '["demo","reload","200","0.1",""]',
+    ],
+)
+def test_a_line_that_nginx_would_not_write_is_counted_as_unreadable(traffic: Traffic, fields: str) -> None:
+    traffic.take(b"<190>Jan  1 00:00:00 t: " + fields.encode())
+    assert (traffic.unreadable, traffic.viewers()) == (1, {})
+
+
 async def test_a_flood_of_lines_leaves_room_for_others(traffic: Traffic, tmp_path: Path) -> None:
     """Behind each batch the loop is free for a while, and nothing that waits in the queue is lost by it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:

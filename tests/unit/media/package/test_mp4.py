@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.media.package import samples
 from appliance.media.package.fragment import read_fragment
 from appliance.media.package.mp4 import InitSection, Mp4Error, RawFragment, Splitter
 from appliance.media.package.track import read_track
@@ -91,7 +92,28 @@ def test_broken_boxes_never_raise_anything_else(data: st.DataObject) -> None:
         read_track(bytes(init))
     moof_size = len(fragment) - 108
     with suppress(Mp4Error):
-        read_fragment(RawFragment(b"", bytes(fragment[:moof_size]), b""), track)
+        read = read_fragment(RawFragment(b"", bytes(fragment[:moof_size]), b""), track)
+        read.moved(0, read.reorder)
+    with suppress(Mp4Error):
+        samples.split(bytes(fragment), track, Fraction(1, 10))
+
+
+@pytest.mark.parametrize(
+    ("boxes", "why"),
+    [
+        (box(b"trun", struct.pack(">II", 0, 1_000_000)) + box(b"tfdt", bytes(8)), "claims 1000000 samples"),
+        (3 * box(b"trun", struct.pack(">II", 0, 9_000)) + box(b"tfdt", bytes(8)), "claims 27000 samples"),
+        (box(b"trun", struct.pack(">II", 0, 0)) + box(b"tfdt", bytes(8)), "without samples"),
+        (box(b"trun", struct.pack(">II", 0, 1)) + box(b"tfdt", b""), "malformed"),
+    ],
+)
+def test_a_fragment_that_cannot_be_is_refused(boxes: bytes, why: str) -> None:
+    track = read_track(pictures().init())
+    moof = box(b"moof", box(b"mfhd", bytes(8)) + box(b"traf", box(b"tfhd", bytes(8)) + boxes))
+    with pytest.raises(Mp4Error, match=why):
+        read_fragment(RawFragment(b"", moof, box(b"mdat", b"")), track)
+    with pytest.raises(Mp4Error):
+        samples.split(moof + box(b"mdat", b"x"), track, Fraction(1, 10))
 
 
 def test_video_track() -> None:

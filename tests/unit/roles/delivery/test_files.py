@@ -159,3 +159,15 @@ def test_the_brief_access_log_leaves_out_what_goes_on_as_long_as_one_watches(del
         delivery.ask(path)
     seen = [delivery.logged()["uri"] for _ in range(3)]
     assert seen == ["/hls/demo.m3u8", f"{RUN}/99.m4s", f"/hls/demo/keys/{KID}"]
+
+
+@pytest.mark.parametrize("path", ["/hls/demo.m3u8", f"{RUN}/17.m4s", f"{RUN}/index.m3u8", "/hls/demo.jpg"])
+def test_a_name_ends_where_it_ends(delivery: Delivery, path: str) -> None:
+    assert delivery.ask(path)[0].status == 200
+    assert delivery.ask(f"{path}%0A")[0].status == 404
+
+
+def test_nobody_keeps_that_a_range_lies_behind_the_end(delivery: Delivery) -> None:
+    answer, _ = delivery.ask(f"{RUN}/17.m4s", Range="bytes=99999999-")
+    assert answer.status == 416
+    assert "no-store" in answer.headers.get_all("Cache-Control", [])

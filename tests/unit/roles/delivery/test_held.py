@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -180,6 +181,31 @@ def test_a_part_that_was_refused_is_served_once_it_is_there(packager: Packager, 
     assert answer.headers["Cache-Control"] == "no-store"
     (delivery.media / "demo" / "abc123" / "v720" / "18.0.m4s").write_bytes(b"part")
     assert delivery.ask(f"{RUN}/18.0.m4s")[1] == b"part"
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_who_waits_is_not_given_an_old_refusal(packager: Packager, delivery: Delivery, status: int) -> None:
+    part = packager.answers["/abc123/v720/18.0.m4s"]
+    part.status = status
+    part.ready.set()
+    assert delivery.ask(f"{RUN}/18.0.m4s")[0].status == status
+    part.status, part.body = 200, b"part"
+    part.ready.clear()
+
+    def insist() -> int:
+        """Ask until the refusal is forgotten, after a second or two."""
+        while (answered := delivery.ask(f"{RUN}/18.0.m4s")[0].status) == status:
+            time.sleep(0.05)
+        return answered
+
+    with ThreadPoolExecutor(5) as pool:
+        asked = [pool.submit(insist)]
+        packager.wait(2)
+        asked += [pool.submit(lambda: delivery.ask(f"{RUN}/18.0.m4s")[0].status) for _ in range(4)]
+        time.sleep(0.2)  # they are there, and wait
+        part.ready.set()
+        assert {future.result() for future in asked} == {200}
+    assert len(packager.asked) == 2
 
 
 def test_a_stream_asks_its_own_packager_only(packager: Packager, delivery: Delivery) -> None:
