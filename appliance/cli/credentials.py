@@ -14,6 +14,7 @@ from typing import Annotated, TypeVar
 import typer
 from rich.console import Console
 
+from appliance.cli.host import require_host
 from appliance.cli.state_client import with_state
 from appliance.errors import EX_DATAERR, OperatorError
 from appliance.ops.fleet_secrets import FleetSecrets
@@ -80,6 +81,8 @@ def init_command(
     asked for it first. On a machine that has no --settings yet, all is drawn. They are read for that alone:
     what an upgrade leaves of them may be none that this version allows.
     """
+    if directory == CREDENTIALS_DIRECTORY:
+        require_host("credentials init", settings)
     # One line for each that was asked for, in this order; a missing line is an empty one.
     lines = [*sys.stdin.read().split("\n"), ""] if master_stdin or webhook_stdin else []
     master = _read_master(lines.pop(0)) if master_stdin else None

@@ -14,16 +14,20 @@ from appliance.settings import SETTINGS_FILE, Settings
 def host_settings(command: str, file: Path = SETTINGS_FILE) -> Settings:
     """Returns the settings of this host, for `command`.
 
-    Raises OperatorError when the machine is no streaming host, with the command that asks one; or as
-    `Settings.load` does.
+    Raises OperatorError as `require_host` and `Settings.load` do.
     """
+    require_host(command, file)
+    return Settings.load(file)
+
+
+def require_host(command: str, file: Path = SETTINGS_FILE) -> None:
+    """Raises OperatorError when the machine is no streaming host, with the command that asks one."""
     if file == SETTINGS_FILE and not file.exists():
         raise OperatorError(
-            f"this machine is no streaming host, it has no {file}; streams are asked for on a host",
+            f"this machine is no streaming host, it has no {file}",
             exit_code=EX_CONFIG,
             hint=f"run: {demo_prefix(Path(sys.prefix).parent / '.demo.json')} appliance {_as_given(command)}",
         )
-    return Settings.load(file)
 
 
 def _as_given(command: str) -> str:
