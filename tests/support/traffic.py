@@ -34,7 +34,7 @@ loop.run_forever()
 def traffic_line(**values: Any) -> bytes:
     """Return a line as nginx writes it (log_format `traffic` of the role delivery)."""
     names = ("stream", "kind", "status", "size", "seconds", "session", "address", "player")
-    fields = json.dumps([values.get(name, "") for name in names], ensure_ascii=False)
+    fields = json.dumps([str(values.get(name, "")) for name in names], ensure_ascii=False)
     return b"<190>Jan  1 00:00:00 t: " + fields.encode("utf-8", "surrogateescape")
 
 
