@@ -78,8 +78,10 @@ def init_command(
     host draws one, which `appliance secrets rotate webhook-secret` may replace.
 
     What rotates and is missing is the fleet's, or this host's own from before it lost its files: Valkey is
-    asked for it first. On a machine that has no --settings yet, all is drawn. They are read for that alone:
-    what an upgrade leaves of them may be none that this version allows.
+    asked for it first. Into a --directory of its own, on a machine that has no --settings, all is drawn. They
+    are read for that alone: what an upgrade leaves of them may be none that this version allows.
+
+    Raises OperatorError when the directory is a host's and this machine is none.
     """
     if directory == CREDENTIALS_DIRECTORY:
         require_host("credentials init", settings)

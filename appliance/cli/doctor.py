@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from appliance.cli.host import host_settings
+from appliance.cli.stream_name import checked_stream_name
 from appliance.errors import EX_DATAERR, EX_NOPERM, EX_OSERR, EX_USAGE, OperatorError
-from appliance.names import InvalidStreamNameError, parse_stream_name
 from appliance.ops.doctor.bundle import write_bundle
 from appliance.ops.doctor.report import examine, this_host
 from appliance.ops.doctor.stream_path import follow
@@ -84,10 +84,7 @@ def doctor_command(
                 typer.echo(f"{name:<13} {', '.join(value) if isinstance(value, list) else value}")
         raise typer.Exit
     if stream is not None:
-        try:
-            name = parse_stream_name(stream)
-        except InvalidStreamNameError as error:
-            raise OperatorError(str(error), exit_code=EX_DATAERR) from None
+        name = checked_stream_name(stream, exit_code=EX_DATAERR)
         way = asyncio.run(follow(host, name))
         if as_json:
             typer.echo(json.dumps(way.described()))

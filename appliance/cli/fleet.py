@@ -11,8 +11,8 @@ import typer
 from rich.table import Table
 
 from appliance.cli.output import console, span
+from appliance.cli.stream_name import checked_stream_name
 from appliance.errors import EX_USAGE, OperatorError
-from appliance.names import InvalidStreamNameError, parse_stream_name
 from appliance.ops.doctor.finding import worst
 from appliance.ops.fleet.ask import ask, ended, leave, on_lines
 from appliance.ops.fleet.everywhere import on_all
@@ -252,10 +252,7 @@ def logs_command(
     elif unit or grep is not None:
         raise OperatorError("--stream goes without --unit and --grep", exit_code=EX_USAGE)
     else:
-        try:
-            command = stream_command(parse_stream_name(stream), since=since, follow=follow)
-        except InvalidStreamNameError as error:
-            raise OperatorError(str(error), exit_code=EX_USAGE) from None
+        command = stream_command(checked_stream_name(stream), since=since, follow=follow)
     if follow:
         results = on_lines(targets, command, None, len(targets), root=True)
     else:

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.errors import EX_USAGE, OperatorError
-from appliance.names import InvalidStreamNameError, parse_stream_name
+from appliance.cli.stream_name import checked_stream_name
 from appliance.ops.stream_log import stream_log
 
 app = typer.Typer(help="What the host's units say of one stream.")
@@ -27,10 +26,7 @@ def logs(
     `on_air` joins them: a publish (publication) and the stream's life (epoch), which is in every address of a
     segment. For root, and members of systemd-journal.
     """
-    try:
-        name = parse_stream_name(stream)
-    except InvalidStreamNameError as error:
-        raise OperatorError(str(error), exit_code=EX_USAGE) from None
+    name = checked_stream_name(stream)
     for line in stream_log(name, since=since, follow=follow):
         if as_json:
             typer.echo(line.dumps())

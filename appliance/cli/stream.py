@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from appliance import journal
-from appliance.errors import EX_USAGE, OperatorError
-from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name
+from appliance.cli.stream_name import checked_stream_name
+from appliance.names import StreamName
 from appliance.settings import SETTINGS_FILE, Settings
 
 app = typer.Typer(no_args_is_help=True)
@@ -29,10 +29,7 @@ def run(
     config: Annotated[Path, typer.Option(help="The settings file.")] = SETTINGS_FILE,
 ) -> None:
     """Read a stream from the ingest nginx, encode its ladder and package it until it is over."""
-    try:
-        name = parse_stream_name(stream)
-    except InvalidStreamNameError as error:
-        raise OperatorError(str(error), exit_code=EX_USAGE) from None
+    name = checked_stream_name(stream)
     journal.configure()
     asyncio.run(_run(name, Settings.load(config)))
 

@@ -10,18 +10,16 @@ from rich.table import Table
 
 from appliance.cli.api_client import ApiClient
 from appliance.cli.output import console, short_time
+from appliance.cli.stream_name import checked_stream_name
 from appliance.errors import EX_USAGE, OperatorError
-from appliance.names import InvalidStreamNameError, parse_stream_name
 from appliance.settings import ViewPolicyName
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the API's answer.")]
 
 
-def _checked(name: str) -> str:
-    try:
-        return parse_stream_name(name)
-    except InvalidStreamNameError as error:
-        raise OperatorError(str(error), exit_code=EX_USAGE) from None
+def _checked(text: str) -> str:
+    """What typer calls takes the text alone."""
+    return checked_stream_name(text)
 
 
 Stream = Annotated[str, typer.Argument(help="The stream's name, as it stands in its URL.", callback=_checked)]

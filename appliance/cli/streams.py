@@ -14,10 +14,11 @@ from rich.table import Table
 from appliance.cli import stream_registry
 from appliance.cli.host import host_settings
 from appliance.cli.output import console, short_time
+from appliance.cli.stream_name import checked_stream_name
 from appliance.cli.stream_status import StreamView, short_state, unit_state
-from appliance.errors import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, OperatorError
+from appliance.errors import EX_NOPERM, EX_UNAVAILABLE, OperatorError
 from appliance.media.status_reading import read_status, streams_on_disk
-from appliance.names import InvalidStreamNameError, is_stream_name, parse_stream_name, stream_unit
+from appliance.names import is_stream_name, stream_unit
 from appliance.settings import SETTINGS_FILE
 
 IPV4_COLUMNS = len("255.255.255.255")
@@ -89,10 +90,7 @@ def show_command(
 
     The stream's own process says so; the control service is not asked.
     """
-    try:
-        name = parse_stream_name(stream)
-    except InvalidStreamNameError as error:
-        raise OperatorError(str(error), exit_code=EX_USAGE) from None
+    name = checked_stream_name(stream)
     known = host_settings(f"streams show {name}", settings)
     root = Path(known.media_root)
     try:
