@@ -10,6 +10,8 @@ from rich.table import Table
 
 from appliance.cli.api_client import ApiClient
 from appliance.cli.output import console, short_time
+from appliance.errors import EX_USAGE, OperatorError
+from appliance.names import shorten
 from appliance.state.api_tokens import SCOPES
 
 app = typer.Typer(no_args_is_help=True)
@@ -47,6 +49,10 @@ def create_command(
     as_json: AsJson = False,
 ) -> None:
     """Make a token. It is shown now and never again."""
+    if unknown := sorted(set(scope) - set(SCOPES)):
+        raise OperatorError(
+            f"--scope: {shorten(unknown[0])} is refused; allowed are {', '.join(SCOPES)}", exit_code=EX_USAGE
+        )
     body: dict[str, object] = {"scopes": scope, "note": note}
     if days is not None:
         body["expires_in_seconds"] = days * 86_400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from typing import Annotated
 
@@ -10,6 +11,8 @@ from rich.table import Table
 
 from appliance.cli.api_client import ApiClient
 from appliance.cli.output import console
+from appliance.errors import EX_USAGE, OperatorError
+from appliance.names import shorten
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -41,5 +44,13 @@ def lift_command(
     who: Annotated[str, typer.Argument(help="An address, or a network as `list` shows it.")],
 ) -> None:
     """Let somebody try again."""
+    try:
+        ipaddress.ip_network(who, strict=False)
+    except ValueError:
+        raise OperatorError(
+            f"{shorten(who)} is refused; allowed is an IPv4 or IPv6 address, or a network of them",
+            exit_code=EX_USAGE,
+            hint="see who is banned: appliance bans list",
+        ) from None
     ApiClient().ask("DELETE", "bans", who)
     typer.echo(f"lifted: the ban of {who}")

@@ -12,12 +12,13 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from appliance.cli.host import host_settings
 from appliance.cli.output import console, short_time
 from appliance.cli.state_client import with_state
 from appliance.errors import EX_DATAERR, EX_USAGE, OperatorError
 from appliance.printable import visible
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY
-from appliance.settings import SETTINGS_FILE, Settings
+from appliance.settings import SETTINGS_FILE
 from appliance.state.events import Entry, Events
 
 app = typer.Typer(no_args_is_help=True, help="What the backend is told, and what it would not take.")
@@ -132,7 +133,7 @@ def _with_events(settings: Path, directory: Path, use: Callable[[Events], Awaita
     """Runs `use` with the events of this host's Valkey. Raises OperatorError."""
     # Ctrl-C is the way to leave --follow.
     with contextlib.suppress(KeyboardInterrupt):
-        with_state(Settings.load(settings), directory, lambda state: use(Events(state)))
+        with_state(host_settings("events", settings), directory, lambda state: use(Events(state)))
 
 
 def _described(entry: Entry) -> dict[str, Any]:

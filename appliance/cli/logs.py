@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from appliance.cli.host import require_host
 from appliance.cli.stream_name import checked_stream_name
 from appliance.ops.stream_log import stream_log
 
@@ -27,10 +28,15 @@ def logs(
     segment. For root, and members of systemd-journal.
     """
     name = checked_stream_name(stream)
+    found = False
     for line in stream_log(name, since=since, follow=follow):
+        found = True
         if as_json:
             typer.echo(line.dumps())
             continue
         at = datetime.fromtimestamp(line.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         part = line.unit.removesuffix(".service").removeprefix("appliance-")
         typer.echo(f"{at}  {part:<10}  {line.told}")
+    if not found:
+        require_host("logs")
+        typer.echo(f"nothing is said of {name} since {since}", err=True)

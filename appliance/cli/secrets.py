@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 from rich.table import Table
 
-from appliance.cli.host import host_settings
+from appliance.cli.host import host_settings, require_host
 from appliance.cli.key_tables import LiveKeys
 from appliance.cli.keys import rotate_content_keys, rotate_master_key
 from appliance.cli.output import console, short_time, span
@@ -61,6 +61,8 @@ def status_command(
 
     Exit status 69 when a rotation is overdue: its time has come and the secret is still the old one.
     """
+    if directory == CREDENTIALS_DIRECTORY:
+        require_host("secrets status")
     require_root(directory)
     rows = secret_status(directory, ask_timer, LiveKeys.ask(StreamClient(streams)).keys)
     if as_json:

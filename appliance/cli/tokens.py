@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from appliance.cli.host import host_settings
 from appliance.cli.output import console, span
 from appliance.cli.state_client import with_state
 from appliance.control.view.issuing import NotIssuedError, Wish, issue_checked, path_of
@@ -79,7 +80,7 @@ def issue_command(
 
     Whoever has the token can watch: it is for one viewer, and for no log.
     """
-    known, now = Settings.load(settings), time.time()
+    known, now = host_settings("tokens issue", settings), time.time()
     keys = _newest_keys(known, directory)
     wish = Wish(
         stream=stream,
@@ -128,7 +129,7 @@ def show_command(
 
     Exit status 65 when it would be refused. Sessions are not counted.
     """
-    known, keys, now = Settings.load(settings), _keys(directory), time.time()
+    known, keys, now = host_settings("tokens show", settings), _keys(directory), time.time()
     verifying = keys.valid(datetime.fromtimestamp(now, UTC))
     text = typer.get_binary_stream("stdin").read(MAX_LENGTH + 2).decode("ascii", "replace").strip()
     wanted = None if stream is None else _stream(stream)

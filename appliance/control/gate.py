@@ -6,6 +6,7 @@ nobody has registered it. Whoever fails too often is not listened to for a while
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 from datetime import UTC, datetime
@@ -47,13 +48,11 @@ class Gate:
         """
         if self._attempts.too_many(callback.addr):
             raise _refused(f"more than {self._attempts.limit} publishes within a minute")
-        if (ban := await self._control.bans.find(callback.addr)) is not None:
-            raise _refused(f"{ban.who} is banned for {ban.seconds:.0f} s more")
         try:
             stream = _named(callback)
             key_id, kept_out = await self._key_id(stream, callback)
         except RefusedError:
-            await self._failed(callback.addr)
+            await self._failed(callback.addr)  # of those who are banned none is counted
             raise
         if kept_out is not None:  # no failure: its key is good, and most encoders come back at once
             raise _refused(f"kept out for a while: {kept_out}")
@@ -71,7 +70,12 @@ class Gate:
         """The id of the key that lets `callback` in ("" where none is needed); why nobody may come now."""
         shown = parse_key(callback.arguments.get("key", ""))
         key = shown or _NO_KEY
-        entry = await self._control.registry.look(stream, key.id)
+        # At once: the two are one journey to Valkey (`appliance.state.batch`).
+        ban, entry = await asyncio.gather(
+            self._control.bans.find(callback.addr), self._control.registry.look(stream, key.id)
+        )
+        if ban is not None:
+            raise _refused(f"{ban.who} is banned for {ban.seconds:.0f} s more")
         registered, kept = entry.stream, entry.key
         fits = matches(self._control.stream_key_pepper, stream, key, kept.digest if kept else _NO_DIGEST)
         if registered is None:

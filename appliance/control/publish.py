@@ -11,6 +11,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from appliance.control.audit import record, untrusted
@@ -62,7 +63,9 @@ class Publish:
             return detail(refused.status, refused.text)
         reader = self._control.readers.present(lease.stream)
         record("publish", verdict="allowed", status=200, publication=lease.session, reader=reader, **seen)
-        return ok({"status": "allowed", "stream_key": lease.stream})
+        answer = ok({"status": "allowed", "stream_key": lease.stream})
+        answer.background = BackgroundTask(self._count, lease.stream)
+        return answer
 
     async def admit(self, callback: Callback) -> Lease:
         """Decides about `callback` and, when the answer is yes, has the stream running.
@@ -89,12 +92,14 @@ class Publish:
         except RefusedError:
             await self._give_back(lease)
             raise
+        return lease
+
+    async def _count(self, stream: StreamName) -> None:
         try:
             await self._control.counters.count(stream, "publish")
         except StateUnavailableError as error:
             # A counter is not worth a stream.
             record("count", level=logging.WARNING, stream=stream, reason=str(error))
-        return lease
 
     async def _take_lease(self, stream: StreamName, callback: Callback, key_id: str) -> Lease:
         lease = Lease.new(

@@ -19,6 +19,8 @@ _FIGURES: Final = (
     "ecc.errors.uncorrected.volatile.total",
 )
 _FIELDS: Final = ("name", *_FIGURES)
+_HOT_CELSIUS: Final = 87
+"""As the alert GpuHot has it."""
 
 
 async def gpu(host: Host) -> list[Finding]:
@@ -43,8 +45,8 @@ def judge_gpus(text: str) -> list[Finding]:
         model = values["name"]
         name = f"GPU {number} ({model})"
         temperature, busy, used, total, sessions, errors = (figure(values[field]) for field in _FIGURES)
-        if temperature is not None and temperature >= 90:
-            seen, why = f"{temperature:.0f} °C; allowed is less than 90", "it slows down"
+        if temperature is not None and temperature > _HOT_CELSIUS:
+            seen, why = f"{temperature:.0f} °C; allowed are {_HOT_CELSIUS}", "it slows down"
             findings.append(warning(f"{name} is hot", seen, why, "see to its fans and its air"))
         if errors:
             seen, why = f"{errors:.0f} since boot", "pictures may be broken"

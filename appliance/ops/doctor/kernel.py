@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from appliance.ops.doctor.host import Host
 
-_OFFSET_WARNING_S: Final = 0.5
+_OFFSET_WARNING_S: Final = 0.25
 _OFFSET_CRITICAL_S: Final = 5.0
-"""View tokens and EXT-X-PROGRAM-DATE-TIME are as good as the clock; a second is nothing to a player."""
+"""View tokens and EXT-X-PROGRAM-DATE-TIME are as good as the clock; a second is nothing to a player. The
+lower one is that of the alert ClockWrong."""
 
 
 async def sysctls(host: Host) -> list[Finding]:

@@ -206,6 +206,6 @@ class Watch:
             f"stream {self._stream} cannot be watched",
             seen,
             "its viewers see nothing",
-            f"see where it stops: appliance doctor --stream {self._stream}",
+            f"see what its parts say: appliance logs --stream {self._stream}",
             stream=self._stream,
         )

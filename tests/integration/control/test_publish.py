@@ -60,6 +60,11 @@ def own_address() -> str:
     return found[0]
 
 
+async def counted(site: Site) -> bool:
+    """Whether a publish was counted."""
+    return bool((await site.get("/streams/stats"))["total_streams"])
+
+
 async def test_a_publish_starts_the_unit_and_waits_for_its_reader(site: Site) -> None:
     await site.publish("demo")
     assert site.systemd.started == ["stream@demo.service"]
@@ -69,6 +74,8 @@ async def test_a_publish_starts_the_unit_and_waits_for_its_reader(site: Site) ->
     assert active["count"] == 1
     assert active["active_streams"]["demo"].keys() == {"started_at", "client_ip", "app"}
     assert active["active_streams"]["demo"]["client_ip"] == "127.0.0.1"
+    # It is counted once it is answered.
+    await eventually(lambda: counted(site))
     stats = await site.get("/streams/stats")
     assert stats["total_streams"] == 1
     demo = stats["stream_stats"]["demo"]
@@ -80,6 +87,7 @@ async def test_a_stream_in_detail(site: Site) -> None:
     assert (await site.http.get("/streams/demo")).status_code == 404
     assert (await site.http.get("/streams/a.b")).status_code == 404
     await site.publish("demo")
+    await eventually(lambda: counted(site))
     demo = await site.get("/streams/demo")
     assert (demo["active"]["client_ip"], demo["active"]["host"]) == ("127.0.0.1", "here")
     assert demo["stats"]["total_publishes"] == 1

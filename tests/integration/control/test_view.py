@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from appliance.control.view.session_limit import RETRY_SECONDS
 from appliance.control.view.tokens import ViewToken, issue
 from appliance.secrets.credentials import replace_credential
 from appliance.secrets.token_keys import TokenKeys
+from appliance.state.valkey import COMMAND_SECONDS
 from tests.integration.control.conftest import eventually
 
 if TYPE_CHECKING:
@@ -54,15 +56,22 @@ async def test_sessions_are_counted_while_valkey_lives(site: Site, keys: TokenKe
     assert len(said) == 1
 
 
-async def test_a_frozen_valkey_holds_up_one_viewer_and_no_more(site: Site, keys: TokenKeys) -> None:
+async def test_a_frozen_valkey_holds_up_one_viewer_at_a_time(site: Site, keys: TokenKeys) -> None:
     assert await ask(site, keys, "tv") == 204
     site.valkey.send(signal.SIGSTOP)
-    began = time.monotonic()
-    assert await ask(site, keys, "phone") == 204
-    assert time.monotonic() - began < 5
-    began = time.monotonic()
-    assert [await ask(site, keys, str(number)) for number in range(50)] == [204] * 50
-    assert time.monotonic() - began < 2
+
+    async def timed(session: str) -> float:
+        """Seconds until the yes."""
+        began = time.monotonic()
+        assert await ask(site, keys, session) == 204
+        return time.monotonic() - began
+
+    waits = [await timed(str(number)) for number in range(50)]
+    held_up = [wait for wait in waits if wait > COMMAND_SECONDS * 0.9]
+    assert waits[0] in held_up
+    assert max(waits) < 5
+    # then Valkey is left alone for a while: however slow this machine is, most find it so
+    assert len(held_up) <= 1 + sum(waits) / RETRY_SECONDS
     site.valkey.send(signal.SIGCONT)
 
     async def refused() -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from appliance.cli.main import main
+from appliance.errors import EX_CONFIG
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,3 +120,9 @@ def test_what_is_wrong_is_said(journal: Path, capsys: pytest.CaptureFixture[str]
     assert logs("--stream", "demo", "--since", "nonsense") == 69
     assert "Failed to parse timestamp: nonsense" in capsys.readouterr().err
     assert logs("--stream", "../x") == 64
+
+
+def test_a_controller_says_which_host_to_ask(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (journal / "entries").write_text("")
+    assert logs("--stream", "demo") == EX_CONFIG
+    assert "this machine is no streaming host" in capsys.readouterr().err
