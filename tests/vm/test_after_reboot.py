@@ -5,12 +5,7 @@ Run by `make test-vm` (molecule, scenario vm) after its reboot: what a container
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +13,9 @@ import httpx
 import pytest
 import yaml
 
+from tests.vm.emulated import EMULATED_SECONDS, publishing, wait_for
+
 TUNING = Path(__file__).parents[2] / "roles" / "tuning" / "defaults" / "main.yml"
-
-EMULATED_SECONDS = 180.0
-"""An emulated machine is about fifteen times slower: what takes 5 s elsewhere may take this long."""
-
-
-@pytest.fixture(scope="module")
-def address(host: Any) -> str:
-    """Give the machine's address."""
-    return str(host.ansible.get_variables()["ansible_host"])
 
 
 def words(value: object) -> list[str]:
@@ -75,23 +63,6 @@ def test_it_answers(address: str) -> None:
         assert client.get(f"http://{address}:8080/health").status_code == 200
 
 
-@contextmanager
-def publishing(url: str) -> Iterator[None]:
-    """Publish as an encoder does: turned away by a host that is still busy starting, it tries again."""
-    publisher = [
-        "ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10",
-        "-f", "lavfi", "-i", "sine=sample_rate=48000", "-c:v", "libx264", "-preset", "ultrafast", "-g", "20",
-        "-c:a", "aac", "-f", "flv", url,
-    ]  # fmt: skip
-    # a process group of its own: the shell and its FFmpeg end together
-    again = ["sh", "-c", 'until "$@"; do :; done', "publisher", *publisher]
-    with subprocess.Popen(again, stdin=subprocess.DEVNULL, process_group=0) as process:
-        try:
-            yield
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
 def test_a_stream_plays(address: str) -> None:
     """Published, accepted, encoded, packaged, delivered and decoded: all after the boot, by itself."""
     url = f"http://{address}:8080/hls/demo.m3u8"
@@ -103,12 +74,3 @@ def test_a_stream_plays(address: str) -> None:
     pictures = [line for line in played.stdout.splitlines() if not line.startswith("#")]
     # the test picture moves: each is another one
     assert len({line.split(",")[-1] for line in pictures}) == 20
-
-
-def wait_for(url: str) -> None:
-    """Return once a playlist is there."""
-    deadline = time.monotonic() + EMULATED_SECONDS
-    with httpx.Client(trust_env=False, timeout=30) as client:
-        while client.get(url).status_code != 200:
-            assert time.monotonic() < deadline, f"no playlist within {EMULATED_SECONDS:.0f} s"
-            time.sleep(0.5)  # a playlist is announced to nobody before it exists
