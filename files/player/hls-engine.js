@@ -35,6 +35,8 @@ import { OPTIONS } from "./tuning.js";
 const MENDS = 2;
 /** After so long without a new trouble, s, the row is over. */
 const MEND_SECONDS = 30;
+/** After so long without the picture standing still, s, it has not stood still. */
+const STEADY_SECONDS = 30;
 /** A picture that stands for so long, s, and no further than so from the end, s, of a stream that has ended is its last. */
 const LAST_STANDS_SECONDS = 1.5;
 const LAST_SECONDS = 3;
@@ -69,7 +71,20 @@ export function hlsEngine(Hls, video, { url, token, trouble }) {
     return mends.length <= MENDS;
   };
 
+  // For each time that the picture stood still hls.js stays further behind, for good: an encoder that was away a dozen
+  // times would cost its viewers two seconds from then on.
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let steady;
+  const forgive = () => {
+    const now = details();
+    // What hls.js wants by itself; to set it is what makes it forget.
+    if (now?.live) hls.targetLatency = now.partHoldBack || now.holdBack;
+  };
   hls.on(Hls.Events.ERROR, (_event, data) => {
+    if (data.details === Hls.ErrorDetails.BUFFER_STALLED_ERROR) {
+      clearTimeout(steady);
+      steady = setTimeout(forgive, STEADY_SECONDS * 1000);
+    }
     errors = [...errors.slice(-2), data.details];
     errorCount += 1;
     const status = data.response?.code ?? 0;
@@ -115,6 +130,7 @@ export function hlsEngine(Hls, video, { url, token, trouble }) {
     resume: () => hls.startLoad(),
     destroy() {
       clearInterval(ending);
+      clearTimeout(steady);
       video.removeEventListener("ended", over);
       video.removeEventListener("playing", first);
       hls.destroy();
