@@ -213,7 +213,12 @@ def exec_command(
         hosts = {
             one.target.name: {"failure": one.failure, "seconds": round(one.seconds, 3)}
             | (
-                {"status": one.value.status, "output": one.value.text, "errors": one.value.errors}
+                {
+                    "status": one.value.status,
+                    "output": one.value.text,
+                    "errors": one.value.errors,
+                    "cut": one.value.cut,
+                }
                 if one.value
                 else {}
             )
@@ -223,7 +228,7 @@ def exec_command(
     else:
         results = on_lines(targets, command, seconds, at_once, root=root)
     leave([result for result in results if result.value is None])
-    raise typer.Exit(int(any(result.value and result.value.status for result in results)))
+    raise typer.Exit(int(any(result.value and not result.value.well for result in results)))
 
 
 @app.command("logs")
@@ -244,7 +249,8 @@ def logs_command(
 ) -> None:
     """Show the journals of all hosts, in the order of time; with --follow as the lines come.
 
-    Exit status 1 when a host's journal could not be read, 69 when a host could not be reached.
+    Exit status 1 when a host's journal could not be read, or not to its end, 69 when a host could not be
+    reached.
     """
     targets = read_targets(inventory, limit)
     if stream is None:
@@ -252,7 +258,7 @@ def logs_command(
     elif unit or grep is not None:
         raise OperatorError("--stream goes without --unit and --grep", exit_code=EX_USAGE)
     else:
-        command = stream_command(checked_stream_name(stream), since=since, follow=follow)
+        command = stream_command(checked_stream_name(stream), since=since, lines=lines, follow=follow)
     if follow:
         results = on_lines(targets, command, None, len(targets), root=True)
     else:
@@ -264,6 +270,9 @@ def logs_command(
     for host, done in failed:
         for line in done.errors.splitlines():
             typer.echo(f"{host}: {line}", err=True)
+    cut = [one.target.name for one in results if one.value and one.value.cut]
+    for host in cut:
+        typer.echo(f"{host}: it has more than is shown, and newer; ask for fewer: --lines, --since", err=True)
     leave([result for result in results if result.value is None])
     # Of --grep that nothing matches journalctl's exit status is 1 too; then it says nothing.
-    raise typer.Exit(int(any(follow or done.errors or done.status > 1 for _, done in failed)))
+    raise typer.Exit(int(bool(cut) or any(follow or done.errors or done.status > 1 for _, done in failed)))

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def ended(done: Done) -> str:
-    return "done" if done.status == 0 else f"exit status {done.status}"
+    said = "done" if done.status == 0 else f"exit status {done.status}"
+    return f"{said}, and printed more than is kept" if done.cut else said
 
 
 def ask(
@@ -41,7 +42,7 @@ def ask(
             targets,
             work,
             shown,
-            lambda done: (told(done), done.status == 0),
+            lambda done: (told(done), done.well),
             seconds=seconds,
             at_once=at_once,
         )
@@ -68,7 +69,7 @@ def on_lines(
             targets,
             work,
             shown,
-            lambda done: (ended(done), done.status == 0),
+            lambda done: (ended(done), done.well),
             seconds=seconds,
             at_once=at_once,
         )

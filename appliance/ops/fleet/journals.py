@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from appliance.ops.fleet.session import Done
 
 _UNITS: Final = ("appliance-*", "stream@*", "valkey-server")
-_TIME: Final = len("2026-01-01T00:00:00.000000+00:00")
 
 
 def journal_command(
@@ -29,21 +28,26 @@ def journal_command(
     return [*command, *([] if grep is None else [f"--grep={grep}"]), *(["--follow"] if follow else [])]
 
 
-def stream_command(stream: StreamName, *, since: str, follow: bool) -> list[str]:
-    """What prints all that a host's units said of one stream; each line begins with its time, in UTC."""
-    return ["appliance", "logs", f"--stream={stream}", f"--since={since}", *(["--follow"] if follow else [])]
+def stream_command(stream: StreamName, *, since: str, lines: int, follow: bool) -> list[str]:
+    """What prints the newest `lines` that a host's units said of one stream.
+
+    Each begins with its time, in UTC. With `follow` all of them, and those that come.
+    """
+    command = ["appliance", "logs", f"--stream={stream}", f"--since={since}"]
+    return [*command, "--follow" if follow else f"--lines={lines}"]
 
 
 def by_time(results: Iterable[Result[Done]], lines: int) -> Iterator[tuple[str, str]]:
     """Host and line of all that the commands above printed, by time; of each host the newest `lines`.
 
-    The further lines of a message, which begin with a blank, stay behind its first.
+    The further lines of a message, which begin with a blank, stay behind its first. Lines of one time stay in
+    the order in which their host said them.
     """
     found = []
     for result in results:
         time = ""
         for line in (result.value.text.splitlines() if result.value else [])[-lines:]:
-            time = time if line.startswith(" ") else line[:_TIME]
+            time = time if line.startswith(" ") else line.partition(" ")[0]
             found.append((time, result.target.name, line))
     for _, host, line in sorted(found, key=itemgetter(0)):
         yield host, line

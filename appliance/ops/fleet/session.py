@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from appliance.ops.fleet.targets import Target
 
 _LARGEST: Final = 32 << 20
-"""Bytes that one command may print: a host that never stops must not fill the controller's memory."""
+"""Bytes that are kept of what one command prints, its first: a host that never stops must not fill the
+controller's memory."""
 
 _BLOCK: Final = 64 * 1024
 _POLL_S: Final = 0.2
@@ -40,11 +41,17 @@ CUT_OFF: Final = 124
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How a command ended: its exit status, what it printed, and its errors."""
+    """How a command ended: its exit status, what it printed, and its errors; `cut`: there was more."""
 
     status: int
     text: str
     errors: str
+    cut: bool = False
+
+    @property
+    def well(self) -> bool:
+        """Whether it succeeded, and all that it printed is here."""
+        return self.status == 0 and not self.cut
 
 
 class Session(Protocol):
@@ -104,7 +111,7 @@ class RemoteSession:
                         raise UnreachableError("the connection broke off", "try again")
                     if deadline is not None and time.monotonic() > deadline:
                         channel.close()
-                        return Done(CUT_OFF, out.end(), errors.end())
+                        return _done(CUT_OFF, out, errors)
                     time.sleep(0.02)
             status = channel.recv_exit_status()
             channel.close()
@@ -112,7 +119,7 @@ class RemoteSession:
                 raise UnreachableError("the connection broke off, or a signal ended the command", "try again")
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise UnreachableError(f"the connection broke off: {error}", "try again") from None
-        return Done(status, out.end(), errors.end())
+        return _done(status, out, errors)
 
 
 def _take(ready: Callable[[], bool], receive: Callable[[int], bytes], into: _Lines) -> bool:
@@ -148,9 +155,7 @@ class LocalSession:
             return Done(127, "", f"{words[0]}: {error.strerror}")
 
 
-def _followed(
-    process: subprocess.Popen[bytes], out: _Lines, errors: _Lines, deadline: float | None
-) -> Done:
+def _followed(process: subprocess.Popen[bytes], out: _Lines, errors: _Lines, deadline: float | None) -> Done:
     """How `process` ended, which leads a group when there is a `deadline` (monotonic seconds).
 
     What it left behind may hold its pipes: so they are read until nothing comes, and not until they end.
@@ -180,14 +185,14 @@ def _followed(
         return _killed(process, out, errors)
     # timeout(1) kills its whole group, itself with it.
     killed = deadline is not None and process.returncode == -signal.SIGKILL
-    return Done(CUT_OFF if killed else process.returncode, out.end(), errors.end())
+    return _done(CUT_OFF if killed else process.returncode, out, errors)
 
 
 def _killed(process: subprocess.Popen[bytes], out: _Lines, errors: _Lines) -> Done:
     # Of what belongs to root only root ends anything; timeout(1), which we wait for, is ours.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    return Done(CUT_OFF, out.end(), errors.end())
+    return _done(CUT_OFF, out, errors)
 
 
 class _Lines:
@@ -196,11 +201,14 @@ class _Lines:
     def __init__(self, line: Callable[[str], None] | None) -> None:
         self._line = line
         self._data = bytearray()
+        self.cut = False
+        """Whether something came that was not kept."""
 
     def add(self, data: bytes) -> None:
         """More of it."""
         self._data += data
         if self._line is None:
+            self.cut |= len(self._data) > _LARGEST
             del self._data[_LARGEST:]
             return
         *whole, rest = self._data.split(b"\n")
@@ -219,6 +227,10 @@ class _Lines:
         if self._data:
             self._line(_readable(self._data))
         return ""
+
+
+def _done(status: int, out: _Lines, errors: _Lines) -> Done:
+    return Done(status, out.end(), errors.end(), out.cut or errors.cut)
 
 
 def _readable(data: bytes | bytearray) -> str:

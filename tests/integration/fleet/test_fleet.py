@@ -28,6 +28,7 @@ from appliance.cli.main import main
 from appliance.ops.doctor.check import Outcome
 from appliance.ops.doctor.finding import critical, warning
 from appliance.ops.doctor.report import Report
+from appliance.ops.fleet import session
 from appliance.ops.fleet.session import Done
 from appliance.ops.fleet.targets import parse_inventory
 from appliance.ops.preflight.inventory import Inventory
@@ -377,11 +378,28 @@ def test_of_a_stream_each_host_says_what_its_own_command_shows(fleet: Fleet) -> 
     done = fleet.run("logs", "--stream", "demo", "--since", "-2h")
     assert done.text.splitlines() == [
         "b  2026-01-01T10:00:00.000Z  delivery  first",
-        "a  2026-01-01T10:00:03.000Z  control  logs --stream=demo --since=-2h",
+        "a  2026-01-01T10:00:04.000Z  control  logs --stream=demo --since=-2h --lines=200",
     ]
     assert "c: the journal cannot be read" in done.errors
     assert done.status == 1
     assert fleet.run("logs", "--stream", "demo", "--grep", "x").status == 64
+
+
+def test_lines_of_one_millisecond_stay_in_their_order(fleet: Fleet) -> None:
+    said = ("ingest       one", "control     two", "delivery    three")
+    text = "\n".join(f"2026-01-01T10:00:00.000Z  {line}" for line in said)
+    fleet.programs("a", {"appliance": f"cat <<'END'\n{text}\nEND\n"})
+    done = fleet.run("logs", "--stream", "demo")
+    assert [line.split()[-1] for line in done.text.splitlines()] == ["one", "two", "three"]
+
+
+def test_a_journal_that_is_cut_is_told(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_LARGEST", 100)
+    fleet.programs("a", {"appliance": "yes '2026-01-01T10:00:00.000Z  control  x' | head -n 5"})
+    done = fleet.run("logs", "--stream", "demo")
+    assert done.status == 1
+    assert "a: it has more than is shown, and newer" in done.errors
+    assert json.loads(fleet.run("exec", "--json", "--", "appliance").text)["hosts"]["a"]["cut"] is True
 
 
 def test_status_is_a_row_for_each(fleet: Fleet) -> None:

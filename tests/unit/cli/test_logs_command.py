@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from appliance.cli.main import main
-from appliance.errors import EX_CONFIG
+from appliance.errors import EX_CONFIG, EX_USAGE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,6 +99,13 @@ def test_one_id_leads_from_the_publish_to_the_viewer(
     assert "session=5e55" in lines[-2]
     assert "\x1b" not in "".join(lines)
     assert "--since=today" in (journal / "called").read_text()
+
+
+@pytest.mark.usefixtures("journal")
+def test_the_newest_lines_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert logs("--stream", "demo", "--lines", "2") == 0
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["delivery", "ingest"]
+    assert logs("--stream", "demo", "--lines", "2", "--follow") == EX_USAGE
 
 
 def test_a_viewers_player_can_neither_move_the_cursor_nor_hide(
