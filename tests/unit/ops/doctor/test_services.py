@@ -104,8 +104,8 @@ def test_a_port_is_taken_or_empty() -> None:
     assert judge_holders([control], {8000: [Holder(8000, "systemd (process 1)", "init.scope")]}) == []
 
 
-def rule(*expr: dict[str, Any], table: str = "appliance") -> dict[str, Any]:
-    return {"rule": {"family": "inet", "table": table, "chain": "input", "handle": 1, "expr": list(expr)}}
+def rule(*expr: dict[str, Any], table: str = "appliance", chain: str = "input") -> dict[str, Any]:
+    return {"rule": {"family": "inet", "table": table, "chain": chain, "handle": 1, "expr": list(expr)}}
 
 
 def dport(right: Any) -> dict[str, Any]:
@@ -147,6 +147,66 @@ def test_the_firewall_lets_in_what_is_served() -> None:
     assert judged(chain(), OPEN, chain("other"), rule(dport(22), {"accept": None}, table="other")) == closed
     assert judged() == ["the firewall is not loaded"]
     assert judged(enabled=False) == []
+
+
+CLOSED = ["the firewall keeps port 1935 closed"]
+UNKNOWN = ["it cannot be told whether the firewall lets in port 1935"]
+ACCEPT: dict[str, Any] = {"accept": None}
+DROP: dict[str, Any] = {"drop": None}
+
+
+def matching(left: dict[str, Any], right: Any, op: str = "==") -> dict[str, Any]:
+    return {"match": {"op": op, "left": left, "right": right}}
+
+
+def vmap(key: dict[str, Any], *pairs: list[Any]) -> dict[str, Any]:
+    return {"vmap": {"key": key, "data": {"set": list(pairs)}}}
+
+
+PORT = {"payload": {"protocol": "tcp", "field": "dport"}}
+PROTOCOL = {"payload": {"protocol": "ip", "field": "protocol"}}
+JUMP, GOTO = {"jump": {"target": "served"}}, {"goto": {"target": "served"}}
+SERVED = rule(dport(1935), ACCEPT, chain="served")
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"),
+    [
+        # chains that a chain asks
+        ([rule(JUMP), SERVED], []),
+        ([rule(matching({"meta": {"key": "l4proto"}}, "tcp"), GOTO), SERVED], []),
+        ([rule(JUMP), rule(dport(22), ACCEPT, chain="served")], CLOSED),
+        ([rule(JUMP), rule({"return": None}, chain="served"), SERVED, OPEN], []),
+        ([rule(GOTO), rule({"return": None}, chain="served"), SERVED, OPEN], CLOSED),
+        ([rule(matching(PROTOCOL, "udp"), JUMP), SERVED], CLOSED),
+        ([rule(dport(1935), JUMP), rule(DROP, chain="served"), OPEN], CLOSED),
+        # the protocol in the header
+        ([rule(matching(PROTOCOL, "tcp"), dport(1935), ACCEPT)], []),
+        ([rule(matching(PROTOCOL, {"set": ["icmp", "udp"]}), ACCEPT)], CLOSED),
+        ([rule(matching(PROTOCOL, "tcp", "!="), DROP), OPEN], []),
+        # maps of verdicts
+        ([rule(vmap(PORT, [22, ACCEPT], [{"range": [1900, 2000]}, ACCEPT]))], []),
+        ([rule(vmap(PORT, [22, ACCEPT]))], CLOSED),
+        ([rule(vmap({"ct": {"key": "state"}}, ["established", ACCEPT], ["new", JUMP])), SERVED], []),
+        ([rule(vmap({"meta": {"key": "iifname"}}, ["lo", ACCEPT], ["eth0", JUMP])), SERVED], UNKNOWN),
+        ([rule({"vmap": {"key": PORT, "data": "@ports"}})], UNKNOWN),
+        # what is not known
+        ([rule({"xt": {"type": "match", "name": "multiport"}}, ACCEPT)], UNKNOWN),
+        ([rule({"xt": {"type": "match", "name": "multiport"}}, ACCEPT), OPEN], []),
+        ([rule({"xt": {"type": "match", "name": "multiport"}}, DROP), OPEN], UNKNOWN),
+        ([rule(dport("@ports"), ACCEPT)], UNKNOWN),
+        ([rule(matching({"meta": {"key": "iifname"}}, "eth0"), dport(1935), ACCEPT)], UNKNOWN),
+        ([rule(dport(1935), {"limit": {"rate": 9, "per": "second"}}, ACCEPT)], UNKNOWN),
+        # for the host itself alone
+        ([rule(matching({"meta": {"key": "iif"}}, "lo"), ACCEPT)], CLOSED),
+    ],
+)
+def test_a_firewall_is_followed_through_its_chains(rules: list[dict[str, Any]], found: list[str]) -> None:
+    assert judged(chain(), *rules) == found
+    severity = [finding.severity for finding in judge_ruleset(
+        json.dumps({"nftables": [chain(), *rules]}), [INGEST], enabled=True
+    )]  # fmt: skip
+    assert severity == [Severity.CRITICAL if found == CLOSED else Severity.WARNING] * len(found)
 
 
 INFO = {
