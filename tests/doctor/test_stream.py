@@ -13,6 +13,8 @@ from tests.doctor.faults import STREAM, UNIT
 from tests.support.encoder import Publisher, Signal
 from tests.support.site import TOP
 
+WEBHOOK = "planted-in-the-path-of-a-webhook"
+
 
 def test_a_stream_that_plays_stops_nowhere(doctor: Doctor) -> None:
     way = doctor.look("--stream", STREAM)
@@ -76,13 +78,19 @@ def test_the_fleet_over_the_host_s_own_sshd(doctor: Doctor) -> None:
 
 
 def test_an_archive_has_none_of_the_host_s_secrets(doctor: Doctor) -> None:
-    doctor.site.run("appliance", "doctor", "--bundle", "/root/support.tar.gz", check=False)
+    settings = "/etc/appliance/appliance.yml"
     script = (
+        f"cp -a {settings} {settings}.kept; trap 'mv {settings}.kept {settings}' EXIT; "
+        f"sed -i '/^http_callback_url/d' {settings}; "
+        f"echo 'http_callback_url: http://127.0.0.1:9/hooks/{WEBHOOK}' >>{settings}; "
+        "appliance doctor --bundle /root/support.tar.gz >/dev/null 2>&1; "
         "cd /root && tar xzf support.tar.gz && "
         "cat /etc/appliance/credentials/* | grep -oE '[A-Za-z0-9_/+=-]{20,}' | grep -vE '^20..-' >secrets; "
+        f"echo {WEBHOOK} >>secrets; wc -l <secrets; ls /etc/appliance/credentials | wc -l; "
         "grep -rlFf secrets support; rm secrets; "
         "ls -R support | wc -l; rm -rf support support.tar.gz"
     )
-    lines = doctor.site.run("bash", "-c", script).stdout.split()
+    known, credentials, *lines = doctor.site.run("bash", "-c", script).stdout.split()
+    assert int(known) > int(credentials) > 0, "what to look for is not known"
     assert len(lines) == 1, f"secrets stand in {lines[:-1]}"
     assert int(lines[0]) > 30

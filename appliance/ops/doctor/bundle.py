@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from appliance.errors import EX_NOPERM, EX_OSERR, OperatorError
-from appliance.ops.doctor.scrub import Scrubber, secrets_below
+from appliance.ops.doctor.scrub import Scrubber, secrets_below, secrets_in_url, without_paths
 
 if TYPE_CHECKING:
     from appliance.ops.doctor.host import Host
@@ -64,7 +64,6 @@ _COMMANDS: Final = {
 # No command line in `processes`: that of another program may carry what nobody meant to show.
 
 _FILES: Final = (
-    "/etc/appliance/appliance.yml",
     "/etc/nginx/ingest.conf",
     "/etc/nginx/delivery.conf",
     "/etc/valkey/appliance.conf",
@@ -84,13 +83,14 @@ async def write_bundle(host: Host, report: Report, file: Path) -> int:
     the secrets that are to be removed.
     """
     try:
-        scrub = Scrubber(await asyncio.to_thread(secrets_below, host.credentials))
+        known = await asyncio.to_thread(secrets_below, host.credentials)
     except OSError as error:
         raise OperatorError(
             f"the secrets in {host.credentials} cannot be read ({error.strerror}), so they cannot be removed",
             exit_code=EX_NOPERM,
             hint="run it as root",
         ) from None
+    scrub = Scrubber(known | secrets_in_url(host.settings.http_callback_url))
     texts = {"doctor.json": json.dumps(report.described(), indent=2)}
     answers = await asyncio.gather(
         *(host.run(*command, seconds=_COMMAND_SECONDS) for command in _COMMANDS.values())
@@ -99,6 +99,8 @@ async def write_bundle(host: Host, report: Report, file: Path) -> int:
         texts[f"commands/{name}.txt"] = answer.text + answer.errors
     for path in map(Path, _FILES):
         texts[f"files{path}"] = _read(path)
+    # By its shape too: settings that are refused tell no address.
+    texts[f"files{host.settings_file}"] = without_paths(_read(host.settings_file))
     texts |= await _pages(host)
     for stream, status in (await host.statuses()).items():
         texts[f"streams/{stream}/status.json"] = json.dumps(status.content, indent=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -44,6 +45,10 @@ _NAMED: Final = (
 # Valkey's users: a password's SHA-256 behind `#`, a password behind `>`
 _ACL: Final = re.compile(r"(?<=\s)(#[0-9a-f]{64}|>\S+)")
 
+_WEB_PATH: Final = re.compile(r"(\bhttps?://[^\s/?#\"']+[/?#])[^\s\"']+")
+_LONG: Final = 16
+"""Characters: a word of a URL that is shorter may stand elsewhere too, as a folder's name."""
+
 
 class Scrubber:
     """Removes secrets.
@@ -68,6 +73,20 @@ class Scrubber:
         for named in _NAMED:
             text = named.sub(lambda found: "".join(part or "" for part in found.groups()) + REMOVED, text)
         return _ACL.sub(REMOVED, text)
+
+
+def without_paths(text: str) -> str:
+    """`text` with the hosts of its web addresses, and no more of them: who knows a webhook's may call it."""
+    return _WEB_PATH.sub(rf"\1{REMOVED}", text)
+
+
+def secrets_in_url(url: str) -> set[str]:
+    """What of a web address is as good as a password: all of it, and its long words wherever they stand."""
+    parts = urlsplit(url)
+    behind = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    if len(behind) < 2:
+        return set()
+    return {f"{parts.netloc}{behind}", *(word for word in re.split(r"[/?&=]", behind) if len(word) >= _LONG)}
 
 
 def secrets_below(directory: Path) -> set[str]:

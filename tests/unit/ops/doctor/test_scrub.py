@@ -13,7 +13,7 @@ from appliance.errors import OperatorError
 from appliance.ops.doctor.bundle import write_bundle
 from appliance.ops.doctor.host import Host
 from appliance.ops.doctor.report import Report
-from appliance.ops.doctor.scrub import REMOVED, Scrubber, secrets_below
+from appliance.ops.doctor.scrub import REMOVED, Scrubber, secrets_below, secrets_in_url, without_paths
 from appliance.secrets.making import make_missing
 from appliance.settings import Settings
 
@@ -80,10 +80,17 @@ async def test_an_archive_has_none_of_the_planted_secrets(tmp_path: Path) -> Non
     (stream / "status.json").write_text(
         json.dumps({"reason": f"said {' and '.join(planted)}", "reader": JWT})
     )
+    webhook = f"https://backend.example/hooks-of-this-test/{secrets.token_urlsafe(24)}/x"
+    planted += [webhook.split("/")[4], "hooks-of-this-test"]
+    settings = tmp_path / "appliance.yml"
+    settings.write_text(f"http_callback_url: {webhook}\nwindow_segments: 10\n")
     host = Host(
-        settings=Settings(media_root=str(root), control_url="http://127.0.0.1:9"), credentials=directory
+        settings=Settings(media_root=str(root), control_url="http://127.0.0.1:9", http_callback_url=webhook),
+        settings_file=settings,
+        credentials=directory,
     )
-    report = Report(0.0, 0.0, (), (), {"planted": " ".join(planted)}, ())
+    said = {"planted": " ".join(planted[:-1]), "asked": f"POST {webhook}/events"}
+    report = Report(0.0, 0.0, (), (), said, ())
     file = tmp_path / "support.tar.gz"
     size = await write_bundle(host, report, file)
     assert size == file.stat().st_size > 0
@@ -93,10 +100,19 @@ async def test_an_archive_has_none_of_the_planted_secrets(tmp_path: Path) -> Non
         texts = [found.read().decode() for name in names if (found := archive.extractfile(name))]
     assert "support/streams/demo/status.json" in names
     assert "support/commands/disks.txt" in names
-    assert any(REMOVED in text for text in texts)
+    assert f"http_callback_url: https://backend.example/{REMOVED}\nwindow_segments: 10\n" in texts
     assert [text for text in [*planted, JWT] if any(text in content for content in texts)] == []
     with pytest.raises(OperatorError, match="File exists"):
         await write_bundle(host, report, file)
+
+
+def test_of_a_web_address_the_host_stays() -> None:
+    text = "http_callback_url: 'https://backend.example:8443/services/T0/hunter2?sig=hunter2'\nstat: 1\n"
+    assert without_paths(text) == f"http_callback_url: 'https://backend.example:8443/{REMOVED}'\nstat: 1\n"
+    for url in ("", "https://backend.example", "https://backend.example/"):
+        assert secrets_in_url(url) == set()
+        assert without_paths(f"url: {url}") == f"url: {url}"
+    assert "/etc/appliance" in Scrubber(secrets_in_url("https://a.example/appliance"))("/etc/appliance")
 
 
 async def test_no_archive_without_knowing_the_secrets(tmp_path: Path) -> None:
