@@ -282,7 +282,7 @@ FAULTS = [
         f"{_WORKER} kill -STOP $(worker appliance-ingest)",
         f"{_WORKER} kill -CONT $(worker appliance-ingest)",
         "ingest",
-        "ingest",
+        "ingest does not speak RTMP|ingest's statistics do not answer",
     ),
     Fault(
         "delivery stopped",
