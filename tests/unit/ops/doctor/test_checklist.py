@@ -8,6 +8,7 @@ import socket
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,17 +18,19 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from appliance.media.encode.ladder import load_ladder
-from appliance.ops.doctor import identity
+from appliance.ops.doctor import capacity, identity
 from appliance.ops.doctor.capacity import judge_capacity, stream_bytes
 from appliance.ops.doctor.finding import Finding, Severity
 from appliance.ops.doctor.host import Host
 from appliance.ops.doctor.identity import judge_names, names, tls
 from appliance.ops.doctor.load import Load, judge_load, load, machine, measure
 from appliance.ops.doctor.login import judge_sshd, login
+from appliance.ops.doctor.space import Room
 from appliance.ops.doctor.units import Unit
 from appliance.ops.doctor.updates import judge_updates
 from appliance.ops.doctor.versions import release
 from appliance.settings import Settings
+from appliance.state.valkey import StateUnavailableError
 
 LADDERS = Path(__file__).resolve().parents[4] / "files/ladders"
 MIB = 1 << 20
@@ -153,6 +156,38 @@ def test_room_for_the_streams() -> None:
     assert judge_capacity(1024 * MIB, 100 * MIB, 10) == []
     few, none = judge_capacity(1024 * MIB, 100 * MIB, 11), judge_capacity(99 * MIB, 100 * MIB, 1)
     assert [one.severity for one in (*few, *none)] == [Severity.WARNING, Severity.CRITICAL]
+
+
+async def test_room_is_wanted_for_registered_streams_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered = ["a", "b", "c"]
+
+    class Kept:
+        def __init__(self, _: object) -> None:
+            pass
+
+        async def page(self, *, after: str, limit: int) -> list[SimpleNamespace]:
+            assert limit > 0
+            return [SimpleNamespace(name=name) for name in registered if name > after][:2]
+
+    async def given(_: Host, ask: Any) -> Any:
+        return await ask(None)
+
+    async def silent(*_: Any) -> Any:
+        raise StateUnavailableError("Valkey: silent")
+
+    each = stream_bytes(Settings(), load_ladder(LADDERS / "default.yml"))
+    room = Room(tmp_path, int(2.5 * each), 0, 0, 0)
+    monkeypatch.setattr(capacity, "ladder_path", lambda _: LADDERS / "default.yml")
+    monkeypatch.setattr(capacity.Room, "of", lambda _: room)
+    monkeypatch.setattr(capacity, "Registry", Kept)
+    monkeypatch.setattr(capacity, "asked", given)
+    host = Host(settings=Settings(allowed_stream_keys=("c", "d")))
+    [finding] = await capacity.capacity(host)
+    assert "room for 4 is wanted" in finding.seen
+    monkeypatch.setattr(capacity, "asked", silent)
+    assert await capacity.capacity(host) == []
 
 
 TRIED = Load("2026-01-01T00:00:00+00:00", 600.0, 4, 900, (), "1.0", 8, 16000)
