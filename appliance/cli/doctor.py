@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -19,6 +19,13 @@ from appliance.ops.doctor.stream_path import follow
 from appliance.ops.doctor.summary import summary
 from appliance.ops.doctor.table import NAMES
 from appliance.settings import SETTINGS_FILE
+
+_ALONE: Final = {
+    "--stream": ("--only", "--bundle", "--summary", "--checklist", "--name"),
+    "--summary": ("--only", "--bundle", "--checklist", "--name"),
+    "--only": ("--checklist",),
+}
+"""Options that ask for something else than a report, or for another, and those that would be lost on it."""
 
 app = typer.Typer(help="What is wrong with this host, and what mends it.")
 
@@ -61,13 +68,20 @@ def doctor_command(
             exit_code=EX_NOPERM,
             hint="run it as root: sudo appliance doctor",
         )
+    _refuse_lost(
+        {
+            "--stream": stream is not None,
+            "--only": bool(only),
+            "--bundle": bundle is not None,
+            "--summary": figures,
+            "--checklist": checklist,
+            "--name": bool(names),
+        }
+    )
     unknown = sorted(set(only or ()) - set(NAMES))
-    if unknown or (stream is not None and (only or bundle is not None)):
+    if unknown:
         raise OperatorError(
-            f"--only {', '.join(unknown)}: no such check; there are {', '.join(NAMES)}"
-            if unknown
-            else "--stream goes alone, without --only and --bundle",
-            exit_code=EX_USAGE,
+            f"--only {', '.join(unknown)}: no such check; there are {', '.join(NAMES)}", exit_code=EX_USAGE
         )
     host = this_host(settings, names or ())
     if figures:
@@ -104,3 +118,11 @@ def doctor_command(
         return report.exit_code
 
     raise typer.Exit(asyncio.run(look()))
+
+
+def _refuse_lost(given: dict[str, bool]) -> None:
+    """Raises OperatorError when one of the options that are given would be lost on another."""
+    for option, others in _ALONE.items():
+        lost = [other for other in others if given[option] and given[other]]
+        if lost:
+            raise OperatorError(f"{option} goes without {', '.join(lost)}", exit_code=EX_USAGE)
