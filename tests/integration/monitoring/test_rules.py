@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
+from tests.support.expressions import RULES, alerts
 from tests.support.prometheus import promtool
 
-RULES = Path(__file__).resolve().parents[3] / "files/prometheus/streaming.rules.yml"
 HOST = 'instance="origin"'
 STREAM = f'{HOST},stream="demo"'
 INTERVAL_S = 30
@@ -201,12 +201,6 @@ LONG = {"ClockWrong": MANY, "RotationOverdue": MANY}
 
 OVER_S = {"KilledForMemory": 600, "AlertsNotSent": 600}
 """What looks back so far is over so much later."""
-
-
-def alerts() -> dict[str, dict[str, Any]]:
-    """Return the alert rules by name."""
-    groups = yaml.safe_load(RULES.read_text())["groups"]
-    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
 
 
 def test_every_alert_has_its_fault() -> None:
