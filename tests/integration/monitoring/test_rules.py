@@ -144,8 +144,8 @@ FAULTS = {
         }
     ),
     "ReloadsWaitLong": Fault(
-        fast_then_slow(WAIT, STREAM, ("0.5", "3.0", "6.0"))
-        | {f"appliance_configured_segment_seconds{{{HOST}}}": steps(2, 2)},
+        fast_then_slow(WAIT, STREAM, ("0.3", "1.0", "2.0"))
+        | {f"appliance_configured_reload_hold_seconds{{{HOST}}}": steps(1.2, 1.2)},
         OF_STREAM,
     ),
     "ValkeyDown": Fault({f"appliance_valkey_up{{{HOST}}}": steps(1, 0)}),
