@@ -22,6 +22,7 @@ def configured_metrics(settings: Settings) -> Iterator[Metric]:
     options = PackagingOptions.of(settings)
     hold = longest_hold(target_duration(options.segment_seconds), options.part_seconds or None)
     for name, text, seconds in (
+        ("configured_segment_seconds", "How long a media segment is to be.", settings.segment_seconds),
         (
             "configured_reload_hold_seconds",
             "How long a player's request for what comes next in a playlist is held at most.",

@@ -110,6 +110,7 @@ FAULTS = {
     "StreamStalled": Fault(
         {
             f"appliance_stream_newest_segment_timestamp_seconds{{{STREAM}}}": STALLED,
+            f"appliance_configured_segment_seconds{{{HOST}}}": steps(2, 2),
             f'appliance_stream_state{{{STREAM},state="live"}}': steps(1, 1),
         },
         OF_STREAM,
