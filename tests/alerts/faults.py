@@ -67,11 +67,16 @@ def stand_in(site: Site, stream: str) -> None:
 def _memory_group(megabytes: int) -> Iterator[Path]:
     """Give a control group of this machine with so much memory; in either version of them."""
     old = Path("/sys/fs/cgroup/memory")
-    top, bound = (old, "memory.limit_in_bytes") if old.is_dir() else (old.parent, "memory.max")
+    top = old if old.is_dir() else old.parent
     group = top / f"appliance-alerts-{os.getpid()}"
     group.mkdir()
+    size = f"{megabytes * 2**20}"
+    # In each the bound, then that nothing is swapped; not every machine has the latter.
+    files = ("limit_in_bytes", size), ("memsw.limit_in_bytes", size), ("max", size), ("swap.max", "0")
     try:
-        (group / bound).write_text(f"{megabytes * 2**20}")
+        for name, value in files:
+            if (file := group / f"memory.{name}").exists():
+                file.write_text(value)
         yield group
     finally:
         group.rmdir()

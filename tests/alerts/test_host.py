@@ -21,9 +21,9 @@ NO_SUCH_THING = re.compile(
 
 
 def test_a_second_run_changes_nothing(made: Made) -> None:
-    counts = re.findall(r"\bok=\d+ +changed=(\d+) +unreachable=0 +failed=0", made.applied.second)
-    assert counts, made.applied.second[-1000:]
-    assert set(counts) == {"0"}, re.findall(r"TASK .*\n(?:.*\n)?changed: .*", made.applied.second)
+    counts = re.findall(r"\bok=\d+ +changed=(\d+) +unreachable=0 +failed=0", made.second_run)
+    assert counts, made.second_run[-1000:]
+    assert set(counts) == {"0"}, re.findall(r"TASK .*\n(?:.*\n)?changed: .*", made.second_run)
 
 
 def test_promtool_finds_nothing(prometheus: Prometheus) -> None:
