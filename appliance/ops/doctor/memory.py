@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from appliance.cli.output import span
 from appliance.ops.doctor.finding import Finding, critical, warning
 from appliance.ops.doctor.units import ask_units
 
 if TYPE_CHECKING:
     from appliance.ops.doctor.host import Host
     from appliance.ops.doctor.units import Unit
+
+_KILLED_MESSAGE: Final = "fe6faa94e7774663a0da52717891d8ef"
+"""What systemd says of each unit that the kernel has killed a process of (SD_MESSAGE_UNIT_OUT_OF_MEMORY of
+systemd's sd-messages.h)."""
 
 
 async def memory(host: Host) -> list[Finding]:
@@ -22,7 +28,9 @@ async def memory(host: Host) -> list[Finding]:
     state, swap = psutil.virtual_memory(), psutil.swap_memory()
     findings = judge_memory(state.total, state.available, swap.total, swap.used)
     for unit in found.values():
-        findings += judge_oom(unit, _oom_kills(unit))
+        kills = _oom_kills(unit)
+        recent = kills > 0 and await _killed_lately(host, unit)
+        findings += judge_oom(unit, kills, time.monotonic(), recent=recent)
     kernel = await host.run("journalctl", "-k", "-q", "-o", "cat", "--since", "-1h", "-n", "2000")
     return findings + judge_kernel(kernel.text)
 
@@ -59,17 +67,45 @@ def _oom_kills(unit: Unit) -> int:
     return int(found[1]) if found else 0
 
 
-def judge_oom(unit: Unit, kills: int) -> list[Finding]:
-    """What was killed of a unit for its memory."""
+async def _killed_lately(host: Host, unit: Unit) -> bool:
+    """Whether a process of the unit was killed in the last hour: the count is one since the unit began."""
+    words = ("journalctl", "-u", unit.name, "-q", "-o", "cat", "--since", "-1h", "-n", "1")
+    answer = await host.run(*words, f"MESSAGE_ID={_KILLED_MESSAGE}")
+    return bool(answer.text.strip())
+
+
+def judge_oom(unit: Unit, kills: int, now: float, *, recent: bool) -> list[Finding]:
+    """What was killed of a unit for its memory.
+
+    Parameters
+    ----------
+    kills
+        How many of its processes, since it began.
+    now
+        Monotonic seconds.
+    recent
+        Whether one was killed in the last hour.
+    """
     if kills == 0 and unit.text("Result") != "oom-kill":
         return []
+    mend = "raise its bound (origin_stream_memory_max, control_memory_max), or take a smaller ladder"
+    if recent or unit.text("Result") == "oom-kill":
+        return [
+            critical(
+                f"{unit.name} was out of memory",
+                f"the kernel killed {max(kills, 1)} of its processes"
+                f"{', the last one less than an hour ago' if recent else ''}",
+                "what the process was for broke off, and does so again at the next occasion",
+                f"{mend}; see: journalctl -u {unit.name}",
+            )
+        ]
+    ago = span(max(0.0, now - unit.number("ActiveEnterTimestampMonotonic") / 1e6))
     return [
-        critical(
-            f"{unit.name} was out of memory",
-            f"the kernel killed {max(kills, 1)} of its processes",
-            "what the process was for broke off, and does so again at the next occasion",
-            "raise its bound (origin_stream_memory_max, control_memory_max), or take a smaller ladder; "
-            f"see: journalctl -u {unit.name}",
+        warning(
+            f"{unit.name} was out of memory once",
+            f"the kernel killed {kills} of its processes since it began {ago} ago, none in the last hour",
+            "what the process was for broke off, and may do so again",
+            f"{mend}; the count begins anew with: systemctl restart {unit.name}",
         )
     ]
 

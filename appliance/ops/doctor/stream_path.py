@@ -273,6 +273,8 @@ class _Walk:
         self.remarks += [finding.of("watching") for finding in findings if finding not in serious]
         if serious:
             raise _StopError(f"{watch.reached}: {serious[0].seen}", *serious)
+        if watch.reached == "refused":
+            return f"not looked at: status {watch.refused_with}, who may watch is not the doctor's to say"
         return (
             "playlists, key, segment and pictures are good"
             if watch.reached == "end"

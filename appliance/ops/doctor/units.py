@@ -26,7 +26,7 @@ FIREWALL_UNIT: Final = "appliance-firewall.service"
 _PATTERNS: Final = ("appliance-*", "stream@*")
 _PROPERTIES: Final = (
     "Id", "LoadState", "ActiveState", "SubState", "Result", "NRestarts", "MainPID", "ControlGroup",
-    "ActiveEnterTimestampMonotonic", "UnitFileState", "NeedDaemonReload",
+    "ActiveEnterTimestampMonotonic", "StateChangeTimestampMonotonic", "UnitFileState", "NeedDaemonReload",
 )  # fmt: skip
 _RECENT_S: Final = 900.0
 """A unit that had to be started again so long ago is still told of: who was woken by it has come by then."""
@@ -52,6 +52,10 @@ class Unit:
     def runs(self) -> bool:
         """Whether it does its work."""
         return self.text("ActiveState") in {"active", "reloading"}
+
+    def seconds(self, now: float) -> float:
+        """For how long it has been in its state; `now` is monotonic seconds."""
+        return now - self.number("StateChangeTimestampMonotonic") / 1e6
 
 
 def parse_units(text: str) -> dict[str, Unit]:

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from appliance.control.view.issuing import Wish, issue_checked
+from appliance.control.view.policy import effective
 from appliance.errors import OperatorError
 from appliance.media.status import State
 from appliance.ops.doctor.finding import Finding, Severity, critical
 from appliance.ops.doctor.media import decrypt, judge_media, judge_size
 from appliance.ops.doctor.playlist import Media, Newest, PlaylistError, Variant, read_media, read_variants
+from appliance.ops.doctor.valkey import asked
 from appliance.secrets.content_keys import UnknownKeyError
 from appliance.secrets.credentials import CONTENT_KEYRING, VIEW_TOKEN_KEYS
 from appliance.secrets.keyring import Keyring
 from appliance.secrets.token_keys import TokenKeys
+from appliance.state.registry import Registry
+from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
     from appliance.media.status_reading import Reading
@@ -59,7 +63,10 @@ class Watch:
         self._host = host
         self._stream = stream
         self.reached = "playlist"
-        """Where it got: `playlist`, `segment`, `key`, `pictures`, `end`."""
+        """Where it got: `playlist`, `segment`, `key`, `pictures`, `end`; `refused` when it was not let in, and
+        who is let in is not the doctor's to say."""
+        self.refused_with = 0
+        """The status that it was refused with."""
 
     async def findings(self) -> list[Finding]:
         """What keeps a viewer from watching, or makes it worse."""
@@ -73,10 +80,13 @@ class Watch:
             return [self._cannot(f"port {port}: {str(error) or type(error).__name__}")]
 
     async def _watch(self, http: httpx.AsyncClient) -> list[Finding]:
-        answer = await http.get(self._path())
+        path, signed = self._path()
+        answer = await http.get(path)
+        if signed and answer.status_code == 401 and await self._is_for_tokens():
+            return [self._locked_out(f"{self._shown(answer)}: status 401")]
         if answer.status_code in {401, 402, 403} and await self._is_for_others(http):
-            self.reached = "end"
-            return []  # it answers, and who may watch is not the doctor's to say
+            self.reached, self.refused_with = "refused", answer.status_code
+            return []
         if answer.status_code != 200:
             return [self._cannot(f"{self._shown(answer)}: status {answer.status_code}")]
         try:
@@ -99,17 +109,27 @@ class Watch:
             return True
         return (await http.get("/hls/doctor.m3u8")).status_code == 403
 
-    def _path(self) -> str:
+    async def _is_for_tokens(self) -> bool:
+        """Whether a token of this host's is enough: not where the customer's backend decides."""
+        default = self._host.settings.view_policy
+        try:
+            found = await asked(self._host, lambda state: Registry(state).get(self._stream))
+        except (OperatorError, StateUnavailableError):
+            return default == "token"  # the checks `credentials` and `valkey` say it
+        return effective(found and found.view, found and found.entitlement, default) != "backend"
+
+    def _path(self) -> tuple[str, bool]:
+        """Where the stream is asked for, and whether a token that is good for a minute stands in it."""
         if not self._host.settings.delivery_view_auth:
-            return f"/hls/{self._stream}.m3u8"
+            return f"/hls/{self._stream}.m3u8", False
         try:
             keys = TokenKeys.load(self._host.credentials / VIEW_TOKEN_KEYS)
             _, text = issue_checked(
                 Wish(stream=self._stream, seconds=60), keys, now=time.time(), max_seconds=3600
             )
         except (OperatorError, ValueError):
-            return f"/hls/{self._stream}.m3u8"
-        return f"/hls/t/{text}/{self._stream}.m3u8"
+            return f"/hls/{self._stream}.m3u8", False  # the check `credentials` says it
+        return f"/hls/t/{text}/{self._stream}.m3u8", True
 
     def _shown(self, answer: httpx.Response) -> str:
         """The path without the token that may stand in it."""
@@ -200,6 +220,15 @@ class Watch:
                 )
             ]
         return []
+
+    def _locked_out(self, seen: str) -> Finding:
+        return critical(
+            "delivery refuses this host's own view token",
+            f"{seen} to a token that was signed a moment ago",
+            "nobody who has a good token can watch",
+            "systemctl restart appliance-control; see why: journalctl -u appliance-control --grep view -n 50",
+            stream=self._stream,
+        )
 
     def _cannot(self, seen: str) -> Finding:
         return critical(

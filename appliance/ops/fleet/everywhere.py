@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
@@ -72,21 +73,23 @@ def on_all(
     failed. `told` says of a value what progress shows, and whether that is good.
     """
     events: queue.SimpleQueue[_State | Result[T]] = queue.SimpleQueue()
-    room = threading.BoundedSemaphore(at_once)
+    waiting = deque(targets)
     began: dict[str, float] = {}
 
     def one(target: Target) -> None:
-        with room:
-            began[target.name] = time.monotonic()
-            events.put(_State(target.name, "connecting"))
-            events.put(_worked(target, work, lambda text: events.put(_State(target.name, text)), what))
+        events.put(_State(target.name, "connecting"))
+        events.put(_worked(target, work, lambda text: events.put(_State(target.name, text)), what))
 
     for target in targets:
         progress.state(target.name, "waiting")
-        # A daemon: one that hangs in a system call keeps nobody from leaving.
-        threading.Thread(target=one, args=(target,), name=target.name, daemon=True).start()
     results: dict[str, Result[T]] = {}
     while len(results) < len(targets):
+        # One that was given up takes nobody's turn, though its thread may never end.
+        while waiting and len(began) - len(results) < at_once:
+            target = waiting.popleft()
+            began[target.name] = time.monotonic()
+            # A daemon: one that hangs in a system call keeps nobody from leaving.
+            threading.Thread(target=one, args=(target,), name=target.name, daemon=True).start()
         try:
             event = events.get(timeout=_TICK_S)
         except queue.Empty:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import selectors
 import shlex
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -135,16 +139,55 @@ class LocalSession:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT if line is not None else subprocess.PIPE,
+                # A group of its own, to be killed as one; what has no limit ends by Ctrl-C, as we do.
+                start_new_session=seconds is not None,
             ) as process:
-                out = _Lines(line)
-                if line is None:
-                    text, errors = process.communicate()
-                    return Done(process.returncode, _readable(text), _readable(errors))
-                for data in process.stdout or ():
-                    out.add(data)
-                return Done(process.wait(), out.end(), "")
+                deadline = None if seconds is None else time.monotonic() + seconds + _GRACE_S
+                return _followed(process, _Lines(line), _Lines(line), deadline)
         except OSError as error:
             return Done(127, "", f"{words[0]}: {error.strerror}")
+
+
+def _followed(
+    process: subprocess.Popen[bytes], out: _Lines, errors: _Lines, deadline: float | None
+) -> Done:
+    """How `process` ended, which leads a group when there is a `deadline` (monotonic seconds).
+
+    What it left behind may hold its pipes: so they are read until nothing comes, and not until they end.
+    """
+    with selectors.DefaultSelector() as ready:
+        for pipe, into in ((process.stdout, out), (process.stderr, errors)):
+            if pipe is not None:
+                ready.register(pipe, selectors.EVENT_READ, into)
+        came = time.monotonic()
+        while ready.get_map():
+            ended = process.poll() is not None
+            events = ready.select(_POLL_S)
+            for key, _ in events:
+                if data := os.read(key.fd, _BLOCK):
+                    key.data.add(data)
+                else:
+                    ready.unregister(key.fileobj)
+            now = time.monotonic()
+            came = now if events or not ended else came
+            if ended and now - came > _REST_S:
+                break
+            if deadline is not None and now > deadline:
+                return _killed(process, out, errors)
+    try:
+        process.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return _killed(process, out, errors)
+    # timeout(1) kills its whole group, itself with it.
+    killed = deadline is not None and process.returncode == -signal.SIGKILL
+    return Done(CUT_OFF if killed else process.returncode, out.end(), errors.end())
+
+
+def _killed(process: subprocess.Popen[bytes], out: _Lines, errors: _Lines) -> Done:
+    # Of what belongs to root only root ends anything; timeout(1), which we wait for, is ours.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    return Done(CUT_OFF, out.end(), errors.end())
 
 
 class _Lines:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from appliance.cli.output import span
+from appliance.ops.doctor import memory
 from appliance.ops.doctor.finding import Finding, Severity
 from appliance.ops.doctor.gpu import judge_gpus
+from appliance.ops.doctor.host import Host, Output
 from appliance.ops.doctor.kernel import judge_clock, judge_files, judge_sysctls, parse_offset, parse_sysctls
 from appliance.ops.doctor.memory import judge_kernel, judge_memory, judge_oom
 from appliance.ops.doctor.space import Room, judge_mode, judge_mount, judge_room
@@ -68,10 +72,38 @@ def test_memory_is_left() -> None:
 
 
 def test_what_was_killed_for_its_memory_is_named() -> None:
-    unit = Unit("stream@demo.service", {"Result": "success"})
-    assert judge_oom(unit, 0) == []
-    assert judge_oom(unit, 2)[0].seen == "the kernel killed 2 of its processes"
-    assert judge_oom(Unit("stream@demo.service", {"Result": "oom-kill"}), 0)
+    unit = Unit("stream@demo.service", {"Result": "success", "ActiveEnterTimestampMonotonic": "1000000"})
+    assert judge_oom(unit, 0, 7201, recent=False) == []
+    [now] = judge_oom(unit, 2, 7201, recent=True)
+    assert now.severity is Severity.CRITICAL
+    assert now.seen == "the kernel killed 2 of its processes, the last one less than an hour ago"
+    assert judge_oom(Unit("stream@demo.service", {"Result": "oom-kill"}), 0, 7201, recent=False)
+    [once] = judge_oom(unit, 2, 7201, recent=False)
+    assert once.severity is Severity.WARNING
+    assert once.seen == f"the kernel killed 2 of its processes since it began {span(7200)} ago, none in the last hour"
+    assert "systemctl restart stream@demo.service" in once.mend
+
+
+@pytest.mark.parametrize(
+    ("said_of_it", "severity"), [("", Severity.WARNING), ("killed by the OOM killer", Severity.CRITICAL)]
+)
+async def test_a_kill_of_long_ago_is_critical_no_more(
+    monkeypatch: pytest.MonkeyPatch, said_of_it: str, severity: Severity
+) -> None:
+    unit, host = Unit("stream@demo.service", {"ActiveState": "active"}), Host()
+
+    async def units(_: Host) -> dict[str, Unit]:
+        return {unit.name: unit}
+
+    async def run(*command: str, **_: Any) -> Output:
+        asked = "-u stream@demo.service" in " ".join(command) and "--since -1h" in " ".join(command)
+        return Output(0, said_of_it if asked else "", "")
+
+    monkeypatch.setattr(memory, "ask_units", units)
+    monkeypatch.setattr(memory, "_oom_kills", lambda _: 1)
+    monkeypatch.setattr(memory, "judge_memory", lambda *_: [])
+    monkeypatch.setattr(host, "run", run)
+    assert [finding.severity for finding in await memory.memory(host)] == [severity]
 
 
 KERNEL = """\

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import algorithms
 
+from appliance.control.stat import StatUnavailableError
 from appliance.media.package.encryption import encrypt, new_iv
 from appliance.media.status_reading import Reading
 from appliance.names import StreamName, stream_unit
+from appliance.ops.doctor import streams
 from appliance.ops.doctor.finding import Finding, Severity
+from appliance.ops.doctor.host import Host
 from appliance.ops.doctor.media import decrypt, judge_media, judge_size
 from appliance.ops.doctor.playlist import PlaylistError, read_media, read_variants
 from appliance.ops.doctor.streams import judge_encoder, judge_published, judge_status
@@ -20,6 +24,7 @@ from tests.support import status_file
 
 DEMO = StreamName("demo")
 NOW = 1_767_225_600.0
+UP = 1000.0
 
 
 def said(findings: list[Finding]) -> list[str]:
@@ -58,16 +63,51 @@ def test_a_live_stream_without_a_new_segment() -> None:
     assert judge_status(DEMO, quiet(state="waiting"), NOW + 20, segment_seconds=2) == []
 
 
+def unit(state: str, sub: str = "running", seconds: float = 60) -> dict[str, Unit]:
+    """Return the stream's unit, in that state since `seconds` before UP."""
+    since = str(int((UP - seconds) * 1e6))
+    properties = {"ActiveState": state, "SubState": sub, "StateChangeTimestampMonotonic": since}
+    return {stream_unit(DEMO): Unit(stream_unit(DEMO), properties)}
+
+
 def test_a_publisher_without_a_process() -> None:
-    name = stream_unit(DEMO)
-    runs = {name: Unit(name, {"ActiveState": "active"})}
-    assert judge_published(DEMO, runs, quiet(), NOW) == []
-    assert said(judge_published(DEMO, {}, None, NOW)) == ["stream demo is published, and no process takes it"]
-    failed = {name: Unit(name, {"ActiveState": "failed"})}
-    assert said(judge_published(DEMO, failed, None, NOW)) == [
-        "stream demo is published, and no process takes it"
-    ]
-    assert said(judge_published(DEMO, runs, quiet(), NOW + 60)) == ["the process of stream demo hangs"]
+    assert judge_published(DEMO, unit("active"), quiet(), NOW, UP) == []
+    for units in ({}, unit("failed", "failed")):
+        found = said(judge_published(DEMO, units, None, NOW, UP))
+        assert found == ["stream demo is published, and no process takes it"]
+
+
+@pytest.mark.parametrize(
+    ("units", "status", "seen"),
+    [
+        (unit("active"), quiet(updated="2025-12-31T23:59:00+00:00"), "its status is 60 s old"),
+        (unit("active"), None, "it wrote no status"),
+        (unit("activating", "start"), None, "it wrote no status"),
+        (unit("active", seconds=5), None, None),  # it starts
+        (unit("active", seconds=5), quiet(updated="2025-12-31T23:59:00+00:00"), None),  # the last one's
+        (unit("activating", "auto-restart"), None, None),  # the check `units` says it
+        (unit("deactivating", "stop-sigterm"), None, None),
+    ],
+)
+async def test_a_process_that_writes_no_status(
+    units: dict[str, Unit], status: Reading | None, seen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [] if seen is None else [("the process of stream demo hangs", f"{seen}; it writes two a second")]
+    found = judge_published(DEMO, units, status, NOW, UP)
+    assert [(one.what, one.seen) for one in found] == wanted
+
+    async def given(*_: Any) -> Any:
+        return units
+
+    async def unpublished(*_: Any) -> Any:
+        raise StatUnavailableError("no answer")
+
+    host = Host()
+    monkeypatch.setattr(host, "_read_statuses", lambda: {} if status is None else {DEMO: status})
+    monkeypatch.setattr(streams, "ask_units", given)
+    monkeypatch.setattr(streams, "ingest_stat", unpublished)
+    monkeypatch.setattr(streams, "time", SimpleNamespace(time=lambda: NOW, monotonic=lambda: UP))
+    assert [(one.what, one.seen) for one in await streams.streams(host)] == wanted
 
 
 def test_another_encoder_than_the_one_that_was_asked_for() -> None:
