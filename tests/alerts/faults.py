@@ -265,7 +265,7 @@ GROUPS: dict[str, list[Fault]] = {
             "systemctl start prometheus-node-exporter",
         ),
     ],
-    "Valkey's disk, the CPU": [
+    "Valkey's disk": [
         Fault(
             "Valkey's file system is full",
             ("ValkeyCannotWrite",),
@@ -274,6 +274,8 @@ GROUPS: dict[str, list[Fault]] = {
             f"rm /var/lib/valkey/ballast; {_VALKEY} until valkey DEL appliance-test | grep -q '^[0-9]'; "
             "do sleep 0.2; done",
         ),
+    ],
+    "the CPU": [
         Fault(
             "something computes on every core",
             ("CpuBusy",),

