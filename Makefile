@@ -1,7 +1,7 @@
 # The project's verbs; `make` alone lists them. Each installs what it needs first (files/bootstrap.sh).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo down test test-vm check bench soak doctor-faults runbook clean locks
+.PHONY: help demo down test test-vm check bench soak doctor-faults alerts runbook clean locks
 
 BOOTSTRAP := files/bootstrap.sh
 # Hosts of the lab are containers, which only root starts.
@@ -44,6 +44,10 @@ soak: ## a stream for SOAK_MINUTES (60): drop-outs, rotations, a viewer; memory 
 doctor-faults: ## plant faults on a host one by one, and see what the doctor says first
 	@$(BOOTSTRAP) root python lab tests
 	@$(AS_ROOT) .venv/bin/python tests/run.py doctor
+
+alerts: ## plant faults on a host that is monitored, and see each alert fire and be over
+	@$(BOOTSTRAP) root python lab tests
+	@$(AS_ROOT) .venv/bin/python tests/run.py alerts
 
 runbook: ## write RUNBOOK.md anew from what the doctor can find
 	@$(BOOTSTRAP) python

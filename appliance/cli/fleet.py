@@ -30,11 +30,24 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The hosts of the inventory, over SSH: look after all at once.")
 
+
+def _some(limit: str | None) -> str | None:
+    """A limit that names somebody: Ansible takes an empty one, such as an unset variable's, for all hosts."""
+    if limit is not None and not limit.strip(" ,:"):
+        raise OperatorError(
+            f"--limit {limit!r} names no host; allowed is a host, a group or a pattern of them",
+            exit_code=EX_USAGE,
+            hint="for all hosts leave it out",
+        )
+    return limit
+
+
 InventoryOption = Annotated[
     Path | None, typer.Option("--inventory", "-i", help="Ansible inventory; else that of ansible.cfg.")
 ]
 LimitOption = Annotated[
-    str | None, typer.Option("--limit", "-l", help="These hosts or groups alone, as Ansible has it.")
+    str | None,
+    typer.Option("--limit", "-l", help="These hosts or groups alone, as Ansible has it.", callback=_some),
 ]
 SecondsOption = Annotated[float, typer.Option(min=1, help="How long one host may take, connecting included.")]
 AtOnceOption = Annotated[int, typer.Option("--forks", "-f", min=1, max=200, help="Hosts at a time.")]

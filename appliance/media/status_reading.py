@@ -97,4 +97,6 @@ def streams_on_disk(root: Path) -> list[StreamName]:
     """The streams with a directory below the media root, by name. Raises PermissionError."""
     if not root.is_dir():
         return []
-    return sorted(StreamName(path.name) for path in root.iterdir() if is_stream_name(path.name))
+    return sorted(
+        StreamName(path.name) for path in root.iterdir() if is_stream_name(path.name) and path.is_dir()
+    )

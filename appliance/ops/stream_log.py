@@ -106,7 +106,7 @@ def read_line(text: str) -> Line | None:
         message, at = entry["MESSAGE"], int(entry["__REALTIME_TIMESTAMP"]) / 1e6
         if not isinstance(message, str):
             message = bytes(list(message)).decode("utf-8", "replace")
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     # systemd's own words about a unit come from process 1, and name it.
     unit = str(entry.get("UNIT") or entry.get("_SYSTEMD_UNIT") or "")
@@ -114,7 +114,7 @@ def read_line(text: str) -> Line | None:
     if message.startswith("{"):
         try:
             fields = json.loads(message)
-        except ValueError:
+        except (ValueError, RecursionError):  # brackets without end
             fields = None
     return Line(at, unit, visible(message), fields if isinstance(fields, dict) else None)
 

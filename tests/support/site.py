@@ -12,7 +12,7 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ CONFORMANCE_STREAM = "conformance"
 HELD_STREAM = "held"
 GRACE_SECONDS = 4
 RETAIN_SECONDS = 4
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "control_allowed_stream_keys": [*STREAMS, *SIGNAL_STREAMS, CONFORMANCE_STREAM, HELD_STREAM],
     # The tests wait for both; an operator's defaults are 30 and 60.
     "control_settings": {"grace_seconds": GRACE_SECONDS, "retain_seconds": RETAIN_SECONDS},
@@ -63,8 +63,8 @@ class Site:
             unsent.connect((self.address, 9))
             return str(unsent.getsockname()[0])
 
-    def apply(self, *arguments: str, **settings: Any) -> None:
-        """Run playbooks/site.yml with the tests' settings and these."""
+    def apply(self, *arguments: str, **settings: Any) -> str:
+        """Run playbooks/site.yml with the tests' settings and these; return what it printed."""
         done = subprocess.run(
             [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self.inventory),
              "playbooks/site.yml", "--extra-vars", json.dumps(SETTINGS | settings), *arguments],
@@ -76,6 +76,7 @@ class Site:
             check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+        return done.stdout
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command on the host as root; its arguments arrive as they are."""
@@ -140,13 +141,22 @@ def _site(found: lab.Lab) -> Site:
 
 
 @contextmanager
-def provisioned(name: str = LAB) -> Iterator[Site]:
-    """Give the host of the lab `name` with the tests' settings, and take it down unless it is to be kept."""
-    made = lab.up([HOST], lab=name, say=lambda line: print(line, file=sys.stderr))
+def bare(name: str = LAB, groups: Mapping[str, Sequence[str]] | None = None) -> Iterator[Site]:
+    """Give the host of the lab `name` as it is, in the inventory's `groups`, and take it down afterwards.
+
+    Unless it is to be kept.
+    """
+    made = lab.up([HOST], lab=name, groups=groups, say=lambda line: print(line, file=sys.stderr))
     try:
-        host = _site(made)
-        host.apply()
-        yield host
+        yield _site(made)
     finally:
         if os.environ.get("APPLIANCE_TEST_KEEP") != "1":
             lab.down(name)
+
+
+@contextmanager
+def provisioned(name: str = LAB) -> Iterator[Site]:
+    """Give the host of the lab `name` with the tests' settings, and take it down unless it is to be kept."""
+    with bare(name) as host:
+        host.apply()
+        yield host

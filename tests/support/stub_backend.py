@@ -29,12 +29,13 @@ def answer(status: int, body: bytes = b"{}", *headers: str) -> bytes:
 class StubBackend:
     """Answers with `replies` in turn, the last of them for ever; None is silence, empty bytes hang up.
 
-    `choose`, where it is set, says instead what a request gets.
+    `choose`, where it is set, says instead what a request gets; `seconds` is how long each answer takes.
     """
 
     replies: list[bytes | None] = field(default_factory=lambda: [answer(200)])
     requests: list[Request] = field(default_factory=list)
     choose: Callable[[Request], bytes | None] | None = None
+    seconds: float = 0.0
     connections: int = 0
     host: str = "127.0.0.1"
     port: int = 0
@@ -112,6 +113,7 @@ class StubBackend:
                     await reader.read()  # until the other side leaves
                 if not reply:
                     return
+                await asyncio.sleep(self.seconds)
                 writer.write(reply)
                 await writer.drain()
         except (asyncio.IncompleteReadError, OSError):

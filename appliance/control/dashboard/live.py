@@ -26,10 +26,11 @@ from appliance.state.happenings import Happenings, Placed
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
 
     from appliance.control.context import Control
     from appliance.state.operator_sessions import OperatorSessions, Session
@@ -48,6 +49,30 @@ _HEADERS: Final = {
 }
 
 
+class _Events(StreamingResponse):
+    """Events, and what is called when they end, also where the first one was never asked for."""
+
+    def __init__(self, events: AsyncIterator[str], ended: Callable[[], None]) -> None:
+        super().__init__(events, media_type="text/event-stream", headers=_HEADERS)
+        self._ended = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._ended()
+
+
+async def _nothing() -> AsyncIterator[str]:
+    """What a HEAD gets: the headers alone."""
+    for event in ():
+        yield event
+
+
+def _never_held() -> None:
+    """What ends with the answer to a HEAD."""
+
+
 class Live:
     """The endpoint `/dashboard/live`."""
 
@@ -60,20 +85,17 @@ class Live:
 
     async def stream(self, request: Request, session: Session) -> Response:
         """200 and what happens, for as long as it is wanted. Raises ProblemError 503 when too many look."""
+        if request.method == "HEAD":
+            return _Events(_nothing(), _never_held)
         if self._open.total() >= _MOST or self._open[session.operator] >= _MOST_OF_ONE:
             raise ProblemError(503, f"too many windows are open on this host; allowed are {_MOST}, "
                 f"{_MOST_OF_ONE} of them of one operator", headers={"Retry-After": "10"})  # fmt: skip
-        return StreamingResponse(
-            self._events(request, session), media_type="text/event-stream", headers=_HEADERS
-        )
-
-    async def _events(self, request: Request, session: Session) -> AsyncIterator[str]:
+        # Counted here, before anything is waited for: of many that come at once each sees those before it.
         self._open[session.operator] += 1
-        try:
-            async for event in self._until_signed_out(request):
-                yield event
-        finally:
-            self._open[session.operator] -= 1
+        return _Events(self._until_signed_out(request), lambda: self._close(session.operator))
+
+    def _close(self, operator: str) -> None:
+        self._open[operator] -= 1
 
     async def _until_signed_out(self, request: Request) -> AsyncIterator[str]:
         session_id = shown(request)

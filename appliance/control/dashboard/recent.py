@@ -96,6 +96,9 @@ def _api(fields: Fields) -> str | None:
 
 
 def _dashboard(fields: Fields) -> str:
+    if fields["action"] == "sign in" and fields["verdict"] != "allowed":
+        # Whoever was not let in may have given any name, another operator's or a password.
+        return f"Somebody at {fields['client_ip']} was not let in to the dashboard"
     key = f" {fields['key']}" if "key" in fields else ""
     how = "" if fields["verdict"] == "allowed" else f", refused: {fields['reason']}"
     return f"Operator {fields['operator']}: {fields['action']}{key}{how}"

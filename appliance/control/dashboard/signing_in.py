@@ -105,10 +105,13 @@ class SigningIn:
         return answer
 
     async def who(self, request: Request) -> Response:
-        """200 with who is signed in, null for nobody: a page that asks has done nothing wrong."""
+        """200 with who is signed in, null for nobody: a page that asks has done nothing wrong.
+
+        It is no use of the session: a page that nobody looks at asks, too.
+        """
         try:
             from_our_page(request)
-            session = await self._sessions.find(shown(request), used=True)
+            session = await self._sessions.find(shown(request), used=False)
         except ProblemError as problem:
             return problem.response()
         except StateUnavailableError:

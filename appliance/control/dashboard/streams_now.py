@@ -16,7 +16,9 @@ _SHOWN_SECONDS: Final = 600.0
 """How long a stream is shown whose process says nothing any more."""
 
 _MOST_RUNGS: Final = 12
+_MOST_FINDINGS: Final = 10
 _LONGEST_TEXT: Final = 300
+_MOST_KBPS: Final = 10_000_000
 
 
 def stream_now(
@@ -50,13 +52,15 @@ def stream_now(
                 "seen": finding.seen[:_LONGEST_TEXT],
                 "mend": finding.mend[:_LONGEST_TEXT],
             }
-            for finding in findings
+            for finding in findings[:_MOST_FINDINGS]
         ],
         "live": state == State.LIVE.value,
         "since": status.time("since"),
         "source": (status.text("source", "text") or "")[:_LONGEST_TEXT],
         "encoder": status.text("encoder", "family"),
-        "received_kbps": status.number("bitrate_kbps"),
+        "received_kbps": None
+        if (received := status.number("bitrate_kbps")) is None
+        else min(received, _MOST_KBPS),
         "fps": status.number("fps"),
         "speed": status.number("speed"),
         "behind": status.number("behind"),

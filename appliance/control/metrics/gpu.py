@@ -43,12 +43,16 @@ async def ask_gpus() -> str:
     command = query(_FIELDS)
     if shutil.which(command[0]) is None:
         return ""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+    except OSError as error:  # a host that is short of memory is told of all the same
+        log.warning("nvidia-smi: %s", error)
+        return ""
     try:
         async with asyncio.timeout(_SECONDS):
             text, _ = await process.communicate()

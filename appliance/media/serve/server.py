@@ -211,13 +211,29 @@ class PlaylistServer:
             await _send(writer, answer, keep_alive=keep_alive)
 
 
+def longest_hold(target: float, part_target: float | None) -> float:
+    """For how many seconds a request for what comes next in a playlist is held at most.
+
+    Parameters
+    ----------
+    target
+        The playlist's target duration, in seconds.
+    part_target
+        The longest part, in seconds; None where there are no parts.
+    """
+    most = _WAIT_TARGETS * target
+    if part_target is None:
+        return most
+    return min(most, max(_NEXT_PART_TARGETS * target, _NEXT_PART_PARTS * part_target))
+
+
 def patience(request: PlaylistRequest | PartRequest, snapshot: Snapshot) -> float:
     """For how many seconds `request` is held at most."""
     target, live = snapshot.playlist.target_duration, snapshot.playlist.low_latency
-    most = float(_WAIT_TARGETS * target)
+    most = longest_hold(target, None)
     if live is None or isinstance(request, PartRequest) or request.msn is None or request.part is None:
         return most
-    next_part = max(_NEXT_PART_TARGETS * target, _NEXT_PART_PARTS * live.part_target)
+    next_part = longest_hold(target, live.part_target)
     return min(most, next_part + snapshot.ahead(request.msn, request.part) * live.part_target)
 
 

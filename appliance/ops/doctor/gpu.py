@@ -19,7 +19,7 @@ _FIGURES: Final = (
     "ecc.errors.uncorrected.volatile.total",
 )
 _FIELDS: Final = ("name", *_FIGURES)
-_HOT_CELSIUS: Final = 87
+HOT_CELSIUS: Final = 87
 """As the alert GpuHot has it."""
 
 
@@ -45,8 +45,8 @@ def judge_gpus(text: str) -> list[Finding]:
         model = values["name"]
         name = f"GPU {number} ({model})"
         temperature, busy, used, total, sessions, errors = (figure(values[field]) for field in _FIGURES)
-        if temperature is not None and temperature > _HOT_CELSIUS:
-            seen, why = f"{temperature:.0f} °C; allowed are {_HOT_CELSIUS}", "it slows down"
+        if temperature is not None and temperature > HOT_CELSIUS:
+            seen, why = f"{temperature:.0f} °C; allowed are {HOT_CELSIUS}", "it slows down"
             findings.append(warning(f"{name} is hot", seen, why, "see to its fans and its air"))
         if errors:
             seen, why = f"{errors:.0f} since boot", "pictures may be broken"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from appliance.ops.doctor.host import Host
 
-_OFFSET_WARNING_S: Final = 0.25
+OFFSET_WARNING_S: Final = 0.25
 _OFFSET_CRITICAL_S: Final = 5.0
 """View tokens and EXT-X-PROGRAM-DATE-TIME are as good as the clock; a second is nothing to a player. The
 lower one is that of the alert ClockWrong."""
@@ -141,9 +141,9 @@ def judge_clock(show: str, status: str) -> list[Finding]:
         seen = "no time server was heard" if properties.get("NTP") == "yes" else "time service is off"
         return [warning("the clock is not synchronised", seen, why, mend)]
     offset = parse_offset(status)
-    if offset is not None and abs(offset) > _OFFSET_WARNING_S:
+    if offset is not None and abs(offset) > OFFSET_WARNING_S:
         make = critical if abs(offset) > _OFFSET_CRITICAL_S else warning
-        seen = f"{offset:+.3f} s off the time server; allowed is {_OFFSET_WARNING_S:g} s"
+        seen = f"{offset:+.3f} s off the time server; allowed is {OFFSET_WARNING_S:g} s"
         return [make("the clock is wrong", seen, why, mend)]
     return []
 

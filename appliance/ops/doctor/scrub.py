@@ -16,11 +16,16 @@ REMOVED: Final = "[removed]"
 _SHORTEST: Final = 8
 """Characters: what is shorter is no secret of ours, and would blacken half of a text."""
 
+# No pattern begins twice in one run of letters: strangers write into logs, and it would take for ever.
 _SHAPES: Final = (
-    # PEM: private keys
-    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
+    # PEM: private keys. Without an end nearby only what looks like one goes: anybody can begin one in a log.
+    re.compile(
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----"
+        r"(?:.{0,8192}?-----END [A-Z ]*PRIVATE KEY-----|(?:\\[nr]|[A-Za-z0-9+/=\s])*)",
+        re.DOTALL,
+    ),
     # JWT (RFC 7519), as view tokens are
-    re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*)?"),
+    re.compile(r"(?<![\w-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*)?"),
     re.compile(r"\bwhsec_[A-Za-z0-9+/=]{8,}"),
 )
 # What follows stays in the group before it.
@@ -28,7 +33,7 @@ _NAMED: Final = (
     re.compile(r"(\b[Bb]earer\s+)[^\s\"',]+"),
     re.compile(r"(\bBasic\s+)[A-Za-z0-9+/=]{8,}"),
     # what stands before the host of a URL
-    re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@\"']+(?=@)"),
+    re.compile(r"((?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://)[^\s/@\"']+(?=@)"),
     # what `sysctl -a` prints to root: tcp_fastopen_key, stable_secret (ip-sysctl.rst of the kernel)
     re.compile(r"^([\w./-]+_(?:key|secret) = )\S+", re.MULTILINE),
     # arguments of a URL or form, and fields of JSON and YAML
@@ -37,7 +42,7 @@ _NAMED: Final = (
         re.IGNORECASE,
     ),
     re.compile(
-        r"""(["']?\b[\w-]*(?:password|passwd|secret|token|api_key|private_key|encryption_key)["']?\s*:\s*)"""
+        r"""(["']?(?<![\w-])[\w-]*(?:password|passwd|secret|token|api_key|private_key|encryption_key)["']?\s*:\s*)"""
         r"""(?:"[^"]*"|'[^']*'|[^\s,}\]#]+)""",
         re.IGNORECASE,
     ),

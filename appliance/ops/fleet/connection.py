@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import logging
 import socket
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import paramiko
 
 from appliance.ops.fleet.ssh_options import parse_jump
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,13 +23,22 @@ if TYPE_CHECKING:
 
 _ALIVE_SECONDS: Final = 15
 
+# paramiko logs what whoever answers sent, as it is, and whole tracebacks; without a handler of its own Python's
+# last resort writes them on standard error. What failed is in the exceptions.
+_OF_PARAMIKO: Final = logging.getLogger("paramiko")
+_OF_PARAMIKO.addHandler(logging.NullHandler())
+_OF_PARAMIKO.propagate = False
+
 
 class UnreachableError(Exception):
-    """A host cannot be reached; the message says why, `mend` what to do."""
+    """A host cannot be reached; the message says why, `mend` what to do.
+
+    Both are fit for a terminal: whoever answers, and the inventory, may have chosen some of them.
+    """
 
     def __init__(self, reason: str, mend: str) -> None:
-        super().__init__(reason)
-        self.mend = mend
+        super().__init__(printable(reason))
+        self.mend = printable(mend)
 
 
 class _Refuse(paramiko.MissingHostKeyPolicy):

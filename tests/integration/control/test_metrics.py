@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -16,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.control.conftest import eventually
-from tests.integration.control.processes import CHECKOUT, Server
+from tests.integration.control.processes import Server
 from tests.support import status_file
+from tests.support.expressions import DASHBOARDS, RULES, asked_for, names_in
 from tests.support.listening import free_port
 from tests.support.prometheus import command, promtool
 from tests.support.rendering import render
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.integration.control.conftest import Site
-
-RULES = CHECKOUT / "files/prometheus/streaming.rules.yml"
-DASHBOARDS = sorted((CHECKOUT / "files/grafana/dashboards").glob("*.json"))
 
 # What nvidia-smi prints for the fields of appliance/control/metrics/gpu.py.
 GPU = "0, 37, 12, 5, 1024, 81559, 54, 3"
@@ -109,7 +105,7 @@ async def test_every_part_is_told_of(busy: Site) -> None:
         ("appliance_valkey_primary",): 1,
         ("appliance_valkey_append_only_file_ok",): 1,
         ("appliance_stream_up", "demo"): 1,
-        ("appliance_configured_segment_seconds",): 2,
+        ("appliance_configured_reload_hold_seconds",): 1.2,
         ("appliance_configured_content_key_seconds",): 300,
         ("appliance_stream_viewers", "demo"): 5,
         ("appliance_delivery_sent_bytes_total", "reload", "demo"): 3500,
@@ -230,29 +226,6 @@ async def watched(site: Site, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
             await server.end()
 
 
-def expressions() -> dict[str, list[str]]:
-    """What rules and panels ask for: by where it stands."""
-    found: dict[str, list[str]] = {}
-    for group in yaml.safe_load(RULES.read_text())["groups"]:
-        for rule in group["rules"]:
-            found[rule.get("alert") or rule["record"]] = [rule["expr"]]
-    for path in DASHBOARDS:
-        dashboard = json.loads(path.read_text())
-        for panel in dashboard["panels"]:
-            found[f"{path.stem}: {panel['title']}"] = [
-                re.sub(r"\$(instance|stream)", ".+", target["expr"]) for target in panel["targets"]
-            ]
-    return found
-
-
-def names_in(expression: str) -> set[str]:
-    """The series that an expression asks for."""
-    bare = re.sub(r'"[^"]*"', "", expression)
-    bare = re.sub(r"\{[^}]*\}|\b(by|on|without|ignoring)\s*\([^)]*\)|\[[^]]*\]", " ", bare)
-    words = set(re.findall(r"(?<![\w.])[a-z_][\w:]*(?!\w*\s*\()", bare))
-    return words - {"by", "on", "and", "or", "unless", "ALERTS"}
-
-
 def test_alertmanager_takes_what_the_role_writes(tmp_path: Path) -> None:
     file = tmp_path / "alertmanager.yml"
     given = {
@@ -271,7 +244,7 @@ def test_alertmanager_takes_what_the_role_writes(tmp_path: Path) -> None:
 
 
 async def test_all_that_rules_and_dashboards_name_is_there(busy: Site, tmp_path: Path) -> None:
-    asked = expressions()
+    asked = asked_for()
     assert len(DASHBOARDS) == 3
     async with watched(busy, tmp_path / "watched") as http:
 

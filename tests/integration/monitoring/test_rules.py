@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
+from tests.support.expressions import RULES, alerts
 from tests.support.prometheus import promtool
 
-RULES = Path(__file__).resolve().parents[3] / "files/prometheus/streaming.rules.yml"
 HOST = 'instance="origin"'
 STREAM = f'{HOST},stream="demo"'
 INTERVAL_S = 30
@@ -110,6 +110,7 @@ FAULTS = {
     "StreamStalled": Fault(
         {
             f"appliance_stream_newest_segment_timestamp_seconds{{{STREAM}}}": STALLED,
+            f"appliance_configured_segment_seconds{{{HOST}}}": steps(2, 2),
             f'appliance_stream_state{{{STREAM},state="live"}}': steps(1, 1),
         },
         OF_STREAM,
@@ -144,8 +145,8 @@ FAULTS = {
         }
     ),
     "ReloadsWaitLong": Fault(
-        fast_then_slow(WAIT, STREAM, ("0.5", "3.0", "6.0"))
-        | {f"appliance_configured_segment_seconds{{{HOST}}}": steps(2, 2)},
+        fast_then_slow(WAIT, STREAM, ("0.3", "1.0", "2.0"))
+        | {f"appliance_configured_reload_hold_seconds{{{HOST}}}": steps(1.2, 1.2)},
         OF_STREAM,
     ),
     "ValkeyDown": Fault({f"appliance_valkey_up{{{HOST}}}": steps(1, 0)}),
@@ -201,12 +202,6 @@ LONG = {"ClockWrong": MANY, "RotationOverdue": MANY}
 
 OVER_S = {"KilledForMemory": 600, "AlertsNotSent": 600}
 """What looks back so far is over so much later."""
-
-
-def alerts() -> dict[str, dict[str, Any]]:
-    """Return the alert rules by name."""
-    groups = yaml.safe_load(RULES.read_text())["groups"]
-    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
 
 
 def test_every_alert_has_its_fault() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from appliance.cli.main import main
 from appliance.errors import EX_CONFIG, EX_USAGE
+from appliance.ops.stream_log import read_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,3 +134,16 @@ def test_a_controller_says_which_host_to_ask(journal: Path, capsys: pytest.Captu
     (journal / "entries").write_text("")
     assert logs("--stream", "demo") == EX_CONFIG
     assert "this machine is no streaming host" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "message", ['{"a":' + "[" * 100_000, [1, "x", None], [[[[]]]], '{"a": ' + "9" * 5000 + "}"]
+)
+def test_a_message_that_is_no_json_after_all_ends_nothing(message: object) -> None:
+    line = read_line(entry(INGEST, message))
+    assert line is None or line.fields is None
+
+
+def test_a_line_of_brackets_without_end_is_none() -> None:
+    assert read_line("[" * 100_000) is None
+    assert read_line('{"MESSAGE": "x", "__REALTIME_TIMESTAMP": 1e999}') is None

@@ -60,5 +60,6 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
 def test_only_names_of_streams_are_streams(tmp_path: Path) -> None:
     for name in ("b", "a", ".hidden", "lost+found"):
         (tmp_path / name).mkdir()
+    (tmp_path / "file").touch()
     assert streams_on_disk(tmp_path) == ["a", "b"]
     assert streams_on_disk(tmp_path / "none") == []

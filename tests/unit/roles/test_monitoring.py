@@ -129,6 +129,16 @@ def test_the_units_are_confined(render: Render, template: str, tmp_path: Path) -
     assert done.returncode == 0, done.stdout[-400:] + done.stderr
 
 
+def test_the_node_exporter_may_ask_about_the_clock_and_the_others_need_not(render: Render) -> None:
+    """Without it there is no node_timex_…, and the alert ClockWrong has nothing to go by."""
+    for template in EXPOSURE:
+        unit, asks = render("monitoring", template, **ALONE), template == "node-exporter.conf.j2"
+        assert ("SystemCallFilter=adjtimex" in unit) is asks
+        # It would take the call away again.
+        assert ("ProtectClock=yes" in unit) is not asks
+        assert "CapabilityBoundingSet=\n" in unit
+
+
 def test_the_journal_goes_to_the_collector(render: Render) -> None:
     text = render(
         "monitoring",

@@ -82,6 +82,15 @@ async def test_only_who_signs_in_sees_anything(site: Site, front: Front) -> None
     assert await front.operator() is None
 
 
+async def test_a_page_that_nobody_looks_at_keeps_no_session_alive(site: Site, front: Front) -> None:
+    await front.sign_in()
+    async with site.valkey_client() as valkey:
+        [key] = await valkey.keys("appliance:operator_session*")
+        await valkey.pexpire(key, 60_000)
+        assert await front.operator() == NAME
+        assert await valkey.pttl(key) <= 60_000
+
+
 async def test_another_password_and_the_end_of_an_operator_end_sessions(front: Front, tmp_path: Path) -> None:
     arguments = ["--settings", str(tmp_path / "appliance.yml"), "--directory", str(tmp_path / "credentials")]
 

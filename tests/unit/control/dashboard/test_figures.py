@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -96,6 +97,13 @@ def test_a_status_of_nonsense_is_shown_as_what_it_says_of_itself() -> None:
     found = stream_now(DEMO, Reading(content), time.time(), segment_seconds=2)
     assert found is not None
     assert (found["level"], found["rungs"], found["fps"], found["latency"]) == ("over", [], None, None)
+
+
+def test_a_status_without_bounds_is_bounded() -> None:
+    found = shown(bitrate_kbps=1e308, alerts=[{"alert": str(number)} for number in range(60_000)])
+    assert found is not None
+    assert round(2 * found["received_kbps"]) > 0  # a sum of them is a number yet
+    assert len(json.dumps(found)) < 20_000
 
 
 def lease(host: str) -> Lease:

@@ -46,6 +46,12 @@ def recent() -> Iterator[Recent]:
             "Operator anna: revoke key ab12",
         ),
         (
+            "dashboard",
+            {"action": "sign in", "operator": "eve: x", "verdict": "refused", "client_ip": "::1"},
+            "warning",
+            "Somebody at ::1 was not let in to the dashboard",
+        ),
+        (
             "api",
             {"operation": "putStream", "asked_by": "admin", "verdict": "refused", "reason": "no"},
             "warning",

@@ -46,6 +46,15 @@ def test_bytes_and_viewers_of_a_stream_that_is_open(delivery: Delivery, packager
     assert b"_HLS" not in lines
 
 
+def test_who_waits_in_vain_has_waited(delivery: Delivery, packager: Packager) -> None:
+    packager.answer("/abc123/v720/index.m3u8", 503)
+    for path in ("index.m3u8", "index.m3u8?_HLS_msn=18", "index.m3u8?_HLS_msn=18", "index.m3u8"):
+        assert delivery.ask(f"{RUN}/{path}")[0].status == 200
+    traffic, _ = counted(delivery, 4)
+    assert traffic.requests["demo", "reload", "2xx"] == 2
+    assert traffic.requests["demo", "playlist", "2xx"] == 2
+
+
 @pytest.mark.parametrize("settings", [{"delivery_view_auth": True}])
 def test_a_session_is_what_the_control_service_says_and_no_token_is_told(
     delivery: Delivery, control: Control
