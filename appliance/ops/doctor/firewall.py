@@ -203,19 +203,27 @@ class _Table:
         left, right, op = match.get("left", {}), match.get("right"), match.get("op")
         known = op in {"==", "in", "!="}
         value = self._value(left)
-        if value is not None:
-            if not known or (isinstance(right, str) and right.startswith("@")):
-                return _For.UNKNOWN
-            return _For.ALL if _holds(right, value) is (op != "!=") else _For.NONE
-        if not isinstance(left, dict):
+        if value is None:
+            return _of_others(left, right, is_it=known and op != "!=")
+        if not known or (isinstance(right, str) and right.startswith("@")):
             return _For.UNKNOWN
-        payload = left.get("payload", {})
-        if payload.get("protocol") in _OTHERS:
-            return _For.NONE
-        if left.get("meta", {}).get("key") in {"iif", "iifname"} and right == "lo":
-            return _For.NONE if op != "!=" else _For.ALL
-        few = payload.get("field") == "saddr" or left.get("ct", {}).get("key") == "status"
-        return _For.FEW if few and known and op != "!=" else _For.UNKNOWN
+        return _For.ALL if _holds(right, value) is (op != "!=") else _For.NONE
+
+
+def _of_others(left: object, right: object, *, is_it: bool) -> _For:
+    """Whom a condition is for by which such connections may differ; `is_it`: `left` is to be `right`."""
+    if not isinstance(left, dict):
+        return _For.UNKNOWN
+    masked = left.get("&")
+    inner = masked[0] if isinstance(masked, list) and masked and isinstance(masked[0], dict) else left
+    if inner.get("payload", {}).get("field") == "flags":
+        return _For.BOUNDED  # what begins no connection is what such rules keep out
+    payload = left.get("payload", {})
+    local = left.get("meta", {}).get("key") in {"iif", "iifname"} and right == "lo"
+    if payload.get("protocol") in _OTHERS or (local and is_it):
+        return _For.NONE
+    few = payload.get("field") == "saddr" or left.get("ct", {}).get("key") == "status"
+    return _For.FEW if few and is_it else _For.UNKNOWN
 
 
 def _holds(right: object, value: object) -> bool:

@@ -164,6 +164,7 @@ def vmap(key: dict[str, Any], *pairs: list[Any]) -> dict[str, Any]:
 
 
 PORT = {"payload": {"protocol": "tcp", "field": "dport"}}
+FLAGS = {"payload": {"protocol": "tcp", "field": "flags"}}
 PROTOCOL = {"payload": {"protocol": "ip", "field": "protocol"}}
 JUMP, GOTO = {"jump": {"target": "served"}}, {"goto": {"target": "served"}}
 SERVED = rule(dport(1935), ACCEPT, chain="served")
@@ -197,6 +198,9 @@ SERVED = rule(dport(1935), ACCEPT, chain="served")
         ([rule(dport("@ports"), ACCEPT)], UNKNOWN),
         ([rule(matching({"meta": {"key": "iifname"}}, "eth0"), dport(1935), ACCEPT)], UNKNOWN),
         ([rule(dport(1935), {"limit": {"rate": 9, "per": "second"}}, ACCEPT)], UNKNOWN),
+        # packets that begin no connection
+        ([rule(matching({"&": [FLAGS, ["fin", "syn"]]}, "syn", "!="), DROP), OPEN], []),
+        ([rule(matching(FLAGS, "syn"), dport(1935), ACCEPT)], UNKNOWN),
         # for the host itself alone
         ([rule(matching({"meta": {"key": "iif"}}, "lo"), ACCEPT)], CLOSED),
     ],
