@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
+_QUIET = 0.1
+"""Share of the cores that a host without streams may be busy with."""
+
 _SOURCES = ("1920x1080@60", "1920x1080@30", "1280x720@30", "854x480@30")
 
 
@@ -97,6 +100,8 @@ def probe(
 def _print(measured: MeasuredCpu, ladder: Ladder, headroom: float) -> None:
     figures, out = measured.figures, console()
     out.print(f"{measured.model}: {figures.cores:.2f} of {measured.machine.cores} cores encode (x264)")
+    if figures.others > _QUIET * measured.machine.cores:
+        out.print(f"other programs took {figures.others:.2f} cores meanwhile: this is what they have left")
     more = "" if figures.complete else " or more: the time was over"
     out.print(f"{figures.streams}{more} of {figures.source} side by side in real time, every rung encoded")
     title = f"of {1 - headroom:.0%} of them (admission_headroom {headroom:g})"

@@ -6,7 +6,11 @@ then, as two threads of one core do less together than twice what one of them do
 
 from __future__ import annotations
 
+import os
+import time
 from typing import TYPE_CHECKING
+
+import psutil
 
 from appliance.media.capacity.figures import CpuFigures
 from appliance.media.capacity.rising import rise
@@ -45,9 +49,15 @@ async def probe_cpu(
         return found
 
     first: list[Sequence[Session]] = []
+    others = 0.0
 
     async def whole(sessions: int) -> list[Session]:
+        nonlocal others
+        before = busy_with_others()
         found = await trial(reference.whole, clip, sessions, step_seconds, ffmpeg=ffmpeg)
+        begun, others_before = before
+        now, others_now = busy_with_others()
+        others = max(0.0, others_now - others_before) / (now - begun)
         first.append(found)
         return found
 
@@ -69,6 +79,7 @@ async def probe_cpu(
         source=name,
         streams=rising.streams,
         complete=rising.limit != "time",
+        others=round(others, 3),
         steps=rising.steps,
     )
 
@@ -76,6 +87,15 @@ async def probe_cpu(
 def cores_each(sessions: Sequence[Session]) -> float:
     """Returns what a second of media costs, in CPU seconds, over all `sessions`."""
     return sum(session.cores for session in sessions) / max(sum(session.speed for session in sessions), 1e-9)
+
+
+def busy_with_others() -> tuple[float, float]:
+    """Returns the time (s, monotonic) and the CPU seconds until then that this process and those it has ended
+    have not used; of the whole machine, so that a busy one is known."""
+    busy, own = psutil.cpu_times(), os.times()
+    idle = busy.idle + getattr(busy, "iowait", 0.0)
+    guests = getattr(busy, "guest", 0.0) + getattr(busy, "guest_nice", 0.0)  # counted as user and nice, too
+    return time.monotonic(), sum(busy) - idle - guests - sum(own[:4])
 
 
 def split_costs(copied: float, alone: Sequence[float], together: float) -> tuple[float, float, list[float]]:

@@ -36,7 +36,8 @@ class CpuFigures:
     `cores` is what encoding got when it had the machine to itself. `stream` is what a stream costs whatever
     is made of it (its sound, thumbnails, a copied rung); `decode` and `rungs` are for a million pixels a
     second. `source` is what was measured with, `streams` how many of it, all rungs encoded, were carried.
-    `complete` is false when time was over before there were too many.
+    `complete` is false when time was over before there were too many; `others` are the cores that other
+    programs took meanwhile, which are left out of `cores`.
     """
 
     cores: Positive
@@ -46,6 +47,7 @@ class CpuFigures:
     source: str
     streams: Count
     complete: bool
+    others: Amount = 0.0
     steps: tuple[Step, ...] = ()
 
     def cost(self, work: Work) -> float:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from appliance.media.capacity.store import Capacity
     from appliance.ops.doctor.host import Host
 
-_UNKNOWN: Final = "nobody knows how many streams can be encoded"
 _MEND: Final = "while nothing is live, run: appliance cpu probe"
 
 
@@ -26,14 +25,14 @@ async def encoding(host: Host) -> list[Finding]:
     if settings.admission == "off":
         return []
     file = Path(settings.capacity_file)
-    why = "everybody is let in, until streams give up rungs and pictures are late"
     try:
         capacity = await asyncio.to_thread(read_capacity, file)
+        seen = "" if capacity.cpu else "it says nothing of the CPU"
     except (OSError, ValueError) as error:
-        seen = f"{file}: {getattr(error, 'strerror', None) or error}"
-        return [warning(_UNKNOWN, seen, why, _MEND)]
-    if capacity.cpu is None:
-        return [warning(_UNKNOWN, f"{file} says nothing of the CPU", why, _MEND)]
+        seen = getattr(error, "strerror", None) or str(error)
+    if seen:
+        why = "everybody is let in, until streams give up rungs and pictures are late"
+        return [warning("nobody knows how many streams can be encoded", f"{file}: {seen}", why, _MEND)]
     try:
         mark = ladder_mark(await asyncio.to_thread(load_ladder, ladder_path(settings.ladder)))
     except OperatorError:

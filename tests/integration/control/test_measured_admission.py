@@ -11,18 +11,18 @@ import os
 import subprocess
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from appliance.media.capacity.store import read_capacity
-from appliance.media.status_reading import read_status
+from appliance.media.status_reading import Reading, read_status
 from tests.integration.control.conftest import eventually
 from tests.support.encoder import Clip, Publisher
 
 if TYPE_CHECKING:
-    from appliance.media.status_reading import Reading
     from tests.integration.control.conftest import Site
 
 PROGRAM = "from appliance.cli.main import main; main()"
@@ -89,9 +89,15 @@ async def run_stream(stream: str, tmp_path: Path) -> None:
 
 
 def status(stream: str, tmp_path: Path) -> Reading:
-    found = read_status(tmp_path / "hls" / stream)
-    assert found is not None
-    return found
+    return read_status(tmp_path / "hls" / stream) or Reading({})
+
+
+def rungs(stream: str, tmp_path: Path) -> list[Reading]:
+    return status(stream, tmp_path).items("rungs")
+
+
+def decisions(site: Site, stream: str) -> list[dict[str, Any]]:
+    return [event for event in site.control.events("publish") if event["stream"] == stream]
 
 
 async def test_what_was_measured_runs_and_one_more_is_refused(site: Site, tmp_path: Path, clip: Clip) -> None:
@@ -110,14 +116,12 @@ async def test_what_was_measured_runs_and_one_more_is_refused(site: Site, tmp_pa
             publisher = Publisher(f"{site.nginx.url}/{stream}", clip)
             await asyncio.to_thread(publisher.__enter__)
             stack.push_async_callback(asyncio.to_thread, publisher.stop)
-            await eventually(
-                lambda stream=stream: [e for e in site.control.events("publish") if e["stream"] == stream], 30
-            )
-            [decision] = [event for event in site.control.events("publish") if event["stream"] == stream]
+            await eventually(partial(decisions, site, stream), 30)
+            [decision] = decisions(site, stream)
             if decision["verdict"] == "refused":
                 break
             running.append(stream)
-            await eventually(lambda stream=stream: status(stream, tmp_path).items("rungs"), 30)
+            await eventually(partial(rungs, stream, tmp_path), 30)
         assert decision["status"] == 503
         assert 1 <= len(running) < len(NAMES)
         await asyncio.sleep(WATCHED_SECONDS)

@@ -135,7 +135,7 @@ def test_who_may_not_keep_it_measures_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda _path, mode, **_: mode != os.W_OK)
     assert run(settings, "cpu", "probe") == 77
     assert "sudo appliance cpu probe" in capsys.readouterr().err
     assert not measuring

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from appliance.media.capacity.placing import NoRoomError, Placement, Running, Use, place, uses
@@ -69,8 +71,9 @@ def test_a_cpu_that_was_not_measured_takes_all() -> None:
 def test_what_is_taken_of_each_device() -> None:
     known = capacity(gpu(sessions=8), gpu(1))
     found = uses(known, [Running(Work(100, {"720p": 50})), Running(GPU_BIG, 0)])
-    assert found == [
-        Use("cpu", pytest.approx((0.1 + 0.1 + 0.5 + 0.1) / 4), 1),
-        Use("gpu0", pytest.approx(0.4), 2, 8),
+    assert [use.share for use in found] == pytest.approx([(0.1 + 0.1 + 0.5 + 0.1) / 4, 0.4, 0])
+    assert [replace(use, share=0) for use in found] == [
+        Use("cpu", 0, 1),
+        Use("gpu0", 0, 2, 8),
         Use("gpu1", 0, 0, None),
     ]
