@@ -16,6 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from appliance.control.audit import record
 from appliance.control.refusal import RefusedError
 from appliance.control.troubles import Troubles
 from appliance.errors import OperatorError
@@ -69,6 +70,7 @@ class Admission:
         self._registry = registry
         self._file = CapacityFile(Path(settings.capacity_file))
         self._troubles = Troubles("admission")
+        self._said: Capacity | None = None
         self._deciding = asyncio.Lock()
         self._reserved: Counter[StreamName] = Counter()
         self._known: dict[StreamName, _Known] = {}
@@ -86,6 +88,9 @@ class Admission:
             return None
         capacity = self._file.now()
         self._troubles(self._file.trouble)
+        if capacity is not None and capacity != self._said:
+            record("capacity", **in_words(capacity))
+        self._said = capacity
         return capacity
 
     def placement(self, stream: StreamName) -> Placement | None:
@@ -172,6 +177,18 @@ class Admission:
         except OperatorError:
             return Work()  # no stream starts with it, and its unit says why
         return Work.of(source, plan_rungs(ladder, source))
+
+
+def in_words(capacity: Capacity) -> dict[str, str]:
+    """Returns what was measured, device by device; of a GPU that gets no stream, why."""
+    found = {}
+    if capacity.cpu is not None:
+        cpu = capacity.cpu.figures
+        found["cpu"] = f"{cpu.streams} of {cpu.source}, {cpu.cores:.2f} cores"
+    for gpu in capacity.gpus.gpus if capacity.gpus is not None else ():
+        what = f"{gpu.streams} of {gpu.source}" if gpu.encodes else f"no stream: {gpu.reason}"
+        found[f"gpu{gpu.index}"] = f"{gpu.name}: {what}"
+    return found
 
 
 def largest(source: Source, limits: Limits) -> Source:

@@ -237,3 +237,18 @@ async def test_a_stream_counts_where_its_process_says_that_it_encodes(site: Site
     uses = await site.admission.uses()
     assert uses is not None
     assert [(use.device, use.sessions) for use in uses] == [("cpu", 1), ("gpu0", 1)]
+
+
+async def test_what_was_measured_is_said_once(
+    site: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    without = gpu(name="NVIDIA H200", pixels=0.0, reason="this GPU has no NVENC (unsupported device)")
+    write_capacity(tmp_path / "capacity.json", capacity(without, cpu=CPU))
+    for stream in (A, B):
+        await site.admit(stream)
+    [said] = [each for each in caplog.records if each.message == "capacity"]
+    assert vars(said)["fields"] == {
+        "cpu": "2 of 1280x720@30, 1.25 cores",
+        "gpu0": "NVIDIA H200: no stream: this GPU has no NVENC (unsupported device)",
+    }
