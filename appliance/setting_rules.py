@@ -149,3 +149,7 @@ LADDER: Final = matching(
     r"[A-Za-z0-9][A-Za-z0-9_-]*", "the name of a file in /etc/appliance/ladders, without .yml"
 )
 HOST: Final = matching(r"[A-Za-z0-9.-]{0,255}", "a host name, or empty for the kernel's")
+SOURCE: Final = matching(
+    r"[1-9][0-9]{2,3}x[1-9][0-9]{2,3}@(?:[1-9][0-9]?|1[0-9]{2}|2[0-3][0-9]|240)",
+    "WIDTHxHEIGHT@FPS, such as 1920x1080@30",
+)

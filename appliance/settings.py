@@ -24,6 +24,7 @@ from appliance.setting_rules import (
     NAMES,
     PATH,
     RTMP,
+    SOURCE,
     RefusedValueError,
     Rule,
     integer,
@@ -103,6 +104,28 @@ class Settings:
     )
     drop_slow_rungs: bool = _setting(
         True, BOOL, "Whether the largest encoded rung is given up when encoding is slower than real time."
+    )
+    admission: Literal["measured", "off"] = _setting(
+        "measured",
+        one_of("measured", "off"),
+        "Whether a publish is refused (503) whose stream would not be encoded in real time beside those that "
+        "run, as `appliance cpu probe` and `appliance gpu probe` have measured. off, and measured before "
+        "anything was: everybody is let in, and a host that is too slow gives up rungs.",
+    )
+    admission_source: str = _setting(
+        "1920x1080@30",
+        SOURCE,
+        "What a stream counts as, every rung of its ladder encoded, until its process says what it runs: the "
+        "largest source that publishers send. Limits that a stream is registered with stand for their part.",
+    )
+    admission_headroom: float = _setting(
+        0.2,
+        number(0, 0.9, "parts of one"),
+        "Share of the measured capacity that is given to no stream: for packaging and delivery, and for "
+        "pictures that are dearer than the probe's.",
+    )
+    capacity_file: str = _setting(
+        "/var/lib/appliance/capacity.json", PATH, "What this host carries, as the probes have measured it."
     )
     container: Container = _setting(  # noqa: RUF009 - a dataclasses.field, as the others are
         "fmp4",

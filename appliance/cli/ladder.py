@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import shlex
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, cast, get_args
 
@@ -15,20 +13,19 @@ from rich.table import Table
 
 from appliance.cli.output import console
 from appliance.errors import EX_USAGE, OperatorError
-from appliance.media.codec.codec_config import AudioConfig, VideoConfig
 from appliance.media.encode.command import RunPlan, ffmpeg_command
 from appliance.media.encode.copying import with_copy
+from appliance.media.encode.described import described_source
 from appliance.media.encode.encoder import EncoderChoice, choose_encoder
 from appliance.media.encode.ladder import ladder_path, load_ladder
 from appliance.media.encode.rungs import plan_rungs
-from appliance.media.encode.source import Source
 from appliance.media.encode.thumbnails import THUMBNAIL_SECONDS
 from appliance.settings import SETTINGS_FILE, EncoderPreference, Settings
 
 if TYPE_CHECKING:
     from appliance.media.encode.rungs import PlannedRung
+    from appliance.media.encode.source import Source
 
-_SOURCE: Final = re.compile(r"(\d{2,4})x(\d{2,4})(?:@(\d{1,3}(?:\.\d{1,3})?|\d{4,6}/\d{4}))?")
 _FIRST_PIPE: Final = 3
 
 app = typer.Typer(no_args_is_help=True)
@@ -88,17 +85,10 @@ def parse_source(text: str) -> Source:
 
     Raises OperatorError (EX_USAGE) when it is not WIDTHxHEIGHT[@FPS] or `audio`.
     """
-    audio = AudioConfig(object_type=2, rate=48_000, channels=2)
-    if text == "audio":
-        return Source(None, audio)
-    match = _SOURCE.fullmatch(text)
-    fps = Fraction(match[3]) if match and match[3] else None
-    if match is None or int(match[1]) < 16 or int(match[2]) < 16 or (fps is not None and not 1 <= fps <= 240):
-        raise OperatorError(
-            f"--source: {text!r} is refused; allowed is WIDTHxHEIGHT@FPS such as 1280x720@29.97, or audio",
-            exit_code=EX_USAGE,
-        )
-    return Source(VideoConfig(100, 40, int(match[1]), int(match[2]), fps=fps), audio, fps)
+    try:
+        return described_source(text)
+    except ValueError as error:
+        raise OperatorError(f"--source: {error}", exit_code=EX_USAGE) from None
 
 
 def _copied(

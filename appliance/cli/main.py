@@ -29,6 +29,8 @@ AREAS = {
     "preflight": "The checklist before hosts are opened to the public.",
     "fleet": "The hosts of the inventory, over SSH: look after all at once.",
     "load": "What this host carries, measured and kept for the checklist.",
+    "cpu": "What this host's CPU encodes in real time, measured.",
+    "gpu": "What this host's GPUs encode in real time, measured.",
     "stream": "One live stream: what stream@ID.service runs.",
     "ladder": "The encoding ladders and their rungs.",
     "control": "The service that decides who may publish and watch.",

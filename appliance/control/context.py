@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
+from appliance.control.admission import Admission
 from appliance.control.backend.service import Backend
 from appliance.control.drop import Dropper
 from appliance.control.followed import Followed
@@ -65,6 +66,7 @@ class Control:
     ingest: IngestStat
     units: StreamUnits
     readers: Readers
+    admission: Admission
     backend: Backend | None
     requests: RequestTally
     traffic: Traffic
@@ -77,6 +79,7 @@ class Control:
         state = State(Path(settings.valkey_socket), secrets.valkey_password)
         registry, viewer_sessions = Registry(state), ViewerSessions(state)
         host = settings.node or socket.gethostname()
+        leases = Leases(state, settings.lease_seconds)
         return cls(
             settings=settings,
             host=host,
@@ -87,7 +90,7 @@ class Control:
             token_keys=secrets.token_keys,
             view_policy=RegistryPolicy(registry, settings),
             state=state,
-            leases=Leases(state, settings.lease_seconds),
+            leases=leases,
             counters=Counters(state),
             registry=registry,
             bans=Bans(
@@ -105,6 +108,7 @@ class Control:
             ingest=IngestStat(settings.stat_url),
             units=StreamUnits(),
             readers=Readers(),
+            admission=Admission(settings, host, leases, registry),
             backend=Backend.build(settings, secrets, state, host),
             requests=RequestTally(),
             traffic=Traffic(target_seconds=settings.segment_seconds),

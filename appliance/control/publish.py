@@ -1,7 +1,7 @@
 """`POST /auth/publish`: may this connection publish this stream?
 
-key and networks (`gate`) → lease (one publisher on all hosts) → the backend → the stream's unit → its reader
-→ what the backend is told.
+key and networks (`gate`) → room to encode it (`admission`) → lease (one publisher on all hosts) → the backend
+→ the stream's unit → its reader → what the backend is told.
 nginx-rtmp reads the answer's first digit only: 2 lets the encoder in, anything else refuses it.
 """
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 
+from appliance.control.admission import FullError
 from appliance.control.audit import record, untrusted
 from appliance.control.callback import Callback, read_or_refuse
 from appliance.control.drop import DropError
@@ -23,7 +24,7 @@ from appliance.control.refusal import RefusedError
 from appliance.control.responses import detail, ok
 from appliance.control.stat import StatUnavailableError
 from appliance.control.units import UnitsUnavailableError
-from appliance.state.event_kinds import publish_ended, publish_started
+from appliance.state.event_kinds import publish_ended, publish_refused, publish_started
 from appliance.state.lease import Lease
 from appliance.state.valkey import StateUnavailableError
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 SILENCE_SECONDS: Final = 1.5
 """An encoder that sends no media for so long is silent: one of pictures alone sends some each second."""
 
+REFUSAL_SECONDS: Final = 60.0
+"""How long the backend hears nothing more of a stream that there was no room for."""
+
 _UNIT_SECONDS: Final = 2.0
 """What is left of the time for a decision when the backend has had its share."""
 
@@ -46,6 +50,7 @@ class Publish:
     def __init__(self, control: Control) -> None:
         self._control = control
         self._gate = Gate(control)
+        self._refusals: dict[StreamName, float] = {}
 
     async def endpoint(self, request: Request) -> Response:
         """200 allowed; 400 not a callback; 403 invalid key; 409 already active; 503 cannot decide now.
@@ -62,6 +67,8 @@ class Publish:
             record("publish", verdict="refused", status=refused.status, reason=refused.reason, **seen)
             return detail(refused.status, refused.text)
         reader = self._control.readers.present(lease.stream)
+        if (placement := self._control.admission.placement(lease.stream)) is not None:
+            seen["encoder"] = "x264" if placement.gpu is None else f"gpu{placement.gpu}"
         record("publish", verdict="allowed", status=200, publication=lease.session, reader=reader, **seen)
         answer = ok({"status": "allowed", "stream_key": lease.stream})
         answer.background = BackgroundTask(self._count, lease.stream)
@@ -72,13 +79,22 @@ class Publish:
 
         Raises RefusedError.
         """
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + DECISION_SECONDS
+        deadline = asyncio.get_running_loop().time() + DECISION_SECONDS
         try:
             stream, key_id = await self._gate.pass_through(callback)
-            lease = await self._take_lease(stream, callback, key_id)
+            try:
+                async with self._control.admission.reserved(stream):
+                    return await self._let_in(stream, callback, key_id, deadline)
+            except FullError as error:
+                await self._tell_refused(stream, callback, error.reason)
+                raise
         except StateUnavailableError as error:
             raise RefusedError(503, "Publishing is not possible at the moment", str(error)) from None
+
+    async def _let_in(self, stream: StreamName, callback: Callback, key_id: str, deadline: float) -> Lease:
+        """From the lease on. Raises RefusedError, and StateUnavailableError when there is no lease yet."""
+        clock = asyncio.get_running_loop().time
+        lease = await self._take_lease(stream, callback, key_id)
         try:
             await self._ask_backend(stream, callback, seconds=deadline - clock() - _UNIT_SECONDS)
             # A busy machine's systemd is worth waiting for; an encoder that is refused may not ask again.
@@ -138,6 +154,18 @@ class Publish:
             return
         if not await self._control.leases.publishes.tell(lease, publish_started(lease)):
             raise RefusedError(503, "Publishing is not possible at the moment", "its lease is lost")
+
+    async def _tell_refused(self, stream: StreamName, callback: Callback, reason: str) -> None:
+        """Once a minute at most: an encoder that is refused comes back every few seconds."""
+        now = asyncio.get_running_loop().time()
+        self._refusals = {name: at for name, at in self._refusals.items() if now - at < REFUSAL_SECONDS}
+        if self._control.backend is None or stream in self._refusals:
+            return
+        self._refusals[stream] = now
+        event = publish_refused(
+            stream, app=callback.app, client_ip=callback.addr, host=self._control.host, reason=reason
+        )
+        await self._control.backend.events.add(event)
 
     async def _is_lost(self, holder: Lease) -> bool:
         """Whether the publisher behind `holder` is gone without anybody having told us."""

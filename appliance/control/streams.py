@@ -38,7 +38,8 @@ class Streams:
     async def detail(self, request: Request) -> Response:
         """All that is known of one stream: who publishes it, its counts, and what its process says of itself.
 
-        `status` is `status.json` as it stands on this host (`appliance.media.status`), null on others.
+        `status` is `status.json` as it stands on this host (`appliance.media.status`), null on others;
+        `placement` where the stream is to be encoded, null where no capacity was measured.
         """
         name = request.path_params["stream"]
         if not is_stream_name(name):
@@ -47,6 +48,7 @@ class Streams:
         lease = await self._control.leases.get(stream)
         counts = await self._control.counters.get(stream)
         status = read_status(Path(self._control.settings.media_root) / stream)
+        placement = self._control.admission.placement(stream)
         if lease is None and counts is None and status is None:
             return detail(404, "No such stream")
         return ok(
@@ -54,6 +56,7 @@ class Streams:
                 "stream": stream,
                 "active": None if lease is None else {**_publisher(lease), "host": lease.host},
                 "stats": None if counts is None else asdict(counts),
+                "placement": None if placement is None else asdict(placement),
                 "status": None if status is None else status.content,
             }
         )

@@ -6,6 +6,7 @@ what is not there yet. `session` leads one stream through the rooms for as long 
 writes down where it stands, with the `alerts` of what ails it and times by `iso_time`; others learn it by
 `status_reading`, which like all who read those files opens a `plain_file` and nothing else. By
 `stream_socket` it hears its operator, who asks through `stream_client`. Both sockets, this one and that of
-`serve`, are a `unix_server`. What `encode` and `package` both read of pictures and sound is `codec`, and
-all write their files through `storage`.
+`serve`, are a `unix_server`. What `encode` and `package` both read of pictures and sound is `codec`, and all
+write their files through `storage`. How many streams a host encodes, and which encoder has room for one more,
+is `capacity`'s to say.
 """

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from appliance.media.alerts import Alert
 from appliance.media.encode.pipeline import Pipeline, RunEnded
+from appliance.media.encode.placement import ask_placement
 from appliance.media.encode.thumbnails import Thumbnails
 from appliance.media.rtmp.client import PublisherEvent, RtmpUrl
 from appliance.media.rtmp.reader import Arrival, Joined, Lost, ReaderEvent, read_stream
@@ -87,6 +88,7 @@ class StreamSession:
             Thumbnails(self._storage),
             before_run=self._go_live,
             put=self._events.put_nowait,
+            place=lambda: ask_placement(settings.control_url, stream),
             ffmpeg=ffmpeg,
         )
         self._state = State.WAITING

@@ -64,7 +64,7 @@ class StreamStatus:
     reason: str = "no publisher yet"
     since: str = ""
     reader: str = "connecting"
-    encoder: dict[str, str] | None = None
+    encoder: dict[str, Any] | None = None
     source: dict[str, Any] | None = None
     encoded_because: str | None = None
     rungs: list[dict[str, Any]] = field(default_factory=list)
@@ -86,6 +86,8 @@ class StreamStatus:
 
     def _describe_encoder(self, choice: EncoderChoice) -> None:
         self.encoder = {"family": choice.family, "codec": choice.codec, "reason": choice.reason}
+        if choice.gpu is not None:
+            self.encoder["gpu"] = choice.gpu
 
     def _describe_source(self, source: Source | None, keyframe_seconds: float | None) -> None:
         if source is None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PUBLISH_STARTED: Final = "publish.started"
 PUBLISH_ENDED: Final = "publish.ended"
+PUBLISH_REFUSED: Final = "publish.refused"
 PLAY_STARTED: Final = "play.started"
 PLAY_ENDED: Final = "play.ended"
 KEY_ROTATED: Final = "key.rotated"
@@ -33,6 +34,12 @@ def publish_started(lease: Lease) -> Event:
 def publish_ended(lease: Lease, how: Ending) -> Event:
     """The publisher behind `lease` is gone."""
     return Event.new(PUBLISH_ENDED, lease.stream, {**_of_lease(lease), "reason": how})
+
+
+def publish_refused(stream: str, *, app: str, client_ip: str, host: str, reason: str) -> Event:
+    """Somebody with a good key was sent away, because `host` cannot encode one stream more."""
+    told = {"app": app, "client_ip": client_ip, "host": host, "reason": reason}
+    return Event.new(PUBLISH_REFUSED, stream, told)
 
 
 def play_started(play: Play, *, host: str) -> Event:

@@ -106,7 +106,7 @@ class StubBackend:
                 headers = {
                     name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
                 }
-                body = await reader.readexactly(int(headers["content-length"]))
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
                 self.requests.append(Request(first.split()[1], headers, body))
                 reply = self._reply(self.requests[-1])
                 if reply is None:

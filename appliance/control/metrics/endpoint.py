@@ -11,6 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from starlette.responses import Response
 
 from appliance.control.metrics.backend import backend_metrics
+from appliance.control.metrics.capacity import capacity_metrics
 from appliance.control.metrics.configured import configured_metrics
 from appliance.control.metrics.delivery import ask_delivery, delivery_metrics
 from appliance.control.metrics.families import Given
@@ -48,11 +49,12 @@ class Metrics:
             encode, content_type = choose_encoder(request.headers.get("accept", ""))
         except (TypeError, ValueError):  # it trips over a version that is no number
             encode, content_type = choose_encoder("")
-        state, xml, gpus, delivery = await asyncio.gather(
+        state, xml, gpus, delivery, uses = await asyncio.gather(
             ask_state(self._control.state),
             self._ingest(),
             ask_gpus(),
             ask_delivery(self._control.settings.delivery_port),
+            self._control.admission.uses(),
         )
         registry = CollectorRegistry(auto_describe=False)
         registry.register(StreamCollector(self._root))
@@ -66,6 +68,11 @@ class Metrics:
                         *ingest_metrics(xml),
                         *state_metrics(state, with_events=self._control.backend is not None),
                         *gpu_metrics(gpus),
+                        *capacity_metrics(
+                            uses,
+                            limit=self._control.admission.limit,
+                            refused=self._control.admission.refused,
+                        ),
                     ]
                 )
             )

@@ -27,11 +27,17 @@ _TRIAL_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class EncoderChoice:
-    """The encoder and, in words, why. `stands_in` for one that has failed with the publisher of now."""
+    """The encoder and, in words, why. `stands_in` for one that has failed with the publisher of now.
+
+    `placed`: the control service has said so, when it let that publisher in; `gpu` is the GPU that it named
+    (CUDA's index; None is FFmpeg's own choice). No host with two GPUs has ever run it.
+    """
 
     family: EncoderFamily
     reason: str
     stands_in: bool = False
+    placed: bool = False
+    gpu: int | None = None
 
     @property
     def codec(self) -> str:

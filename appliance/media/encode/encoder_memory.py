@@ -28,7 +28,7 @@ SHARED: Final = "appliance-stream"
 
 FILE: Final = "encoder.json"
 _DRIVER: Final = Path("/sys/module/nvidia/version")
-_DEVICE: Final = Path("/dev/nvidiactl")
+NVIDIA_DEVICE: Final = Path("/dev/nvidiactl")
 _BESIDE_A_GPU_S: Final = 600.0
 """How long x264 stays the choice on a host that has a GPU: the driver may only have been busy."""
 
@@ -48,7 +48,7 @@ class EncoderMemory:
         *,
         directory: Path | None,
         ffmpeg: str = "ffmpeg",
-        device: Path = _DEVICE,
+        device: Path = NVIDIA_DEVICE,
     ) -> None:
         self._preference = preference
         self._storage = None if directory is None else Storage(directory)

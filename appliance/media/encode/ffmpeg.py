@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 _PIPE_BYTES: Final = 1024 * 1024
 """The largest pipe an unprivileged process may ask for (pipe(7)): FFmpeg waits for no fragment."""
 
+_ENVIRONMENT: Final = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""GPUs have the numbers that nvidia-smi gives them."""
+
 _FPS_WINDOW_S: Final = 10.0
 _STOP_S: Final = 5.0
 _LAST_LINES: Final = 5
@@ -61,6 +64,8 @@ class FFmpeg:
         self._lines: list[str] = []
         self._fault: BaseException | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self.first_error: str | None = None
+        """The first error that it printed: what others follow from."""
         self.fps: float | None = None
         """Frames per second of the last ten seconds; FFmpeg's own figure is an average since its start."""
         self.ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
@@ -85,6 +90,7 @@ class FFmpeg:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 pass_fds=writes,
+                env={**os.environ, **_ENVIRONMENT},
             )
         except BaseException:
             for descriptor in reads:
@@ -167,6 +173,8 @@ class FFmpeg:
             match = _LEVEL.search(text)
             level = logging.WARNING if match and match[1] == "warning" else logging.ERROR
             text = _LEVEL.sub("", text)
+            if level == logging.ERROR and text:
+                self.first_error = self.first_error or text
             self._lines = [*self._lines[1 - _LAST_LINES :], text]
             count += 1
             if count <= _QUIET_LINES:

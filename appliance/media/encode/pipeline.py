@@ -20,10 +20,11 @@ from appliance.media.rtmp import flv
 from appliance.media.rtmp.chunks import MessageType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from appliance.media.encode.encoder import EncoderChoice
     from appliance.media.encode.ladder import Ladder
+    from appliance.media.encode.placement import Placed
     from appliance.media.encode.thumbnails import Thumbnails
     from appliance.media.package.packager import Packager
     from appliance.media.rtmp.chunks import Message
@@ -54,7 +55,8 @@ class Pipeline:
     """Turns one stream's frames into runs of FFmpeg that feed `packager`.
 
     `before_run` is called before each run begins; `put` gets RunEnded when an FFmpeg is gone, which the
-    caller hands back to `take_ending` from the place where it calls everything else.
+    caller hands back to `take_ending` from the place where it calls everything else. `place` is asked where
+    the stream was let in to; None, and nothing is asked.
     """
 
     def __init__(
@@ -66,9 +68,10 @@ class Pipeline:
         *,
         before_run: Callable[[], None],
         put: Callable[[RunEnded], None],
+        place: Callable[[], Awaitable[Placed | None]] | None = None,
         ffmpeg: str = "ffmpeg",
     ) -> None:
-        self._planner = RunPlanner(settings, ladder, ffmpeg=ffmpeg)
+        self._planner = RunPlanner(settings, ladder, place=place, ffmpeg=ffmpeg)
         self._packager = packager
         self._alerts = packager.alerts
         self._thumbnails = thumbnails

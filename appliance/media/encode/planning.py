@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from appliance.media.encode.command import RunPlan
 from appliance.media.encode.copying import CopyWatch, with_copy
 from appliance.media.encode.encoder import EncoderChoice
-from appliance.media.encode.encoder_memory import EncoderMemory
+from appliance.media.encode.encoder_memory import NVIDIA_DEVICE, EncoderMemory
 from appliance.media.encode.rungs import plan_rungs
 from appliance.media.encode.thumbnails import THUMBNAIL_SECONDS
 from appliance.media.package.timeline import longest_segment
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from appliance.media.encode.ladder import Ladder
+    from appliance.media.encode.placement import Placed
     from appliance.media.encode.source import Source
     from appliance.media.rtmp.chunks import Message
     from appliance.settings import Settings
@@ -34,7 +38,14 @@ then still fits the segment, and leaves no stump behind it that no player could 
 class RunPlanner:
     """Plans the runs of one stream, and remembers of its publisher what has not worked."""
 
-    def __init__(self, settings: Settings, ladder: Ladder, *, ffmpeg: str = "ffmpeg") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ladder: Ladder,
+        *,
+        place: Callable[[], Awaitable[Placed | None]] | None = None,
+        ffmpeg: str = "ffmpeg",
+    ) -> None:
         self.encoder: EncoderChoice | None = None
         self.dropped: dict[str, str] = {}
         """The rungs that were given up, because this host is too slow, and why in words."""
@@ -42,6 +53,7 @@ class RunPlanner:
         """Why the source is not copied; None while it is, or nothing was planned."""
         self._settings = settings
         self._ladder = ladder
+        self._place = place
         self._encoders = EncoderMemory.of_unit(settings.encoder, ffmpeg=ffmpeg)
         self._gpu_decodes = True
         self._nothing_to_drop = False
@@ -54,7 +66,7 @@ class RunPlanner:
         self._gpu_decodes = True
         self._nothing_to_drop = False
         self._copy = self._new_watch()
-        if self.encoder is not None and self.encoder.stands_in:
+        if self.encoder is not None and (self.encoder.stands_in or self.encoder.placed):
             self.encoder = None
 
     def observe(self, message: Message) -> None:
@@ -68,8 +80,19 @@ class RunPlanner:
     async def choose_encoder(self) -> EncoderChoice:
         """Returns the encoder, found out when that is not known. Raises OperatorError when none works."""
         if self.encoder is None:
-            self.encoder = await self._encoders.choose()
+            self.encoder = await self._choose()
         return self.encoder
+
+    async def _choose(self) -> EncoderChoice:
+        placed = None
+        if self._place is not None and self._settings.encoder != "x264" and NVIDIA_DEVICE.exists():
+            placed = await self._place()
+        if placed is not None and placed.gpu is None and self._settings.encoder == "auto":
+            return EncoderChoice("x264", placed.reason, placed=True)
+        choice = await self._encoders.choose()
+        if placed is None or choice.family != "nvenc":
+            return choice
+        return replace(choice, gpu=placed.gpu, placed=True)
 
     async def plan(self, source: Source, *, declared_kbps: float | None, begin_s: float) -> RunPlan:
         """Returns the next run's plan. `declared_kbps` is what the publisher says of its pictures' bitrate.

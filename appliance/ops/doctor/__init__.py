@@ -6,6 +6,7 @@ it was told, `network` and `firewall` at ports, `units` and `rotations` at syste
 `backend` at what answers, `versions` at what runs, `streams` at what is live; `watching` plays it, by what
 `playlist` and `media` make of what comes. `report` is what a look came to, `summary` a few
 figures, `stream_path` the way of one stream.
-What a host is asked before it is opened to the public: `identity`, `login`, `updates`, `capacity`, `load`.
+What a host is asked before it is opened to the public: `identity`, `login`, `updates`, `capacity`, `load`,
+`encoding`.
 `bundle` archives what somebody elsewhere needs to see, and `scrub` takes the secrets out.
 """

@@ -8,6 +8,7 @@ from appliance.ops.doctor import (
     backend,
     capacity,
     configuration,
+    encoding,
     firewall,
     gpu,
     identity,
@@ -79,6 +80,7 @@ CHECKLIST: Final[Sequence[Check]] = (
     Check("updates", updates.updates),
     Check("capacity", capacity.capacity),
     Check("load", load.load),
+    Check("encoding", encoding.encoding, seconds=8.0),
 )
 """What a host is looked at for before it is opened to the public (`appliance preflight`): a host may be well
 without it, so the doctor does not ask by itself."""

@@ -204,3 +204,16 @@ def test_a_source_that_cannot_be_is_refused(text: str) -> None:
 
 def test_rates_are_read_as_fractions_too() -> None:
     assert parse_source("1280x720@30000/1001").fps == Fraction(30000, 1001)
+
+
+def test_a_gpu_that_was_named_decodes_and_encodes() -> None:
+    plan = replace(_plan("1280x720@30", "nvenc"), gpu_decodes=True)
+    assert "-gpu:v" not in _line(plan)
+    named = _line(replace(plan, encoder=replace(plan.encoder, gpu=1)))
+    assert named.count("-gpu:v") == 3
+    assert named[named.index("-gpu:v") + 1] == "1"
+    assert named[named.index("-hwaccel_device") + 1] == "1"
+
+
+def _line(plan: RunPlan) -> list[str]:
+    return ffmpeg_command(plan, outputs=range(4, 4 + len(plan.outputs)), progress=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from appliance.cli.ladder import parse_source
 from appliance.media.encode.encoder import EncoderChoice
 from appliance.media.encode.ladder import ladder_path, load_ladder
+from appliance.media.encode.placement import Placed
 from appliance.media.encode.planning import RunPlanner
 from appliance.settings import Settings
 from tests.unit.media.encode.messages import frame, keyframe
@@ -114,3 +116,36 @@ async def test_a_gpu_that_fails_in_mid_life_is_asked_again() -> None:
     plan = await planner.plan(_SOURCE, declared_kbps=None, begin_s=0)
     planner.encoder_failed(plan, "killed by SIGSEGV", soon=False)
     assert planner.encoder is None
+
+
+async def test_a_stream_encodes_where_it_was_let_in_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control service says so for each publisher; only a host with an NVIDIA device asks."""
+    ffmpeg, device = tmp_path / "ffmpeg", tmp_path / "nvidiactl"
+    ffmpeg.write_text("#!/bin/sh\nexit 0\n")
+    ffmpeg.chmod(0o755)
+    answers: list[Placed | None] = [Placed(1, "GPU 1 has room"), Placed(None, "the GPUs are full"), None]
+
+    async def place() -> Placed | None:
+        return answers.pop(0)
+
+    def planner() -> RunPlanner:
+        ladder = load_ladder(ladder_path("default"))
+        return RunPlanner(Settings(), ladder, place=place, ffmpeg=str(ffmpeg))
+
+    monkeypatch.setattr("appliance.media.encode.planning.NVIDIA_DEVICE", device)
+    nobody_asked = planner()
+    assert await nobody_asked.choose_encoder() == _NVENC
+    device.touch()
+    one = planner()
+    plan = await one.plan(_SOURCE, declared_kbps=None, begin_s=0)
+    assert (plan.encoder.family, plan.encoder.gpu) == ("nvenc", 1)
+    assert (await one.choose_encoder()).gpu == 1, "asked once for a publisher"
+    one.reset()
+    encoder = await one.choose_encoder()
+    assert (encoder.family, encoder.reason) == ("x264", "the GPUs are full")
+    one.reset()
+    assert await one.choose_encoder() == _NVENC
+    one.reset()
+    assert not answers

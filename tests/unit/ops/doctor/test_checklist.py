@@ -17,9 +17,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from appliance.media.capacity.machine import Machine
+from appliance.media.capacity.store import write_capacity
 from appliance.media.encode.ladder import load_ladder
 from appliance.ops.doctor import capacity, identity
 from appliance.ops.doctor.capacity import judge_capacity, stream_bytes
+from appliance.ops.doctor.encoding import encoding, judge_encoding
 from appliance.ops.doctor.finding import Finding, Severity
 from appliance.ops.doctor.host import Host
 from appliance.ops.doctor.identity import judge_names, names, tls
@@ -31,6 +34,8 @@ from appliance.ops.doctor.updates import judge_updates
 from appliance.ops.doctor.versions import release
 from appliance.settings import Settings
 from appliance.state.valkey import StateUnavailableError
+from tests.unit.media.capacity.measured import MADE
+from tests.unit.media.capacity.measured import capacity as measured
 
 LADDERS = Path(__file__).resolve().parents[4] / "files/ladders"
 MIB = 1 << 20
@@ -243,3 +248,37 @@ async def test_what_is_measured_is_kept(tmp_path: Path, monkeypatch: pytest.Monk
     assert Load.read(host.load_file) == found
     assert json.loads(host.load_file.read_text()) == asdict(found) | {"troubles": list(found.troubles)}
     assert said(await load(host)) == ["the load that was tried was too much"]
+
+
+MEASURED = measured(machine=Machine("a CPU", 4))
+
+
+@pytest.mark.parametrize(
+    ("machine", "ffmpeg", "mark", "expected"),
+    [
+        (Machine("a CPU", 4), MADE.ffmpeg, MADE.ladder_mark, []),
+        (Machine("a CPU", 4), "", "", []),  # neither can be asked
+        (Machine("a CPU", 8), "", "", ["what can be encoded was measured on another machine"]),
+        (Machine("a CPU", 4), "8.0", "", ["what can be encoded was measured with another FFmpeg or ladder"]),
+        (Machine("a CPU", 4), "", "new", ["what can be encoded was measured with another FFmpeg or ladder"]),
+    ],
+)
+def test_a_measurement_holds_for_what_it_was_made_with(
+    machine: Machine, ffmpeg: str, mark: str, expected: list[str]
+) -> None:
+    assert said(judge_encoding(MEASURED, machine, ffmpeg, mark)) == expected
+
+
+@pytest.mark.parametrize("text", [None, "{", '{"version": 1}'])
+async def test_a_host_that_nobody_measured(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "capacity.json"
+    if text is not None:
+        file.write_text(text)
+    [finding] = await encoding(Host(settings=Settings(capacity_file=str(file))))
+    assert finding.what == "nobody knows how many streams can be encoded"
+    assert "appliance cpu probe" in finding.mend
+    assert await encoding(Host(settings=Settings(capacity_file=str(file), admission="off"))) == []
+    write_capacity(file, measured())
+    assert "another machine" not in str(
+        said(await encoding(Host(settings=Settings(capacity_file=str(file)))))
+    )

@@ -1,0 +1,110 @@
+"""`appliance gpu`: what this host's GPUs encode, measured with its own ladder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+from rich.table import Table
+
+from appliance.cli.output import console
+from appliance.cli.probing import (
+    ForceOption,
+    JsonOption,
+    LadderOption,
+    MinutesOption,
+    OutputOption,
+    Probing,
+    SettingsOption,
+    SourceOption,
+    StepOption,
+    not_kept,
+    tell,
+)
+from appliance.media.capacity.gpu_probe import probe_gpu
+from appliance.media.capacity.gpus import find_gpus
+from appliance.media.capacity.reference import Reference
+from appliance.media.capacity.store import MeasuredGpus, keep
+from appliance.media.encode.encoder import EncoderChoice
+from appliance.settings import SETTINGS_FILE
+
+if TYPE_CHECKING:
+    from appliance.media.capacity.gpus import Gpu
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _area() -> None:
+    """What this host's GPUs encode."""
+
+
+@app.command()
+def probe(
+    *,
+    source: SourceOption = None,
+    ladder: LadderOption = None,
+    step: StepOption = 5,
+    minutes: MinutesOption = 5,
+    force: ForceOption = False,
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+    settings: SettingsOption = SETTINGS_FILE,
+) -> None:
+    """Encode with NVENC on each GPU until it is too slow or refuses, as root; keep what is carried.
+
+    New streams then go to a GPU with room first (setting `admission`). No GPU that encodes was at hand when
+    this was written: see that it says what you expect.
+    """
+    found = asyncio.run(find_gpus())
+    probing = Probing.of(
+        "gpu probe", settings=settings, source=source, ladder=ladder, output=output, force=force
+    )
+    choice = EncoderChoice("nvenc", "the GPU is measured")
+    reference = Reference.of(probing.source, probing.ladder, probing.settings, choice)
+
+    async def measure(gpus: list[Gpu]) -> MeasuredGpus:
+        with probing.folder() as folder:
+            clip = await probing.clip(folder, tell)
+        figures = []
+        for gpu in gpus:
+            tell(f"GPU {gpu.index}, {gpu.name}")
+            figures.append(
+                await probe_gpu(
+                    gpu,
+                    reference,
+                    clip,
+                    name=probing.source_name,
+                    step_seconds=step,
+                    seconds=60 * minutes,
+                    tell=tell,
+                )
+            )
+        return MeasuredGpus(made=await probing.made_with(), driver=gpus[0].driver, gpus=tuple(figures))
+
+    measured = asyncio.run(measure(found))
+    try:
+        keep(probing.file, gpus=measured)
+    except OSError as error:
+        raise not_kept(probing.file, error) from None
+    if as_json:
+        typer.echo(json.dumps(asdict(measured)))
+        return
+    _print(measured)
+    typer.echo(f"kept in {probing.file}")
+
+
+def _print(measured: MeasuredGpus) -> None:
+    table = Table(title=f"NVENC, H.264, driver {measured.driver}", title_justify="left")
+    for heading in ("GPU", "name", "streams", "megapixels/s", "sessions", "why not more"):
+        table.add_column(heading, overflow="fold")
+    for gpu in measured.gpus:
+        sessions = "no limit seen" if gpu.sessions is None and gpu.encodes else str(gpu.sessions or 0)
+        why = gpu.reason or ("slower than real time" if gpu.complete else "the time was over")
+        table.add_row(
+            str(gpu.index), gpu.name, f"{gpu.streams} of {gpu.source}", f"{gpu.pixels:.0f}", sessions, why
+        )
+    console().print(table)

@@ -1,0 +1,147 @@
+"""What `appliance cpu probe` and `appliance gpu probe` have in common."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from appliance.cli.host import host_settings
+from appliance.errors import EX_NOPERM, EX_OSERR, EX_UNAVAILABLE, EX_USAGE, OperatorError
+from appliance.media.capacity.machine import ffmpeg_version, ladder_mark
+from appliance.media.capacity.material import Clip, make_clip
+from appliance.media.capacity.store import MadeWith
+from appliance.media.encode.described import described_source
+from appliance.media.encode.ladder import Ladder, ladder_path, load_ladder
+from appliance.media.status import State
+from appliance.media.status_reading import read_status, streams_on_disk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from appliance.media.encode.source import Source
+    from appliance.settings import Settings
+
+SourceOption = Annotated[
+    str | None,
+    typer.Option(help="The source as WIDTHxHEIGHT@FPS; the setting `admission_source` when left out."),
+]
+LadderOption = Annotated[
+    str | None, typer.Option(help="A ladder's name or its file; the host's setting when left out.")
+]
+StepOption = Annotated[float, typer.Option(min=1, max=60, help="Seconds that count of each step.")]
+MinutesOption = Annotated[
+    float, typer.Option(min=0.1, max=60, help="How long sessions become more at most; the rest is short.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Measure beside live streams, too.")]
+OutputOption = Annotated[
+    Path | None, typer.Option(help="Where to keep it; the setting `capacity_file` when left out.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print what was measured as JSON.")]
+SettingsOption = Annotated[Path, typer.Option(help="Settings file.")]
+
+_LISTED: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probing:
+    """What is measured with, and where it is kept."""
+
+    settings: Settings
+    source_name: str
+    source: Source
+    ladder: Ladder
+    file: Path
+
+    @classmethod
+    def of(
+        cls,
+        command: str,
+        *,
+        settings: Path,
+        source: str | None,
+        ladder: str | None,
+        output: Path | None,
+        force: bool,
+    ) -> Probing:
+        """Reads what the options name.
+
+        Raises OperatorError where one is refused, streams are live and `force` is not given, or the file
+        could not be written in the end.
+        """
+        known = host_settings(command, settings)
+        text = source or known.admission_source
+        try:
+            what = described_source(text)
+        except ValueError as error:
+            raise OperatorError(f"--source: {error}", exit_code=EX_USAGE) from None
+        wanted = ladder or known.ladder
+        path = Path(wanted) if "/" in wanted or wanted.endswith(".yml") else ladder_path(wanted)
+        file = output or Path(known.capacity_file)
+        _require_writable(file, command)
+        if not force:
+            _require_quiet(Path(known.media_root), command)
+        return cls(settings=known, source_name=text, source=what, ladder=load_ladder(path), file=file)
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """A folder for what the probe makes, gone at the end."""
+        with tempfile.TemporaryDirectory(prefix="appliance-probe-") as folder:
+            yield Path(folder)
+
+    async def clip(self, folder: Path, tell: Callable[[str], None]) -> Clip:
+        """Makes the clip in `folder`. Raises OperatorError."""
+        tell(f"a clip of {self.source_name}, to be encoded by the ladder {self.ladder.name}")
+        return await make_clip(self.source, self.ladder.rungs[0].video_kbps, folder)
+
+    async def made_with(self) -> MadeWith:
+        """What is measured with now."""
+        return MadeWith(
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            ffmpeg=await ffmpeg_version(),
+            ladder=self.ladder.name,
+            ladder_mark=ladder_mark(self.ladder),
+        )
+
+
+def tell(text: str) -> None:
+    """Says how far the probe is, beside what it prints in the end."""
+    typer.echo(text, err=True)
+
+
+def not_kept(file: Path, error: OSError) -> OperatorError:
+    """The refusal when what was measured cannot be written."""
+    return OperatorError(f"{file}: {error.strerror}", exit_code=EX_OSERR)
+
+
+def _require_writable(file: Path, command: str) -> None:
+    folder = next((each for each in (file.parent, *file.parent.parents) if each.exists()), Path("/"))
+    if not os.access(folder, os.W_OK):
+        raise OperatorError(
+            f"user id {os.geteuid()} may not keep what is measured in {file}",
+            exit_code=EX_NOPERM,
+            hint=f"run it as root: sudo appliance {command}; or name another file: --output FILE",
+        )
+
+
+def _require_quiet(root: Path, command: str) -> None:
+    """Whoever encodes beside live streams takes their cores, and measures what they leave."""
+    live = []
+    for stream in streams_on_disk(root):
+        status = read_status(root / stream)
+        if status is not None and status.fresh(time.time()) and status.text("state") == State.LIVE.value:
+            live.append(stream)
+    if live:
+        more = f" and {len(live) - _LISTED} more" if len(live) > _LISTED else ""
+        raise OperatorError(
+            f"live: {', '.join(live[:_LISTED])}{more}; the probe would take their cores, measure the rest",
+            exit_code=EX_UNAVAILABLE,
+            hint=f"wait until nothing is live, or measure all the same: appliance {command} --force",
+        )

@@ -1,0 +1,114 @@
+"""Where a new stream is encoded: on a GPU that has room, else by the CPU if that has, else nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from appliance.media.capacity.work import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from appliance.media.capacity.figures import CpuFigures, GpuFigures
+    from appliance.media.capacity.store import Capacity
+    from appliance.settings import EncoderPreference
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A stream that counts: what it asks for, and of whom. `gpu` is None where the CPU encodes."""
+
+    work: Work
+    gpu: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a stream goes: the index of a GPU, None for the CPU; and in words why."""
+
+    gpu: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What is taken of a device: of all it was measured to encode, a share; of its sessions, a number.
+
+    `sessions_most` is None where nothing bounds them.
+    """
+
+    device: str
+    share: float
+    sessions: int = 0
+    sessions_most: int | None = None
+
+
+class NoRoomError(Exception):
+    """No encoder of this host carries one stream more; the text says how full they are."""
+
+
+def place(
+    capacity: Capacity,
+    running: Sequence[Running],
+    work: Work,
+    *,
+    headroom: float,
+    encoder: EncoderPreference = "auto",
+) -> Placement:
+    """Returns where `work` goes beside what is `running`. `headroom` is the share that nobody gets.
+
+    The setting `encoder` may leave out the CPU or the GPUs. A CPU that was not measured, and one that encodes
+    nothing yet, takes it whatever it costs: a stream alone that is too dear gives up rungs, while to refuse
+    it would leave the host without any. Raises NoRoomError.
+    """
+    limit, full = 1 - headroom, []
+    if encoder != "x264":
+        uses = [(of_gpu(gpu, running), gpu) for gpu in capacity.of_gpus]
+        for use, gpu in sorted(uses, key=lambda pair: pair[0].share):
+            if use.sessions_most is not None and use.sessions + len(work.rungs) > use.sessions_most:
+                full.append(
+                    f"GPU {gpu.index} has {use.sessions} of {use.sessions_most} sessions, the stream needs "
+                    f"{len(work.rungs)}"
+                )
+            elif (wanted := gpu.share(work)) + use.share > limit:
+                full.append(_full(f"GPU {gpu.index}", use.share, wanted, limit))
+            else:
+                return Placement(gpu.index, f"GPU {gpu.index} has room: {use.share:.2f} of {limit:.2f} taken")
+    if encoder == "nvenc" and full:
+        raise NoRoomError("; ".join(full))
+    if capacity.cpu is None:
+        return Placement(None, "what the CPU carries was not measured")
+    figures = capacity.cpu.figures
+    use, wanted = of_cpu(figures, running), figures.share(work)
+    if wanted + use.share <= limit:
+        return Placement(None, f"the CPU has room: {use.share:.2f} of {limit:.2f} taken")
+    if all(each.gpu is not None for each in running):
+        return Placement(None, f"nothing else is encoded by the CPU, of which it may take {wanted:.2f}")
+    full.append(_full("the CPU", use.share, wanted, limit))
+    raise NoRoomError("; ".join(full))
+
+
+def of_gpu(figures: GpuFigures, running: Iterable[Running]) -> Use:
+    """Returns what is taken of a GPU."""
+    own = [each.work for each in running if each.gpu == figures.index]
+    sessions = sum(len(work.rungs) for work in own)
+    share = sum(figures.share(work) for work in own)
+    return Use(f"gpu{figures.index}", share, sessions, figures.sessions)
+
+
+def of_cpu(figures: CpuFigures, running: Iterable[Running]) -> Use:
+    """Returns what is taken of the CPU. A stream on a GPU has its sound and its thumbnails made here."""
+    works = [Work() if each.gpu is not None else each.work for each in running]
+    sessions = sum(len(work.rungs) for work in works)
+    return Use("cpu", sum(figures.share(work) for work in works), sessions)
+
+
+def uses(capacity: Capacity, running: Sequence[Running]) -> list[Use]:
+    """Returns what is taken of every device that was measured."""
+    found = [] if capacity.cpu is None else [of_cpu(capacity.cpu.figures, running)]
+    return [*found, *(of_gpu(gpu, running) for gpu in capacity.of_gpus)]
+
+
+def _full(device: str, taken: float, wanted: float, limit: float) -> str:
+    return f"{device} has {taken:.2f} of {limit:.2f} taken, and the stream may take {wanted:.2f}"

@@ -1,0 +1,149 @@
+"""`appliance cpu probe` and `gpu probe`: what they refuse, and what they keep."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.cli import cpu
+from appliance.cli.main import main
+from appliance.cli.probing import Probing
+from appliance.media.capacity.figures import CpuFigures
+from appliance.media.capacity.material import Clip
+from appliance.media.capacity.store import read_capacity, write_capacity
+from appliance.media.capacity.trial import TrialError
+from tests.support.status_file import iso, put
+from tests.unit.media.capacity.measured import CPU, capacity, gpu
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    file = tmp_path / "appliance.yml"
+    file.write_text(f"media_root: {tmp_path / 'hls'}\ncapacity_file: {tmp_path / 'lib/capacity.json'}\n")
+    return file
+
+
+def run(settings: Path, *arguments: str) -> int:
+    with pytest.raises(SystemExit) as left:
+        main([*arguments, "--settings", str(settings)])
+    return int(left.value.code or 0)
+
+
+@pytest.fixture
+def measuring(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The probe without FFmpeg: what it was given."""
+    given: dict[str, Any] = {}
+
+    async def clip(probing: Probing, folder: Path, _tell: object) -> Clip:
+        given["folder"] = folder
+        return Clip(probing.source, (), ())
+
+    async def probe(_reference: object, _clip: Clip, **options: Any) -> CpuFigures:
+        given.update(options)
+        if "fails" in given:
+            raise TrialError(given["fails"])
+        return CPU
+
+    monkeypatch.setattr(Probing, "clip", clip)
+    monkeypatch.setattr(cpu, "probe_cpu", probe)
+    return given
+
+
+def test_what_is_measured_is_kept_beside_the_gpus(
+    settings: Path, tmp_path: Path, measuring: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "lib/capacity.json"
+    write_capacity(file, capacity(gpu(), cpu=None))
+    assert run(settings, "cpu", "probe", "--source", "1280x720@30", "--minutes", "2", "--step", "3") == 0
+    assert (measuring["name"], measuring["seconds"], measuring["step_seconds"]) == ("1280x720@30", 120, 3)
+    known = read_capacity(file)
+    assert known.cpu is not None
+    assert known.cpu.figures == CPU
+    assert known.cpu.made.ladder == "default"
+    assert [each.index for each in known.of_gpus] == [0]
+    printed = capsys.readouterr().out
+    assert "4.00 of" in printed
+    assert "3 of 1920x1080@30 side by side in real time" in printed
+    assert "1280x720@30" in printed
+    assert f"kept in {file}" in printed
+
+
+def test_json_is_what_is_kept(
+    settings: Path, tmp_path: Path, measuring: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(settings, "cpu", "probe", "--json") == 0
+    assert measuring["name"] == "1920x1080@30"
+    assert (
+        json.loads(capsys.readouterr().out) == json.loads((tmp_path / "lib/capacity.json").read_text())["cpu"]
+    )
+
+
+def test_live_streams_are_left_alone(
+    settings: Path, tmp_path: Path, measuring: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(7):
+        fields = {"state": "live", "updated": iso(time.time())}
+        put(tmp_path / "hls", fields, stream=f"s{number}")
+    put(tmp_path / "hls", {"state": "live", "updated": iso(time.time() - 60)}, stream="gone")
+    put(tmp_path / "hls", {"state": "waiting", "updated": iso(time.time())}, stream="waits")
+    assert run(settings, "cpu", "probe") == 69
+    said = capsys.readouterr().err
+    assert "live: s0, s1, s2, s3, s4 and 2 more" in said
+    assert "appliance cpu probe --force" in said
+    assert not measuring
+    assert run(settings, "cpu", "probe", "--force") == 0
+    assert not measuring["folder"].exists()
+
+
+def test_an_encoder_that_does_not_work_leaves_nothing_behind(
+    settings: Path, tmp_path: Path, measuring: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    measuring["fails"] = "Unknown encoder 'libx264'"
+    assert run(settings, "cpu", "probe") == 69
+    assert "x264 does not encode here: Unknown encoder" in capsys.readouterr().err
+    assert not (tmp_path / "lib").exists()
+
+
+@pytest.mark.usefixtures("measuring")
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["--source", "big"], 64, "--source: 'big' is refused"),
+        (["--source", "audio"], 64, "a source without pictures"),
+        (["--ladder", "none"], 78, "cannot be read"),
+    ],
+)
+def test_what_is_refused_at_once(
+    settings: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    status: int,
+    says: str,
+) -> None:
+    assert run(settings, "cpu", "probe", *arguments) == status
+    assert says in capsys.readouterr().err
+
+
+def test_who_may_not_keep_it_measures_nothing(
+    settings: Path,
+    measuring: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(os, "access", lambda _path, mode, **_: mode != os.W_OK)
+    assert run(settings, "cpu", "probe") == 77
+    assert "sudo appliance cpu probe" in capsys.readouterr().err
+    assert not measuring
+
+
+def test_without_a_gpu_the_gpus_probe_says_so(
+    settings: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run(settings, "gpu", "probe") == 69
+    assert "no NVIDIA GPU can be asked: nvidia-smi: No such file" in capsys.readouterr().err
