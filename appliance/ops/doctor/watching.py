@@ -63,8 +63,8 @@ class Watch:
         self._host = host
         self._stream = stream
         self.reached = "playlist"
-        """Where it got: `playlist`, `segment`, `key`, `pictures`, `end`; `refused` when it was not let in, and
-        who is let in is not the doctor's to say."""
+        """Where it got: `playlist`, `segment`, `key`, `pictures`, `end`; `refused` when it was not let in
+        and that is not the doctor's to say."""
         self.refused_with = 0
         """The status that it was refused with."""
 
@@ -82,11 +82,10 @@ class Watch:
     async def _watch(self, http: httpx.AsyncClient) -> list[Finding]:
         path, signed = self._path()
         answer = await http.get(path)
-        if signed and answer.status_code == 401 and await self._is_for_tokens():
-            return [self._locked_out(f"{self._shown(answer)}: status 401")]
-        if answer.status_code in {401, 402, 403} and await self._is_for_others(http):
-            self.reached, self.refused_with = "refused", answer.status_code
-            return []
+        if answer.status_code in {401, 402, 403}:
+            refused = await self._refused(http, answer, signed=signed)
+            if refused is not None:
+                return refused
         if answer.status_code != 200:
             return [self._cannot(f"{self._shown(answer)}: status {answer.status_code}")]
         try:
@@ -103,6 +102,17 @@ class Watch:
             return findings
         return findings + await self._look_inside(http, variants, media)
 
+    async def _refused(
+        self, http: httpx.AsyncClient, answer: httpx.Response, *, signed: bool
+    ) -> list[Finding] | None:
+        """What a refusal says; None when nobody was to refuse anything."""
+        if signed and answer.status_code == 401 and await self._is_for_tokens():
+            return [self._locked_out(f"{self._shown(answer)}: status 401")]
+        if await self._is_for_others(http):
+            self.reached, self.refused_with = "refused", answer.status_code
+            return []
+        return None
+
     async def _is_for_others(self, http: httpx.AsyncClient) -> bool:
         """Whether who watches is asked about, or this host itself is kept out (delivery_viewer_networks)."""
         if self._host.settings.delivery_view_auth:
@@ -116,7 +126,9 @@ class Watch:
             found = await asked(self._host, lambda state: Registry(state).get(self._stream))
         except (OperatorError, StateUnavailableError):
             return default == "token"  # the checks `credentials` and `valkey` say it
-        return effective(found and found.view, found and found.entitlement, default) != "backend"
+        if found is None:
+            return default != "backend"
+        return effective(found.view, found.entitlement, default) != "backend"
 
     def _path(self) -> tuple[str, bool]:
         """Where the stream is asked for, and whether a token that is good for a minute stands in it."""

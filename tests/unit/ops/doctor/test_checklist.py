@@ -185,7 +185,7 @@ async def test_room_is_wanted_for_registered_streams_too(
     each = stream_bytes(Settings(), load_ladder(LADDERS / "default.yml"))
     room = Room(tmp_path, int(2.5 * each), 0, 0, 0)
     monkeypatch.setattr(capacity, "ladder_path", lambda _: LADDERS / "default.yml")
-    monkeypatch.setattr(capacity.Room, "of", lambda _: room)
+    monkeypatch.setattr(Room, "of", lambda _: room)
     monkeypatch.setattr(capacity, "Registry", Kept)
     monkeypatch.setattr(capacity, "asked", given)
     host = Host(settings=Settings(allowed_stream_keys=("c", "d")))

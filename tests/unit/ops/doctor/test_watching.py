@@ -67,6 +67,7 @@ def watched(delivery: Refusing, directory: Path, **settings: Any) -> Watch:
     ],
 )
 async def test_a_fresh_token_of_the_host_is_refused(
+    *,
     delivery: Refusing,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
