@@ -73,7 +73,8 @@ FAULTS = [
     ),
     Fault(
         "media root read-only",
-        "mount -o remount,ro /srv/hls",
+        # refused at a moment in which a file is being written
+        "until mount -o remount,ro /srv/hls 2>/dev/null; do sleep 0.1; done",
         f"mount -o remount,rw /srv/hls; systemctl reset-failed {UNIT}; systemctl restart {UNIT}",
         "space",
         "/srv/hls is read-only",

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from appliance.ops.doctor.finding import Finding, critical, warning
+from appliance.ops.doctor.streams import oldest_newest
 
 if TYPE_CHECKING:
     from appliance.names import StreamName
@@ -37,7 +38,7 @@ def judge_media(stream: StreamName, playlists: list[Media], now: float) -> list[
         age = now - ends[0] if ends else None
         if media.newest is None:
             findings.append(_stale(stream, f"no segment of {media.segments} is there", show))
-        elif age is not None and age > 3 * media.target + 1 and not media.ended:
+        elif age is not None and age > oldest_newest(media.target) and not media.ended:
             findings.append(
                 _stale(
                     stream, f"the newest segment ended {age:.1f} s ago, a segment is {media.target} s", show
