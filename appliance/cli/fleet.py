@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
 from rich.table import Table
@@ -14,19 +14,23 @@ from appliance.cli.output import console, span
 from appliance.cli.stream_name import checked_stream_name
 from appliance.errors import EX_USAGE, OperatorError
 from appliance.ops.doctor.finding import worst
+from appliance.ops.doctor.report import print_findings
 from appliance.ops.fleet.ask import ask, ended, leave, on_lines
 from appliance.ops.fleet.everywhere import on_all
-from appliance.ops.fleet.examine import between_hosts, examine
+from appliance.ops.fleet.examine import NoStreamingHost, between_hosts, examine_any
 from appliance.ops.fleet.journals import by_time, journal_command, stream_command
 from appliance.ops.fleet.progress import progress
-from appliance.ops.fleet.session import Done
+from appliance.ops.fleet.summary import Summary, summarise
 from appliance.ops.fleet.targets import read_targets
 from appliance.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from appliance.media.status_reading import Reading
     from appliance.ops.doctor.finding import Finding
+    from appliance.ops.fleet.everywhere import Result
+    from appliance.ops.fleet.examine import HostReport
 
 app = typer.Typer(no_args_is_help=True, help="The hosts of the inventory, over SSH: look after all at once.")
 
@@ -54,6 +58,7 @@ AtOnceOption = Annotated[int, typer.Option("--forks", "-f", min=1, max=200, help
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one object; how far it is goes to stderr.")]
 
 _AT_ONCE: Final = 20
+_NO_STREAMING_HOST: Final = "no streaming host"
 
 
 @app.callback()
@@ -85,49 +90,64 @@ def doctor_command(
     with progress() as shown:
         results = on_all(
             targets,
-            partial(examine, seconds=max(1.0, seconds - 2), only=only or ()),
+            partial(examine_any, seconds=max(1.0, seconds - 2), only=only or ()),
             shown,
-            lambda report: (_counted(report.findings), not report.findings),
+            _told,
             seconds=seconds,
             at_once=at_once,
             what="looking",
         )
-    between = between_hosts(results)
-    found = {
-        result.target.name: [*(result.value.findings if result.value else ()), *between[result.target.name]]
-        for result in results
-    }
+    others = [result.target.name for result in results if isinstance(result.value, NoStreamingHost)]
+    looked = cast(
+        "list[Result[HostReport]]", [result for result in results if result.target.name not in others]
+    )
+    between, reports = between_hosts(looked), {result.target.name: result.value for result in looked}
+    found: dict[str, list[Finding]] = {result.target.name: [] for result in results}
+    for host, report in reports.items():
+        found[host] = [*(report.findings if report else ()), *between[host]]
     if as_json:
         hosts = {
             result.target.name: {
                 "reached": result.value is not None,
+                "streaming_host": result.target.name not in others,
                 "seconds": round(result.seconds, 3),
                 "findings": [finding.described() for finding in found[result.target.name]],
-                "report": result.value.described if result.value else None,
+                "report": report.described if (report := reports.get(result.target.name)) else None,
             }
             for result in results
         }
         typer.echo(json.dumps({"hosts": hosts}))
     else:
-        _print_findings(found)
+        _print_findings(found, others)
     raise typer.Exit(worst(finding for findings in found.values() for finding in findings))
 
 
-def _counted(findings: Sequence[Finding]) -> str:
+def _told(report: HostReport | NoStreamingHost) -> tuple[str, bool]:
+    if isinstance(report, NoStreamingHost):
+        return _NO_STREAMING_HOST, True
+    findings = report.findings
     if not findings:
-        return "no finding"
-    return f"{len(findings)} finding{'s' if len(findings) > 1 else ''}: {findings[0].what}"
+        return "no finding", True
+    return f"{len(findings)} finding{'s' if len(findings) > 1 else ''}: {findings[0].what}", False
 
 
-def _print_findings(found: dict[str, list[Finding]]) -> None:
+def _print_findings(found: dict[str, list[Finding]], others: Sequence[str]) -> None:
     out = console()
     bad = {host: findings for host, findings in found.items() if findings}
-    if bad:
-        table = Table("host", "severity", "what", "seen", "mend")
+    if out.is_terminal:
+        for host, findings in bad.items():
+            out.print(f"{host}:", style="bold")
+            print_findings(tuple(findings))
+    elif bad:
+        table = Table()
+        for heading in ("host", "severity", "what", "seen", "mend"):
+            table.add_column(heading, overflow="fold")
         for host, findings in bad.items():
             for finding in findings:
                 table.add_row(host, finding.severity.name, finding.what, finding.seen, finding.mend)
         out.print(table)
+    for host in others:
+        out.print(f"{host}: {_NO_STREAMING_HOST}")
     count = len(found) - len(bad)
     out.print(f"{count} of {len(found)} host{'s' if len(found) > 1 else ''} without a finding")
 
@@ -146,61 +166,58 @@ def status_command(
     Exit status 1 when something is down somewhere, 69 when a host gave no answer.
     """
     targets = read_targets(inventory, limit)
-    results = ask(
-        targets,
-        ["appliance", "doctor", "--summary", "--json"],
-        seconds,
-        at_once,
-        lambda done: _state(done)[0],
-    )
-    rows = [(result, _state(result.value)[1] if result.value else None) for result in results]
+    with progress() as shown:
+        results = on_all(
+            targets,
+            partial(summarise, seconds=max(1.0, seconds - 2)),
+            shown,
+            lambda value: (_state(value), isinstance(value, NoStreamingHost) or value.good),
+            seconds=seconds,
+            at_once=at_once,
+        )
     if as_json:
-        typer.echo(json.dumps({"hosts": {one.target.name: found for one, found in rows}}))
+        typer.echo(json.dumps({"hosts": {one.target.name: _described(one.value) for one in results}}))
     else:
-        out = console()
-        table = Table("host", "state", "live", "connections", "load", "memory", "media", "up", "version")
-        for result, found in rows:
-            if found is None:
-                said = result.failure or (_state(result.value)[0] if result.value else "?")
-                table.add_row(result.target.name, said, *["-"] * 7)
-            else:
-                table.add_row(result.target.name, *_cells(found))
-        out.print(table)
-    leave([result for result, found in rows if found is None])
-    raise typer.Exit(int(any(found and found["units_down"] for _, found in rows)))
+        table = Table()
+        for heading in ("host", "state", "live", "connections", "load", "memory", "media", "up", "version"):
+            table.add_column(heading, overflow="fold")
+        for one in results:
+            said = one.failure or "?" if one.value is None else _state(one.value)
+            figures = one.value.figures if isinstance(one.value, Summary) else None
+            table.add_row(one.target.name, said, *(_cells(figures) if figures else ["-"] * 7))
+        console().print(table)
+    summaries = [(one, one.value) for one in results if not isinstance(one.value, NoStreamingHost)]
+    leave([one for one, value in summaries if value is None or value.figures is None])
+    raise typer.Exit(int(any(value and value.down for _, value in summaries)))
 
 
-def _state(done: Done) -> tuple[str, dict[str, Any] | None]:
-    """What a host's summary says in a word, and the summary; None where there is none."""
-    try:
-        found = dict(json.loads(done.text))
-        down = [printable(str(unit)) for unit in found["units_down"]]
-    except (ValueError, KeyError, TypeError):
-        return f"no summary (exit status {done.status}): {(done.errors or done.text).strip()[-200:]}", None
-    return (f"DOWN: {', '.join(down)}" if down else "runs"), found
+def _state(value: Summary | NoStreamingHost) -> str:
+    return _NO_STREAMING_HOST if isinstance(value, NoStreamingHost) else value.said
 
 
-def _cells(found: dict[str, Any]) -> list[str]:
+def _described(value: Summary | NoStreamingHost | None) -> dict[str, Any] | None:
+    """For JSON: a host's figures, None where it gave none."""
+    if isinstance(value, NoStreamingHost):
+        return {"streaming_host": False}
+    return value.figures.content if value and value.figures else None
+
+
+def _cells(figures: Reading) -> list[str]:
     def number(name: str) -> float:
-        value = found.get(name)
-        return float(value) if isinstance(value, int | float) else 0.0
+        return figures.number(name) or 0.0
 
-    def share(name: str) -> str:
-        return f"{100 * number(name):.0f} %"
+    def count(name: str) -> str:
+        found = figures.number(name)
+        return "-" if found is None else f"{found:.10g}"
 
-    down = printable(", ".join(map(str, found["units_down"])))
-    load, up = f"{number('load'):.1f}/{number('cores'):.0f}", span(number("uptime"))
-    names = ("streams_live", "connections", "version")
-    live, connections, version = (printable(str(found.get(name))) for name in names)
     return [
-        f"DOWN: {down}" if down else "runs",
-        live,
-        connections,
-        load,
-        share("memory"),
-        share("media"),
-        up,
-        version,
+        count("streams_live"),
+        count("connections"),
+        f"{number('load'):.1f}/{number('cores'):.0f}",
+        f"{100 * number('memory'):.0f} %",
+        f"{100 * number('media'):.0f} %",
+        span(number("uptime")),
+        printable(figures.text("version") or "-"),
     ]
 
 

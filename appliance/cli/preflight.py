@@ -69,7 +69,10 @@ def preflight_command(
             )
         )
     else:
-        _print({_SITE: list(planned.site), **found}, [host for host, there in deployed.items() if not there])
+        bare = [
+            one.target.name for one in results if isinstance(one.value, NotDeployed) and one.target.streaming
+        ]
+        _print({_SITE: list(planned.site), **found}, bare)
     raise typer.Exit(worst((*planned.site, *(one for findings in found.values() for one in findings))))
 
 

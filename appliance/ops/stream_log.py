@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from appliance.errors import EX_UNAVAILABLE, OperatorError
 from appliance.names import stream_unit
+from appliance.plain_json import read_object
 from appliance.printable import visible
 
 if TYPE_CHECKING:
@@ -102,21 +104,19 @@ def read_line(text: str) -> Line | None:
     a player calls itself as it is.
     """
     try:
-        entry = json.loads(text)
+        entry = read_object(text)
         message, at = entry["MESSAGE"], int(entry["__REALTIME_TIMESTAMP"]) / 1e6
         if not isinstance(message, str):
             message = bytes(list(message)).decode("utf-8", "replace")
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
     # systemd's own words about a unit come from process 1, and name it.
     unit = str(entry.get("UNIT") or entry.get("_SYSTEMD_UNIT") or "")
-    fields: Any = None
+    fields = None
     if message.startswith("{"):
-        try:
-            fields = json.loads(message)
-        except (ValueError, RecursionError):  # brackets without end
-            fields = None
-    return Line(at, unit, visible(message), fields if isinstance(fields, dict) else None)
+        with contextlib.suppress(ValueError):
+            fields = read_object(message)
+    return Line(at, unit, visible(message), fields)
 
 
 def concerns(stream: StreamName, line: Line) -> bool:

@@ -65,7 +65,8 @@ class _Events(StreamingResponse):
 
 async def _nothing() -> AsyncIterator[str]:
     """What a HEAD gets: the headers alone."""
-    for event in ():
+    empty: tuple[str, ...] = ()
+    for event in empty:
         yield event
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _ALIVE_SECONDS: Final = 15
 
-# paramiko logs what whoever answers sent, as it is, and whole tracebacks; without a handler of its own Python's
+# paramiko logs what whoever answers sent, as it is, and whole tracebacks; where it has no handler Python's
 # last resort writes them on standard error. What failed is in the exceptions.
 _OF_PARAMIKO: Final = logging.getLogger("paramiko")
 _OF_PARAMIKO.addHandler(logging.NullHandler())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from collections import Counter
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from appliance.ops.doctor.finding import Finding, critical, warning
 from appliance.ops.fleet.connection import UnreachableError
 from appliance.ops.fleet.session import CUT_OFF, Done, as_root
+from appliance.plain_json import read_object
 from appliance.printable import printable
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ class HostReport:
     precision: float
 
 
+@dataclass(frozen=True, slots=True)
+class NoStreamingHost:
+    """A host without `appliance` that needs none, such as a monitor apart."""
+
+
 class NotDeployedError(UnreachableError):
     """The host answers, and has no doctor."""
 
@@ -56,21 +61,37 @@ def examine(
     command += [word for name in only for word in ("--only", name)]
     done = session.run(as_root(session.target, command), seconds=seconds)
     try:
-        described = json.loads(done.text)
+        described = read_object(done.text)
         findings = tuple(Finding.read(each) for each in described["findings"])
         versions = {str(name): printable(str(value)) for name, value in described["versions"].items()}
-        ports = [int(port) for port in described["ports"]]
-    except (ValueError, KeyError, TypeError, AttributeError):
+        ports = [int(port) for port in described["ports"] if 0 < int(port) < 1 << 16]
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise _no_report(done) from None
     outside = [] if only else _unreachable_ports(session, ports, findings)
     return HostReport(described, (*findings, *outside), versions, offset, precision)
 
 
+def examine_any(
+    session: Session, *, seconds: float, only: Sequence[str] = ()
+) -> HostReport | NoStreamingHost:
+    """As `examine`, also of hosts that are no streaming hosts. Raises UnreachableError."""
+    try:
+        return examine(session, seconds=seconds, only=only)
+    except NotDeployedError:
+        if session.target.streaming:
+            raise
+        return NoStreamingHost()
+
+
+def has_no_appliance(done: Done) -> bool:
+    """Whether that is how the shell, timeout(1) or sudo says that a host has no `appliance`."""
+    return done.status == _NOT_FOUND or "command not found" in (done.errors or done.text)
+
+
 def _no_report(done: Done) -> UnreachableError:
     said = (done.errors or done.text).strip()[-300:]
-    if done.status == _NOT_FOUND or "command not found" in said:
-        mend = "run playbooks/site.yml, or leave it out: --limit origins"
-        return NotDeployedError(f"there is no `appliance` on it: {said}", mend)
+    if has_no_appliance(done):
+        return NotDeployedError(f"there is no `appliance` on it: {said}", "run playbooks/site.yml")
     said = "it took too long" if done.status == CUT_OFF else said
     mend = "run it there and see: appliance doctor"
     return UnreachableError(f"its doctor gave no report (exit status {done.status}): {said}", mend)

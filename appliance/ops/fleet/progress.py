@@ -78,7 +78,9 @@ class Board:
 
     def _draw(self) -> None:
         self._drawn = now = time.monotonic()
-        table = Table("host", "state", "for")
+        table = Table()
+        for heading in ("host", "state", "for"):
+            table.add_column(heading, overflow="fold")
         for host, (text, style, since) in self._rows.items():
             age = "" if host in self._done else f"{now - since:.0f} s"
             table.add_row(host, Text(text, style=style), age)

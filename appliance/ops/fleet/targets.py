@@ -18,16 +18,23 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 60.0
 _ARGUMENTS: Final = ("ansible_ssh_common_args", "ansible_ssh_extra_args")
+_STREAMING: Final = "origins"
+"""The group of hosts that playbooks/site.yml makes streaming hosts."""
 _OF_HOST: Final = ("port", "user", "ssh_private_key_file")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One host: its name in the inventory; the way to it, None for this machine; options for its jumps."""
+    """One host: its name in the inventory; the way to it, None for this machine; options for its jumps.
+
+    `streaming`: whether the playbooks make it a streaming host; a monitor or a build host apart has no
+    `appliance`.
+    """
 
     name: str
     way: Way | None
     options: Options
+    streaming: bool = True
 
     @property
     def root(self) -> bool:
@@ -72,12 +79,20 @@ def parse_inventory(text: str, what: str, limit: str | None = None) -> list[Targ
         raise OperatorError(
             f"{what} has no host{limited}", exit_code=EX_CONFIG, hint="see: ansible-inventory --graph"
         )
-    return [_target(name, variables.get(name, {})) for name in sorted(names)]
+    streaming = _members(found, _STREAMING)
+    return [_target(name, variables.get(name, {}), streaming=name in streaming) for name in sorted(names)]
 
 
-def _target(name: str, variables: Mapping[str, Any]) -> Target:
+def _members(found: Mapping[str, Any], group: str) -> set[str]:
+    """The hosts of a group and of all groups below it; Ansible refuses one that is below itself."""
+    content = found.get(group, {})
+    below = (_members(found, child) for child in content.get("children", ()))
+    return set(content.get("hosts", ())).union(*below)
+
+
+def _target(name: str, variables: Mapping[str, Any], *, streaming: bool) -> Target:
     if variables.get("ansible_connection") == "local":
-        return Target(name, None, Options())
+        return Target(name, None, Options(), streaming)
     try:
         options = Options.parse(_text(variables, key) for key in _ARGUMENTS if variables.get(key))
         port, user, key = (_text(variables, f"ansible_{name}") for name in _OF_HOST)
@@ -94,7 +109,7 @@ def _target(name: str, variables: Mapping[str, Any]) -> Target:
             exit_code=EX_CONFIG,
             hint=f"see: ansible-inventory --host {name}",
         ) from None
-    return Target(name, way, options)
+    return Target(name, way, options, streaming)
 
 
 def _text(variables: Mapping[str, Any], key: str) -> str:
