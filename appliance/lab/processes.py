@@ -44,6 +44,16 @@ class Process:
         return identify(self.pid) == self
 
 
+def _inherited() -> list[int]:
+    """What we were given beside the standard ones: a lock of whoever called us is not to outlive us."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - numbers
+        with suppress(OSError):  # one of them was that of this listing
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.append(int(name))
+    return found
+
+
 def spawn(argv: Sequence[str], log: Path, env: Mapping[str, str]) -> Process:
     """Start a program that outlives us, in a session of its own, and return its process.
 
@@ -69,6 +79,7 @@ def spawn(argv: Sequence[str], log: Path, env: Mapping[str, str]) -> Process:
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), append, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
+            *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _inherited()),
         ],
     )
     process = identify(pid)
