@@ -89,7 +89,7 @@ class Admission:
         capacity = self._file.now()
         self._troubles(self._file.trouble)
         if capacity is not None and capacity != self._said:
-            record("capacity", **in_words(capacity))
+            record("capacity", devices=in_words(capacity))
         self._said = capacity
         return capacity
 

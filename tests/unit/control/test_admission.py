@@ -248,7 +248,7 @@ async def test_what_was_measured_is_said_once(
     for stream in (A, B):
         await site.admit(stream)
     [said] = [each for each in caplog.records if each.message == "capacity"]
-    assert vars(said)["fields"] == {
+    assert vars(said)["fields"]["devices"] == {
         "cpu": "2 of 1280x720@30, 1.25 cores",
         "gpu0": "NVIDIA H200: no stream: this GPU has no NVENC (unsupported device)",
     }
