@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from appliance.control.audit import record
 from appliance.control.refusal import RefusedError
@@ -179,9 +179,9 @@ class Admission:
         return Work.of(source, plan_rungs(ladder, source))
 
 
-def in_words(capacity: Capacity) -> dict[str, Any]:
+def in_words(capacity: Capacity) -> dict[str, str]:
     """Returns what was measured, device by device; of a GPU that gets no stream, why."""
-    found: dict[str, Any] = {}
+    found = {}
     if capacity.cpu is not None:
         cpu = capacity.cpu.figures
         found["cpu"] = f"{cpu.streams} of {cpu.source}, {cpu.cores:.2f} cores"
