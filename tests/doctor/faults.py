@@ -73,8 +73,8 @@ FAULTS = [
     ),
     Fault(
         "media root read-only",
-        # refused at a moment in which a file is being written
-        "until mount -o remount,ro /srv/hls 2>/dev/null; do sleep 0.1; done",
+        # refused while a file is being written
+        f"systemctl stop {UNIT}; mount -o remount,ro /srv/hls; systemctl start --no-block {UNIT}",
         f"mount -o remount,rw /srv/hls; systemctl reset-failed {UNIT}; systemctl restart {UNIT}",
         "space",
         "/srv/hls is read-only",

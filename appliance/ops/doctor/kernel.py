@@ -110,7 +110,7 @@ def judge_files(who: str, used: int, most: int) -> list[Finding]:
     """What is wrong with `used` open files of `most`."""
     if most <= 0 or used < 0.8 * most:
         return []
-    make = critical if used >= 0.9 * most else warning
+    make = critical if used >= 0.85 * most else warning
     return [
         make(
             f"open files run out: {who}",
