@@ -102,8 +102,11 @@ def _hangs(stream: StreamName, status: Reading | None, now: float) -> Finding:
 
 
 def oldest_newest(segment_seconds: float) -> float:
-    """How old (s) the newest segment of a live stream may be: two are late, the status a moment old."""
-    return 3 * segment_seconds + 2
+    """How old (s) the newest segment of a live stream may be: two are late, the status some seconds old.
+
+    So many that a process which hangs is known to hang (FRESH_S) before its segments are missed.
+    """
+    return 3 * segment_seconds + 4
 
 
 def judge_status(stream: StreamName, status: Reading, now: float, *, segment_seconds: float) -> list[Finding]:

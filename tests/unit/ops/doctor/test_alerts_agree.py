@@ -15,7 +15,7 @@ from tests.support.expressions import alerts
         ("GpuHot", f"> {HOT_CELSIUS}"),
         ("ClockWrong", f"> {OFFSET_WARNING_S:g} "),
         # as appliance.ops.doctor.streams.oldest_newest
-        ("StreamStalled", "3 * appliance_configured_segment_seconds + 2"),
+        ("StreamStalled", "3 * appliance_configured_segment_seconds + 4"),
     ],
 )
 def test_the_doctor_finds_what_an_alert_calls_for(alert: str, line: str) -> None:
