@@ -90,6 +90,12 @@ class Settings:
     delivery_port: int = _setting(
         8080, integer(1, LAST_PORT), "Port of HTTP delivery, for the addresses that commands print."
     )
+    delivery_tls_port: int = _setting(
+        0, integer(0, LAST_PORT), "Port of HTTPS delivery, whose certificate /metrics tells of; 0: none."
+    )
+    delivery_proxy_protocol: bool = _setting(
+        False, BOOL, "Whether who connects to delivery begins with the PROXY protocol."
+    )
     valkey_socket: str = _setting("/run/valkey/valkey.sock", PATH, "Unix socket of Valkey.")
     media_root: str = _setting("/srv/hls", PATH, "Directory (tmpfs) of playlists and segments.")
     ladder: str = _setting("default", LADDER, "Ladder of renditions: /etc/appliance/ladders/NAME.yml.")

@@ -116,6 +116,16 @@ _CREDENTIALS = "/etc/appliance/credentials"
 _SETTINGS = "/etc/appliance/appliance.yml"
 _ALERT_RULES = "/etc/prometheus/appliance-rules"
 _WEBHOOK = "/etc/prometheus/appliance-webhook-url"
+_TLS = "/etc/appliance/tls/self-signed"
+_CERTIFICATE = (
+    f"cp -a {_TLS}.crt {_TLS}.crt.kept; cp -a {_TLS}.key {_TLS}.key.kept; "
+    "make() { openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj /CN=other "
+    f'-keyout {_TLS}.key -out {_TLS}.crt "$@" 2>/dev/null; chgrp appliance-delivery {_TLS}.key; '
+    f"chmod 0640 {_TLS}.key; }};"
+)
+_GIVE_TLS = (
+    f"mv {_TLS}.crt.kept {_TLS}.crt; mv {_TLS}.key.kept {_TLS}.key; systemctl reload appliance-delivery"
+)
 _RESTART_CONTROL = "systemctl restart appliance-control"
 _VALKEY = (
     'valkey() { REDISCLI_AUTH=$(head -n1 /etc/appliance/credentials/valkey-password | cut -d" " -f1) '
@@ -174,6 +184,12 @@ GROUPS: dict[str, list[Fault]] = {
             f"{_RESTART_CONTROL}",
             f"mv {_SETTINGS}.kept {_SETTINGS}; mv /root/keyring {_CREDENTIALS}/content-keyring; "
             f"{_RESTART_CONTROL}",
+        ),
+        Fault(
+            "delivery shows a certificate that ends soon",
+            ("CertificateEndsSoon",),
+            f"{_CERTIFICATE} make -days 5; systemctl reload appliance-delivery",
+            _GIVE_TLS,
         ),
         Fault(
             "Valkey has little room",
@@ -263,6 +279,15 @@ GROUPS: dict[str, list[Fault]] = {
             ("HostSilent",),
             "systemctl stop prometheus-node-exporter",
             "systemctl start prometheus-node-exporter",
+        ),
+    ],
+    "a certificate that is over": [
+        Fault(
+            "delivery shows a certificate that is over",
+            ("CertificateOver",),
+            f"{_CERTIFICATE} make -not_before 20200101000000Z -not_after 20210101000000Z; "
+            "systemctl reload appliance-delivery",
+            _GIVE_TLS,
         ),
     ],
     "Valkey's disk": [

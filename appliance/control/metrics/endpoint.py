@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from appliance.control.metrics.backend import backend_metrics
 from appliance.control.metrics.capacity import capacity_metrics
+from appliance.control.metrics.certificate import ask_certificate, certificate_metrics
 from appliance.control.metrics.configured import configured_metrics
 from appliance.control.metrics.delivery import ask_delivery, delivery_metrics
 from appliance.control.metrics.families import Given
@@ -49,11 +50,13 @@ class Metrics:
             encode, content_type = choose_encoder(request.headers.get("accept", ""))
         except (TypeError, ValueError):  # it trips over a version that is no number
             encode, content_type = choose_encoder("")
-        state, xml, gpus, delivery, uses = await asyncio.gather(
+        settings = self._control.settings
+        state, xml, gpus, delivery, not_after, uses = await asyncio.gather(
             ask_state(self._control.state),
             self._ingest(),
             ask_gpus(),
-            ask_delivery(self._control.settings.delivery_port),
+            ask_delivery(settings.delivery_port),
+            ask_certificate(settings.delivery_tls_port, proxied=settings.delivery_proxy_protocol),
             self._control.admission.uses(),
         )
         registry = CollectorRegistry(auto_describe=False)
@@ -65,6 +68,7 @@ class Metrics:
                     [
                         *self._own(),
                         *delivery_metrics(self._control.traffic, answers=delivery),
+                        *certificate_metrics(not_after),
                         *ingest_metrics(xml),
                         *state_metrics(state, with_events=self._control.backend is not None),
                         *gpu_metrics(gpus),

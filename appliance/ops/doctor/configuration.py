@@ -23,7 +23,7 @@ from appliance.secrets.rotating import ROTATING, read_rotating
 if TYPE_CHECKING:
     from appliance.ops.doctor.host import Host
 
-_RENEW_DAYS: Final = 21
+RENEW_DAYS: Final = 21
 """Days before its end at which a certificate should have been renewed: usual authorities begin at 30."""
 
 _NGINX_PREFIX: Final = "/var/lib/appliance-nginx/check"
@@ -167,8 +167,8 @@ def judge_certificate(path: Path, found: x509.Certificate, now: datetime) -> lis
     if days < 0:
         seen = f"it ended {-days:.1f} days ago ({found.not_valid_after_utc:%Y-%m-%d %H:%MZ})"
         return [critical(f"the certificate {path} is over", seen, "players refuse HTTPS", mend)]
-    if days < _RENEW_DAYS:
-        seen = f"{days:.1f} days are left; {_RENEW_DAYS} or more are wanted"
+    if days < RENEW_DAYS:
+        seen = f"{days:.1f} days are left; {RENEW_DAYS} or more are wanted"
         why = "players refuse HTTPS from then on"
         return [warning(f"the certificate {path} ends soon", seen, why, mend)]
     return []

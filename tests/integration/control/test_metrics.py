@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +25,12 @@ from tests.support.expressions import DASHBOARDS, RULES, asked_for, names_in
 from tests.support.listening import free_port
 from tests.support.prometheus import command, promtool
 from tests.support.rendering import render
+from tests.support.shown_certificate import shown
 from tests.support.stub_backend import StubBackend, answer
 from tests.support.traffic import traffic_line
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from tests.integration.control.conftest import Site
 
@@ -40,9 +42,18 @@ ALERTMANAGER = "alertmanager_notifications_failed_total"
 Samples = dict[tuple[str, ...], float]
 
 
+CERTIFICATE_ENDS = datetime(2099, 5, 4, 3, 2, 1, tzinfo=UTC)
+
+
 @pytest.fixture
-def settings(settings: dict[str, Any], backend: StubBackend) -> dict[str, Any]:
-    return {**settings, "http_callback_url": backend.url, "event_retry_seconds": 0.05}
+def settings(settings: dict[str, Any], backend: StubBackend, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    with shown(tmp_path, CERTIFICATE_ENDS) as delivery:
+        yield {
+            **settings,
+            "http_callback_url": backend.url,
+            "event_retry_seconds": 0.05,
+            "delivery_tls_port": delivery.port,
+        }
 
 
 def read(text: str) -> Samples:
@@ -122,6 +133,7 @@ async def test_every_part_is_told_of(busy: Site) -> None:
         ("appliance_backend_request_duration_seconds_count", "/auth/publish"): 1,
         ("appliance_backend_breaker_state", "closed"): 1,
         ("appliance_events", "dead"): 0,
+        ("appliance_delivery_certificate_not_after_timestamp_seconds",): CERTIFICATE_ENDS.timestamp(),
         ("appliance_master_key_generation",): 1,
         ("appliance_gpu_utilization_ratio", "0"): 0.37,
         ("appliance_gpu_memory_bytes", "0"): 81559 * 2**20,

@@ -53,6 +53,8 @@ class Fault:
 OF_STREAM = {"stream": "demo"}
 TMPFS = f'{HOST},fstype="tmpfs",mountpoint="/srv/hls",device="srv-hls"'
 ROOT = f'{HOST},fstype="ext4",mountpoint="/",device="/dev/sda1"'
+CERTIFICATE = "appliance_delivery_certificate_not_after_timestamp_seconds"
+DAY_S = 86_400
 WAIT = "appliance_delivery_reload_wait_seconds_bucket"
 DECISION = "appliance_control_request_duration_seconds_bucket"
 BACKEND = "appliance_backend_request_duration_seconds_bucket"
@@ -138,6 +140,9 @@ FAULTS = {
         {f"appliance_rtmp_stream_dropped_messages_total{{{STREAM}}}": growing(0, 100)}, OF_STREAM
     ),
     "DeliveryDown": Fault({f"appliance_delivery_up{{{HOST}}}": steps(1, 0)}),
+    # It was renewed in time, then not, then it was.
+    "CertificateEndsSoon": Fault({f"{CERTIFICATE}{{{HOST}}}": for_long(40 * DAY_S, 20 * DAY_S)}),
+    "CertificateOver": Fault({f"{CERTIFICATE}{{{HOST}}}": steps(40 * DAY_S, 60)}),
     "DeliveryFails": Fault(
         {
             f'appliance_delivery_requests_total{{{STREAM},kind="media",code="2xx"}}': growing(100, 100),
@@ -197,7 +202,7 @@ FAULTS = {
         {f'alertmanager_notifications_failed_total{{{HOST},integration="webhook"}}': growing(0, 1)}
     ),
 }
-LONG = {"ClockWrong": MANY, "RotationOverdue": MANY}
+LONG = {"CertificateEndsSoon": MANY, "ClockWrong": MANY, "RotationOverdue": MANY}
 """Those that wait for longer than the eight minutes of the others: scrapes until they have fired."""
 
 OVER_S = {"KilledForMemory": 600, "AlertsNotSent": 600}

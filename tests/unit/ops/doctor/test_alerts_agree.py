@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from appliance.ops.doctor.configuration import RENEW_DAYS
 from appliance.ops.doctor.gpu import HOT_CELSIUS
 from appliance.ops.doctor.kernel import OFFSET_WARNING_S
 from tests.support.expressions import alerts
@@ -13,6 +14,8 @@ from tests.support.expressions import alerts
     ("alert", "line"),
     [
         ("GpuHot", f"> {HOT_CELSIUS}"),
+        ("CertificateEndsSoon", f"< {RENEW_DAYS} * 86400) >= 0"),
+        ("CertificateOver", "time() < 0"),
         ("ClockWrong", f"> {OFFSET_WARNING_S:g} "),
         # as appliance.ops.doctor.streams.oldest_newest
         ("StreamStalled", "3 * appliance_configured_segment_seconds + 4"),
