@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from appliance import __version__
+from appliance.cli import standard_streams
 from appliance.errors import EX_NOPERM, EX_UNAVAILABLE, OperatorError
 from appliance.program import program
 
@@ -130,6 +131,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     area = arguments[0] if arguments and arguments[0] in AREAS else None
+    standard_streams.prepare()
     try:
         build_app(area)(args=arguments, prog_name="appliance")
     except OperatorError as error:
@@ -144,3 +146,5 @@ def main(argv: Sequence[str] | None = None) -> None:
             file=sys.stderr,
         )
         sys.exit(EX_NOPERM)
+    finally:
+        standard_streams.finish()

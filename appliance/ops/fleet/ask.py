@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from appliance.errors import EX_UNAVAILABLE, OperatorError
 from appliance.ops.fleet.everywhere import Result, on_all
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from appliance.ops.fleet.session import Session
     from appliance.ops.fleet.targets import Target
+
+
+_LAST_WORDS_S: Final = 1.0
 
 
 def ended(done: Done) -> str:
@@ -64,15 +67,20 @@ def on_lines(
         limit = None if seconds is None else max(1.0, seconds - 2)
         return session.run(words, seconds=limit, line=show)
 
-    with progress(quiet=True) as shown:
-        return on_all(
-            targets,
-            work,
-            shown,
-            lambda done: (ended(done), done.well),
-            seconds=seconds,
-            at_once=at_once,
-        )
+    try:
+        with progress(quiet=True) as shown:
+            return on_all(
+                targets,
+                work,
+                shown,
+                lambda done: (ended(done), done.well),
+                seconds=seconds,
+                at_once=at_once,
+            )
+    finally:
+        # For good: a host that was given up prints no more. A thread that prints while the interpreter ends
+        # would have it abort. (Who reads may have stopped reading, and then it is never our turn.)
+        printing.acquire(timeout=_LAST_WORDS_S)
 
 
 def leave(failed: Sequence[Result[Any]]) -> None:

@@ -70,15 +70,19 @@ def on_all(
     """Does `work` on every host, `at_once` of them at a time; the results are in the order of `targets`.
 
     A host that has not ended `seconds` after its turn came (None: however long it takes) is given up, and has
-    failed. `told` says of a value what progress shows, and whether that is good.
+    failed. `told` says of a value what progress shows, and whether that is good. What ends the program where
+    one host is at work (SystemExit: nobody reads what it prints) is raised here.
     """
-    events: queue.SimpleQueue[_State | Result[T]] = queue.SimpleQueue()
+    events: queue.SimpleQueue[_State | Result[T] | BaseException] = queue.SimpleQueue()
     waiting = deque(targets)
     began: dict[str, float] = {}
 
     def one(target: Target) -> None:
         events.put(_State(target.name, "connecting"))
-        events.put(_worked(target, work, lambda text: events.put(_State(target.name, text)), what))
+        try:
+            events.put(_worked(target, work, lambda text: events.put(_State(target.name, text)), what))
+        except BaseException as error:  # noqa: BLE001 - of a thread it would end nothing but the thread
+            events.put(error)
 
     for target in targets:
         progress.state(target.name, "waiting")
@@ -95,6 +99,8 @@ def on_all(
         except queue.Empty:
             event = None
         progress.tick()
+        if isinstance(event, BaseException):
+            raise event
         if isinstance(event, _State) and event.host not in results:
             progress.state(event.host, event.text)
         elif isinstance(event, Result) and event.target.name not in results:
