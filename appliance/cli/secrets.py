@@ -19,16 +19,12 @@ from appliance.cli.state_client import require_root, with_state
 from appliance.errors import EX_UNAVAILABLE, EX_USAGE, OperatorError
 from appliance.media.stream_client import STREAMS_DIRECTORY, StreamClient
 from appliance.ops.rotation import Rotation
-from appliance.ops.secret_status import (
-    CONTENT_KEYS,
-    INTERNAL,
-    SecretStatus,
-    secret_status,
-)
+from appliance.ops.secret_status import SecretStatus, secret_status
 from appliance.ops.timers import ask_timer
 from appliance.ops.valkey_password import ACL_FILE
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY, MASTER_KEY
 from appliance.secrets.rotating import ROTATING
+from appliance.secrets.schedule import CONTENT_KEYS, INTERNAL
 from appliance.settings import LONGEST_GRACE_SECONDS, SETTINGS_FILE
 from appliance.state.valkey import State
 

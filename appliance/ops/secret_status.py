@@ -6,18 +6,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from appliance.secrets.credentials import (
-    ADMIN_TOKEN,
-    CONTENT_KEYRING,
-    MASTER_KEY,
-    READER_SECRET,
-    STREAM_KEY_PEPPER,
-    VALKEY_PASSWORD,
-    VIEW_TOKEN_KEYS,
-    WEBHOOK_SECRET,
-)
+from appliance.secrets.credentials import CONTENT_KEYRING, MASTER_KEY, STREAM_KEY_PEPPER
 from appliance.secrets.keyring import Keyring
 from appliance.secrets.rotating import ROTATING, read_rotating
+from appliance.secrets.schedule import CONTENT_KEYS, INTERNAL, TIMERS, TURNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,27 +18,11 @@ if TYPE_CHECKING:
     from appliance.media.stream_client import KeyInUse
     from appliance.ops.timers import Timer
 
-CONTENT_KEYS: Final = "content-keys"
-
-INTERNAL: Final = (READER_SECRET, ADMIN_TOKEN, VALKEY_PASSWORD)
-"""What this host's own parts show each other; one timer for all."""
-
-TIMERS: Final = {
-    CONTENT_KEYS: "appliance-rotate-content-keys.timer",
-    MASTER_KEY: "appliance-rotate-master-key.timer",
-    VIEW_TOKEN_KEYS: "appliance-rotate-view-token-keys.timer",
-    WEBHOOK_SECRET: "appliance-rotate-webhook-secret.timer",
-    **dict.fromkeys(INTERNAL, "appliance-rotate-internal-secrets.timer"),
-}
-
 _LATE: Final = timedelta(minutes=15)
 """How long after its time a rotation may be at work."""
 
 _STARTS: Final = timedelta(minutes=1)
 """How soon after it was enabled a timer is started: what systemd calls its last time then was none."""
-
-_TURNS: Final = timedelta(hours=2)
-"""Hosts take turns within an hour of the timer's time: another one may have made it as long before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +96,7 @@ def _overdue(created: datetime | None, timer: Timer, now: datetime) -> bool:
         return False
     if timer.enabled is not None and timer.last < timer.enabled + _STARTS:
         return False
-    return created < timer.last - _TURNS
+    return created < timer.last - TURNS
 
 
 def _written(path: Path) -> datetime:

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance.errors import EX_OSERR, OperatorError
+from appliance.secrets.schedule import WANTS
 from appliance.systemctl import SystemctlError, systemctl
 
 _SECONDS: Final = 10.0
-
-WANTS: Final = Path("/etc/systemd/system/timers.target.wants")
-"""`systemctl enable` makes a link for each timer here."""
 
 
 @dataclass(frozen=True, slots=True)

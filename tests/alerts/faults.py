@@ -126,6 +126,7 @@ _CERTIFICATE = (
 _GIVE_TLS = (
     f"mv {_TLS}.crt.kept {_TLS}.crt; mv {_TLS}.key.kept {_TLS}.key; systemctl reload appliance-delivery"
 )
+_MASTER_KEYS_TIMER = "/etc/systemd/system/timers.target.wants/appliance-rotate-master-key.timer"
 _RESTART_CONTROL = "systemctl restart appliance-control"
 _VALKEY = (
     'valkey() { REDISCLI_AUTH=$(head -n1 /etc/appliance/credentials/valkey-password | cut -d" " -f1) '
@@ -176,13 +177,13 @@ GROUPS: dict[str, list[Fault]] = {
             GONE,
         ),
         Fault(
-            "the control service runs with other settings than the streams, and an old master key",
+            "the control service runs with other settings than the streams, and an old master key whose timer is old",
             ("RotationOverdue", "ContentKeyOld"),
             f"cp -a {_SETTINGS} {_SETTINGS}.kept; echo 'rotation_seconds: 10' >>{_SETTINGS}; "
             f"cp -a {_CREDENTIALS}/content-keyring /root/keyring; chmod u+w {_CREDENTIALS}/content-keyring; "
             f'sed -i -E \'s/("created": ")[0-9]{{4}}/\\12020/g\' {_CREDENTIALS}/content-keyring; '
-            f"{_RESTART_CONTROL}",
-            f"mv {_SETTINGS}.kept {_SETTINGS}; mv /root/keyring {_CREDENTIALS}/content-keyring; "
+            f"touch -h -d 2021-01-01 {_MASTER_KEYS_TIMER}; {_RESTART_CONTROL}",
+            f"touch -h {_MASTER_KEYS_TIMER}; mv {_SETTINGS}.kept {_SETTINGS}; mv /root/keyring {_CREDENTIALS}/content-keyring; "
             f"{_RESTART_CONTROL}",
         ),
         Fault(

@@ -18,7 +18,7 @@ from appliance.control.metrics.delivery import ask_delivery, delivery_metrics
 from appliance.control.metrics.families import Given
 from appliance.control.metrics.gpu import ask_gpus, gpu_metrics
 from appliance.control.metrics.ingest import ingest_metrics
-from appliance.control.metrics.secrets import secret_metrics
+from appliance.control.metrics.secrets import rotations_due, secret_metrics
 from appliance.control.metrics.state import ask_state, state_metrics
 from appliance.control.metrics.streams import StreamCollector
 from appliance.control.responses import NO_STORE, detail
@@ -26,7 +26,8 @@ from appliance.control.stat import StatUnavailableError
 from appliance.media.status_reading import streams_on_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from prometheus_client.metrics_core import Metric
     from starlette.requests import Request
@@ -51,12 +52,13 @@ class Metrics:
         except (TypeError, ValueError):  # it trips over a version that is no number
             encode, content_type = choose_encoder("")
         settings = self._control.settings
-        state, xml, gpus, delivery, not_after, uses = await asyncio.gather(
+        state, xml, gpus, delivery, not_after, rotations, uses = await asyncio.gather(
             ask_state(self._control.state),
             self._ingest(),
             ask_gpus(),
             ask_delivery(settings.delivery_port),
             ask_certificate(settings.delivery_tls_port, proxied=settings.delivery_proxy_protocol),
+            asyncio.to_thread(rotations_due, self._control.secrets),
             self._control.admission.uses(),
         )
         registry = CollectorRegistry(auto_describe=False)
@@ -66,7 +68,7 @@ class Metrics:
             registry.register(
                 Given(
                     [
-                        *self._own(),
+                        *self._own(rotations),
                         *delivery_metrics(self._control.traffic, answers=delivery),
                         *certificate_metrics(not_after),
                         *ingest_metrics(xml),
@@ -86,14 +88,14 @@ class Metrics:
             return detail(503, "The media root cannot be read")
         return Response(body, headers={**NO_STORE, "Content-Type": content_type})
 
-    def _own(self) -> Iterator[Metric]:
+    def _own(self, rotations: Mapping[str, datetime]) -> Iterator[Metric]:
         """What this service knows by itself."""
         control = self._control
         yield from configured_metrics(control.settings)
         yield from control.requests.metrics()
         if control.backend is not None:
             yield from backend_metrics(control.backend)
-        yield from secret_metrics(control.secrets)
+        yield from secret_metrics(control.secrets, rotations)
 
     async def _ingest(self) -> bytes | None:
         try:

@@ -12,7 +12,8 @@ from appliance.media.stream_client import KeyInUse
 from appliance.ops.doctor.finding import Finding, warning
 from appliance.ops.doctor.units import show_units
 from appliance.ops.secret_status import secret_status
-from appliance.ops.timers import WANTS, ask_timer
+from appliance.ops.timers import ask_timer
+from appliance.secrets.schedule import WANTS
 
 if TYPE_CHECKING:
     from appliance.ops.doctor.host import Host

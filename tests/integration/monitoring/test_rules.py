@@ -62,9 +62,6 @@ _LAST_S = INTERVAL_S * (EACH - 1)
 STALLED = f"0+{INTERVAL_S}x{EACH - 1} {_LAST_S}+0x{EACH - 1} {2 * INTERVAL_S * EACH}+{INTERVAL_S}x{2 * EACH}"
 """When the newest segment was published."""
 
-LONG_AGO = -4_000_000
-"""Promtool's time begins at 0."""
-
 
 def fast_then_slow(name: str, labels: str, bounds: tuple[str, str, str]) -> dict[str, str]:
     """Return a histogram whose observations are below the first bound, then above the second."""
@@ -187,7 +184,11 @@ FAULTS = {
     "EventsPileUp": Fault({f'appliance_events{{{HOST},state="new"}}': steps(0, 500)}),
     "EventsGivenUp": Fault({f'appliance_events{{{HOST},state="dead"}}': steps(0, 1)}),
     "RotationOverdue": Fault(
-        {f'appliance_secret_created_timestamp_seconds{{{HOST},secret="master-key"}}': for_long(0, LONG_AGO)},
+        {
+            f'appliance_secret_rotation_due_timestamp_seconds{{{HOST},secret="master-key"}}': for_long(
+                7 * DAY_S, 60
+            )
+        },
         {"secret": "master-key"},
     ),
     "GpuHot": Fault({f'appliance_gpu_temperature_celsius{{{HOST},gpu="0"}}': steps(50, 92)}),

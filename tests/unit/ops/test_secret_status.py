@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 from appliance.cli.secrets import app
 from appliance.errors import EX_UNAVAILABLE, OperatorError
 from appliance.media.stream_client import KeyInUse, running_units
-from appliance.ops.secret_status import TIMERS, secret_status
+from appliance.ops.secret_status import secret_status
 from appliance.ops.timers import Timer, ask_timer, parse_timer
 from appliance.secrets.credentials import replace_credential
 from appliance.secrets.making import make_missing
 from appliance.secrets.rotating import read_lines, read_rotating, replaced
+from appliance.secrets.schedule import TIMERS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
 from appliance.cli.secrets import GROUPS
-from appliance.ops.secret_status import TIMERS as SECRET_TIMERS
 from appliance.secrets.rotating import ROTATING
+from appliance.secrets.schedule import TIMERS as SECRET_TIMERS
 from appliance.settings import Settings
 from tests.unit.roles.conftest import Render
 

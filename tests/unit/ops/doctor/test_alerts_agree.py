@@ -16,6 +16,8 @@ from tests.support.expressions import alerts
         ("GpuHot", f"> {HOT_CELSIUS}"),
         ("CertificateEndsSoon", f"< {RENEW_DAYS} * 86400) >= 0"),
         ("CertificateOver", "time() < 0"),
+        # as appliance.secrets.schedule.due
+        ("RotationOverdue", "time() - appliance_secret_rotation_due_timestamp_seconds > 0"),
         ("ClockWrong", f"> {OFFSET_WARNING_S:g} "),
         # as appliance.ops.doctor.streams.oldest_newest
         ("StreamStalled", "3 * appliance_configured_segment_seconds + 4"),
