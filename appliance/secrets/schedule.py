@@ -69,9 +69,9 @@ def due(secret: str, created: datetime | None, wants: Path = WANTS) -> datetime 
 
 @lru_cache(maxsize=64)
 def next_time(calendar: str, since: int) -> datetime | None:
-    """The first time after `since` (unix seconds) that is in `calendar` (systemd.time(7)); None: there is none.
+    """The first time after `since` (unix seconds) that is in `calendar` (systemd.time(7)).
 
-    None, too, where systemd-analyze cannot say it.
+    None when there is none, and where systemd-analyze cannot say it.
     """
     command = ["systemd-analyze", "calendar", f"--base-time=@{since}", calendar]
     try:

@@ -177,14 +177,14 @@ GROUPS: dict[str, list[Fault]] = {
             GONE,
         ),
         Fault(
-            "the control service runs with other settings than the streams, and an old master key whose timer is old",
+            "the control service runs with other settings than the streams, and an old master key and timer",
             ("RotationOverdue", "ContentKeyOld"),
             f"cp -a {_SETTINGS} {_SETTINGS}.kept; echo 'rotation_seconds: 10' >>{_SETTINGS}; "
             f"cp -a {_CREDENTIALS}/content-keyring /root/keyring; chmod u+w {_CREDENTIALS}/content-keyring; "
             f'sed -i -E \'s/("created": ")[0-9]{{4}}/\\12020/g\' {_CREDENTIALS}/content-keyring; '
             f"touch -h -d 2021-01-01 {_MASTER_KEYS_TIMER}; {_RESTART_CONTROL}",
-            f"touch -h {_MASTER_KEYS_TIMER}; mv {_SETTINGS}.kept {_SETTINGS}; mv /root/keyring {_CREDENTIALS}/content-keyring; "
-            f"{_RESTART_CONTROL}",
+            f"touch -h {_MASTER_KEYS_TIMER}; mv {_SETTINGS}.kept {_SETTINGS}; "
+            f"mv /root/keyring {_CREDENTIALS}/content-keyring; {_RESTART_CONTROL}",
         ),
         Fault(
             "delivery shows a certificate that ends soon",

@@ -102,9 +102,8 @@ def test_every_secret_that_a_timer_replaces_is_told_of(tmp_path: Path, given: st
         enable(wants, name, "weekly")
     found = rotations_due(secrets, wants)
     assert set(found) == timed - ({"webhook-secret"} if given else set())
-    [family] = [
-        one for one in secret_metrics(secrets, found) if one.name.endswith("rotation_due_timestamp_seconds")
-    ]
+    told = {family.name: family for family in secret_metrics(secrets, found)}
+    family = told["appliance_secret_rotation_due_timestamp_seconds"]
     assert {sample.labels["secret"]: sample.value for sample in family.samples} == {
         name: time.timestamp() for name, time in found.items()
     }
