@@ -71,7 +71,8 @@ def on_all(
 
     A host that has not ended `seconds` after its turn came (None: however long it takes) is given up, and has
     failed. `told` says of a value what progress shows, and whether that is good. What ends the program where
-    one host is at work (SystemExit: nobody reads what it prints) is raised here.
+    one host is at work (SystemExit: nobody reads what it prints) is raised here. With Ctrl-C progress is told
+    which hosts had not answered (with None: had not been reached), and it goes on.
     """
     events: queue.SimpleQueue[_State | Result[T] | BaseException] = queue.SimpleQueue()
     waiting = deque(targets)
@@ -87,31 +88,41 @@ def on_all(
     for target in targets:
         progress.state(target.name, "waiting")
     results: dict[str, Result[T]] = {}
-    while len(results) < len(targets):
-        # One that was given up takes nobody's turn, though its thread may never end.
-        while waiting and len(began) - len(results) < at_once:
-            target = waiting.popleft()
-            began[target.name] = time.monotonic()
-            # A daemon: one that hangs in a system call keeps nobody from leaving.
-            threading.Thread(target=one, args=(target,), name=target.name, daemon=True).start()
-        try:
-            event = events.get(timeout=_TICK_S)
-        except queue.Empty:
-            event = None
-        progress.tick()
-        if isinstance(event, BaseException):
-            raise event
-        if isinstance(event, _State) and event.host not in results:
-            progress.state(event.host, event.text)
-        elif isinstance(event, Result) and event.target.name not in results:
-            _note(event, results, progress, told)
-        now = time.monotonic()
-        for target in targets:
-            late = seconds is not None and now - began.get(target.name, now) > seconds
-            if late and target.name not in results:
-                failure = f"it was not done within {seconds:g} s"
-                result: Result[T] = Result(target, None, seconds or 0, failure, "give it more: --seconds")
-                _note(result, results, progress, told)
+    reached: set[str] = set()
+    try:
+        while len(results) < len(targets):
+            # One that was given up takes nobody's turn, though its thread may never end.
+            while waiting and len(began) - len(results) < at_once:
+                target = waiting.popleft()
+                began[target.name] = time.monotonic()
+                # A daemon: one that hangs in a system call keeps nobody from leaving.
+                threading.Thread(target=one, args=(target,), name=target.name, daemon=True).start()
+            try:
+                event = events.get(timeout=_TICK_S)
+            except queue.Empty:
+                event = None
+            progress.tick()
+            if isinstance(event, BaseException):
+                raise event
+            if isinstance(event, _State) and event.host not in results:
+                progress.state(event.host, event.text)
+                reached |= {event.host} if event.text == what else set()
+            elif isinstance(event, Result) and event.target.name not in results:
+                _note(event, results, progress, told)
+            now = time.monotonic()
+            for target in targets:
+                late = seconds is not None and now - began.get(target.name, now) > seconds
+                if late and target.name not in results:
+                    failure = f"it was not done within {seconds:g} s"
+                    result: Result[T] = Result(target, None, seconds or 0, failure, "give it more: --seconds")
+                    _note(result, results, progress, told)
+    except KeyboardInterrupt:
+        # Of what has no limit no end is waited for.
+        for name in [target.name for target in targets if target.name not in results]:
+            if seconds is not None or name not in reached:
+                when = "it had answered" if name in began else "its turn"
+                progress.done(name, f"interrupted before {when}", good=False)
+        raise
     return [results[target.name] for target in targets]
 
 

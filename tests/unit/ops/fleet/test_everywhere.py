@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
 from appliance.ops.fleet.everywhere import on_all
 from appliance.ops.fleet.progress import Lines
 from appliance.ops.fleet.session import CUT_OFF, LocalSession, Session
@@ -56,3 +58,58 @@ def test_hosts_that_hang_take_nobody_s_turn() -> None:
     looking.join(10)
     held.set()
     assert ended == [[None, None, "well-1", "well-2", "well-3"]]
+
+
+class Interrupted(Lines):
+    """Ctrl-C comes when one host has answered, and the second is at work."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, str] = {}
+        self.ended: dict[str, str] = {}
+
+    def state(self, host: str, text: str) -> None:
+        self.states[host] = text
+
+    def done(self, host: str, text: str, *, good: bool) -> None:
+        del good
+        self.ended[host] = text
+
+    def tick(self) -> None:
+        if "well" in self.ended and self.states.get("hangs") == "at work":
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("seconds", [60, None])
+def test_ctrl_c_tells_who_had_not_answered(seconds: float | None) -> None:
+    held, shown = threading.Event(), Interrupted()
+
+    def work(session: Session) -> str:
+        if session.target.name == "hangs":
+            held.wait(30)
+        return "well"
+
+    names = ["well", "hangs", "waits"]
+    with pytest.raises(KeyboardInterrupt):
+        on_all(
+            [target(name) for name in names],
+            work,
+            shown,
+            lambda text: (text, True),
+            seconds=seconds,
+            at_once=1,
+        )
+    held.set()
+    assert shown.ended.pop("well").startswith("well")
+    expected = {"hangs": "interrupted before it had answered", "waits": "interrupted before its turn"}
+    if seconds is None:
+        del expected["hangs"]  # as `logs --follow`: it was never to end
+    assert shown.ended == expected
+
+
+def test_who_ends_the_program_in_a_host_s_thread_ends_it() -> None:
+    def work(_: Session) -> str:
+        raise SystemExit(141)
+
+    with pytest.raises(SystemExit) as left:
+        on_all([target("one")], work, Lines(), lambda text: (text, True), seconds=60, at_once=1)
+    assert left.value.code == 141
