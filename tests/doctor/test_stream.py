@@ -84,7 +84,7 @@ def test_an_archive_has_none_of_the_host_s_secrets(doctor: Doctor) -> None:
         f"sed -i '/^http_callback_url/d' {settings}; "
         f"echo 'http_callback_url: http://127.0.0.1:9/hooks/{WEBHOOK}' >>{settings}; "
         "appliance doctor --bundle /root/support.tar.gz >/dev/null 2>&1; "
-        "cd /root && tar xzf support.tar.gz && "
+        "mkdir -m 0700 /root/support && cd /root && tar xzf support.tar.gz -C support && "
         "cat /etc/appliance/credentials/* | grep -oE '[A-Za-z0-9_/+=-]{20,}' | grep -vE '^20..-' >secrets; "
         f"echo {WEBHOOK} >>secrets; wc -l <secrets; ls /etc/appliance/credentials | wc -l; "
         "grep -rlFf secrets support; rm secrets; "

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-import os
-import tarfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from appliance.errors import EX_NOPERM, EX_OSERR, OperatorError
+from appliance.errors import EX_NOPERM, OperatorError
+from appliance.ops.doctor.archive import refuse_taken, write_archive
 from appliance.ops.doctor.scrub import Scrubber, secrets_below, secrets_in_url, without_paths
 
 if TYPE_CHECKING:
     from appliance.ops.doctor.host import Host
     from appliance.ops.doctor.report import Report
-
-_LARGEST: Final = 4 << 20
-"""Bytes of one file in the archive: its end counts, the newest."""
 
 _COMMAND_SECONDS: Final = 15.0
 _LINES: Final = "5000"
@@ -80,8 +74,9 @@ async def write_bundle(host: Host, report: Report, file: Path) -> int:
     """Writes the archive (tar.gz, mode 0600) to `file`; returns its size in bytes.
 
     Raises OperatorError when the file is there already or cannot be written, or when this user cannot know
-    the secrets that are to be removed.
+    the secrets that are to be removed; then there is no archive, and no part of one.
     """
+    refuse_taken(file)  # before everything is asked
     try:
         known = await asyncio.to_thread(secrets_below, host.credentials)
     except OSError as error:
@@ -98,13 +93,15 @@ async def write_bundle(host: Host, report: Report, file: Path) -> int:
     for name, answer in zip(_COMMANDS, answers, strict=True):
         texts[f"commands/{name}.txt"] = answer.text + answer.errors
     for path in map(Path, _FILES):
-        texts[f"files{path}"] = _read(path)
+        texts[f"files/{path}"] = _read(path)
     # By its shape too: settings that are refused tell no address.
-    texts[f"files{host.settings_file}"] = without_paths(_read(host.settings_file))
+    texts[f"files/{host.settings_file}"] = without_paths(_read(host.settings_file))
     texts |= await _pages(host)
     for stream, status in (await host.statuses()).items():
         texts[f"streams/{stream}/status.json"] = json.dumps(status.content, indent=2)
-    return await asyncio.to_thread(_write, file, {name: scrub(text) for name, text in texts.items()})
+    return await asyncio.to_thread(
+        write_archive, file, {name: scrub(text) for name, text in texts.items()}, report.began
+    )
 
 
 def _read(path: Path) -> str:
@@ -123,22 +120,3 @@ async def _pages(host: Host) -> dict[str, str]:
             except httpx.HTTPError as error:
                 found[f"control{path}.txt"] = f"no answer: {str(error) or type(error).__name__}\n"
     return found
-
-
-def _write(file: Path, texts: dict[str, str]) -> int:
-    try:
-        # Nobody's link and nobody's file is written over, and nobody else reads along.
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as out, tarfile.open(fileobj=out, mode="w:gz") as archive:
-            for name, text in texts.items():
-                data = text.encode()[-_LARGEST:]
-                entry = tarfile.TarInfo(f"{file.name.partition('.')[0]}/{name}")
-                entry.size, entry.mtime, entry.mode = len(data), int(time.time()), 0o600
-                archive.addfile(entry, io.BytesIO(data))
-        return file.stat().st_size
-    except OSError as error:
-        raise OperatorError(
-            f"{file}: {error.strerror}",
-            exit_code=EX_OSERR,
-            hint="give the name of a file that is not there yet",
-        ) from None
