@@ -12,6 +12,10 @@ from urllib.parse import urljoin
 _ATTRIBUTE: Final = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",]+)')
 
 
+_VARIANTS: Final = 32
+"""More than any ladder has; each is asked for."""
+
+
 class PlaylistError(ValueError):
     """The text is no such playlist; the message says what it lacks."""
 
@@ -67,6 +71,8 @@ def read_variants(text: str, url: str) -> list[Variant]:
             found.append(Variant(urljoin(url, following), int(bandwidth) if bandwidth.isdigit() else 0))
     if not found:
         raise PlaylistError("it lists no variant")
+    if len(found) > _VARIANTS:
+        raise PlaylistError(f"it lists {len(found)} variants; allowed are {_VARIANTS}")
     return found
 
 

@@ -13,6 +13,7 @@ from appliance.control.view.issuing import Wish, issue_checked
 from appliance.control.view.policy import effective
 from appliance.errors import OperatorError
 from appliance.media.status import State
+from appliance.ops.doctor.fetching import KEY_BYTES, MEDIA_BYTES, Delivery, RefusedError, shown_path
 from appliance.ops.doctor.finding import Finding, Severity, critical
 from appliance.ops.doctor.media import decrypt, judge_media, judge_size
 from appliance.ops.doctor.playlist import Media, Newest, PlaylistError, Variant, read_media, read_variants
@@ -72,14 +73,14 @@ class Watch:
         """What keeps a viewer from watching, or makes it worse."""
         port = self._host.settings.delivery_port
         try:
-            async with httpx.AsyncClient(
-                base_url=f"http://127.0.0.1:{port}", timeout=3, trust_env=False
-            ) as http:
+            async with Delivery(port) as http:
                 return await self._watch(http)
+        except RefusedError as error:
+            return [self._cannot(str(error))]
         except httpx.HTTPError as error:
             return [self._cannot(f"port {port}: {str(error) or type(error).__name__}")]
 
-    async def _watch(self, http: httpx.AsyncClient) -> list[Finding]:
+    async def _watch(self, http: Delivery) -> list[Finding]:
         path, signed = self._path()
         answer = await http.get(path)
         if answer.status_code in {401, 402, 403}:
@@ -87,13 +88,13 @@ class Watch:
             if refused is not None:
                 return refused
         if answer.status_code != 200:
-            return [self._cannot(f"{self._shown(answer)}: status {answer.status_code}")]
+            return [self._cannot(f"{shown_path(answer.url)}: status {answer.status_code}")]
         try:
             variants = read_variants(answer.text, str(answer.url))
             answers = await asyncio.gather(*(http.get(variant.url) for variant in variants))
             for one in answers:
                 if one.status_code != 200:
-                    return [self._cannot(f"{self._shown(one)}: status {one.status_code}")]
+                    return [self._cannot(f"{shown_path(one.url)}: status {one.status_code}")]
             media = [read_media(one.text, str(one.url)) for one in answers]
         except (PlaylistError, ValueError) as error:
             return [self._cannot(f"its playlist: {error}")]
@@ -102,18 +103,16 @@ class Watch:
             return findings
         return findings + await self._look_inside(http, variants, media)
 
-    async def _refused(
-        self, http: httpx.AsyncClient, answer: httpx.Response, *, signed: bool
-    ) -> list[Finding] | None:
+    async def _refused(self, http: Delivery, answer: httpx.Response, *, signed: bool) -> list[Finding] | None:
         """What a refusal says; None when nobody was to refuse anything."""
         if signed and answer.status_code == 401 and await self._is_for_tokens():
-            return [self._locked_out(f"{self._shown(answer)}: status 401")]
+            return [self._locked_out(f"{shown_path(answer.url)}: status 401")]
         if await self._is_for_others(http):
             self.reached, self.refused_with = "refused", answer.status_code
             return []
         return None
 
-    async def _is_for_others(self, http: httpx.AsyncClient) -> bool:
+    async def _is_for_others(self, http: Delivery) -> bool:
         """Whether who watches is asked about, or this host itself is kept out (delivery_viewer_networks)."""
         if self._host.settings.delivery_view_auth:
             return True
@@ -143,13 +142,8 @@ class Watch:
             return f"/hls/{self._stream}.m3u8", False  # the check `credentials` says it
         return f"/hls/t/{text}/{self._stream}.m3u8", True
 
-    def _shown(self, answer: httpx.Response) -> str:
-        """The path without the token that may stand in it."""
-        path = answer.url.path
-        return "/hls/…/" + path.split("/", 4)[-1] if path.startswith("/hls/t/") else path
-
     async def _look_inside(
-        self, http: httpx.AsyncClient, variants: list[Variant], media: list[Media]
+        self, http: Delivery, variants: list[Variant], media: list[Media]
     ) -> list[Finding]:
         """The newest segment of the smallest variant, down to its pictures."""
         smallest = min(range(len(variants)), key=lambda number: variants[number].bandwidth)
@@ -157,11 +151,11 @@ class Watch:
         if newest is None:
             return []
         self.reached = "segment"
-        answer = await http.get(newest.url)
+        answer = await http.get(newest.url, MEDIA_BYTES)
         if answer.status_code == 404:
             return []  # it went while we looked: the playlist we have is old by now
         if answer.status_code != 200 or not answer.content:
-            seen = f"{self._shown(answer)}: status {answer.status_code}, {len(answer.content)} bytes"
+            seen = f"{shown_path(answer.url)}: status {answer.status_code}, {len(answer.content)} bytes"
             return [self._cannot(seen)]
         findings = judge_size(
             self._stream, len(answer.content), newest.duration, variants[smallest].bandwidth
@@ -169,7 +163,7 @@ class Watch:
         data = answer.content
         if newest.key_url is not None:
             self.reached = "key"
-            key = await http.get(newest.key_url)
+            key = await http.get(newest.key_url, KEY_BYTES)
             wrong = self._judge_key(key, newest.key_url)
             if wrong is not None:
                 return [*findings, wrong]
@@ -186,7 +180,7 @@ class Watch:
     def _judge_key(self, answer: httpx.Response, url: str) -> Finding | None:
         if answer.status_code != 200 or len(answer.content) != 16:
             return self._wrong_key(
-                f"{self._shown(answer)}: status {answer.status_code}, {len(answer.content)} bytes"
+                f"{shown_path(answer.url)}: status {answer.status_code}, {len(answer.content)} bytes"
             )
         kid = url.rpartition("/")[2]
         try:
@@ -208,11 +202,11 @@ class Watch:
             stream=self._stream,
         )
 
-    async def _decode(self, http: httpx.AsyncClient, newest: Newest, data: bytes) -> list[Finding]:
+    async def _decode(self, http: Delivery, newest: Newest, data: bytes) -> list[Finding]:
         if newest.map_url is not None:
-            init = await http.get(newest.map_url)
+            init = await http.get(newest.map_url, MEDIA_BYTES)
             if init.status_code != 200:
-                return [self._cannot(f"{self._shown(init)}: status {init.status_code}")]
+                return [self._cannot(f"{shown_path(init.url)}: status {init.status_code}")]
             data = init.content + data
         command = ("nice", "-n", "10", "ffmpeg", "-hide_banner", "-nostdin", "-v", "error", "-threads", "1")
         answer = await self._host.run(
