@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 
-from appliance.control.metrics.families import gauge
+from appliance.control.metric_families import gauge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ TOP = Path(__file__).resolve().parents[3]
 BY = {
     "echo": "for _ in range(9000): typer.echo('x' * 80)",
     "print": "for _ in range(9000): print('x' * 80)",
-    "rich": "from appliance.cli.output import console\nfor _ in range(9000): console().print('x' * 80)",
+    "rich": "from appliance.output import console\nfor _ in range(9000): console().print('x' * 80)",
     "at the end": "print('x' * 80)",
     "standard error": "for _ in range(9000): print('x' * 80, file=sys.stderr)",
     "asyncio": "import asyncio\nasync def f():\n    for _ in range(9000): print('x' * 80)\nasyncio.run(f())",
@@ -86,7 +86,7 @@ def test_who_leaves_ends_the_verb_and_nobody_else_is_blamed(
 def test_what_the_reader_has_no_character_for_breaks_nothing(environment: dict[str, str]) -> None:
     script = """
 from rich.table import Table
-from appliance.cli.output import console
+from appliance.output import console
 print("origin  F\\u00fcllstand \\u2192 97 %")
 typer.echo("echo  F\\u00fcllstand \\u2192 97 %")
 table = Table("host", "said")

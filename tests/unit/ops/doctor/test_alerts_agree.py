@@ -19,7 +19,7 @@ from tests.support.expressions import alerts
         # as appliance.secrets.schedule.due
         ("RotationOverdue", "time() - appliance_secret_rotation_due_timestamp_seconds > 0"),
         ("ClockWrong", f"> {OFFSET_WARNING_S:g} "),
-        # as appliance.ops.doctor.streams.oldest_newest
+        # as appliance.health.stream.oldest_newest
         ("StreamStalled", "3 * appliance_configured_segment_seconds + 4"),
     ],
 )
