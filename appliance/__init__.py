@@ -13,7 +13,8 @@ written, ``setting_rules``, what each may be, and ``settings_together``, which d
 strangers, for a terminal), ``output`` (tables and times for one), ``iso_time`` (times for programs),
 ``plain_json`` (texts of strangers as JSON), ``errors`` (what an operator is told), ``program`` (how the
 command is called here), ``journal`` (log lines), ``sdnotify`` (signs of life), ``systemctl`` (what systemd
-says to an operator) and ``nvidia_smi`` (what GPUs say).
+says to an operator), ``subprocesses`` (programs that are run to their end) and ``nvidia_smi`` (what GPUs
+say).
 """
 
 __version__ = "0.1.0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from rich.console import Console
+from rich.table import Table
 
 PIPE_COLUMNS = 10_000
 """Width of a table that a program reads: wide enough that nothing is cut or folded."""
@@ -17,6 +18,14 @@ def console() -> Console:
     """
     out = Console(markup=False, emoji=False, highlight=False)
     return out if out.is_terminal else Console(width=PIPE_COLUMNS, markup=False, emoji=False, highlight=False)
+
+
+def folding_table(*headings: str, title: str | None = None) -> Table:
+    """Return a table without rows, whose texts are folded, not cut, where there is no room for them."""
+    table = Table(title=title, title_justify="left")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
 
 
 def short_time(text: str) -> str:

@@ -6,12 +6,11 @@ import json
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from appliance.cli.api_client import ApiClient
 from appliance.errors import EX_USAGE, OperatorError
 from appliance.names import shorten
-from appliance.output import console, short_time
+from appliance.output import console, folding_table, short_time
 from appliance.state.api_tokens import SCOPES
 
 app = typer.Typer(no_args_is_help=True)
@@ -32,9 +31,7 @@ def list_command(as_json: AsJson = False) -> None:
         return
     out = console()
     when = short_time if out.is_terminal else str
-    table = Table()
-    for heading in ("token", "scopes", "made", "expires", "note"):
-        table.add_column(heading, overflow="fold")
+    table = folding_table("token", "scopes", "made", "expires", "note")
     for item in answer["items"]:
         made, expires = when(item["created_at"]), when(item["expires_at"] or "-")
         table.add_row(item["id"], "\n".join(item["scopes"]), made, expires, item["note"] or "-")

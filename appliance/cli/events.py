@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from appliance.cli.host import host_settings
 from appliance.cli.state_client import with_state
 from appliance.errors import EX_DATAERR, EX_USAGE, OperatorError
-from appliance.output import console, short_time
+from appliance.output import console, folding_table, short_time
 from appliance.printable import visible
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY
 from appliance.settings import SETTINGS_FILE
@@ -166,9 +165,7 @@ def _stored(entry: Entry) -> str:
 
 
 def _print_table(rows: list[tuple[str, ...]], *more: str) -> None:
-    table = Table()
-    for heading in ("stored", "stream", "type", "id", *more):
-        table.add_column(heading, overflow="fold")
+    table = folding_table("stored", "stream", "type", "id", *more)
     for row in rows:
         table.add_row(*row)
     console().print(table)

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
-from rich.table import Table
 
 from appliance.cli.probing import (
     ForceOption,
@@ -28,7 +27,7 @@ from appliance.media.capacity.gpus import find_gpus
 from appliance.media.capacity.reference import Reference
 from appliance.media.capacity.store import MeasuredGpus, keep
 from appliance.media.encode.encoder import EncoderChoice
-from appliance.output import console
+from appliance.output import console, folding_table
 from appliance.settings import SETTINGS_FILE
 
 if TYPE_CHECKING:
@@ -98,9 +97,8 @@ def probe(
 
 
 def _print(measured: MeasuredGpus) -> None:
-    table = Table(title=f"NVENC, H.264, driver {measured.driver}", title_justify="left")
-    for heading in ("GPU", "name", "streams", "megapixels/s", "sessions", "why not more"):
-        table.add_column(heading, overflow="fold")
+    headings = ("GPU", "name", "streams", "megapixels/s", "sessions", "why not more")
+    table = folding_table(*headings, title=f"NVENC, H.264, driver {measured.driver}")
     for gpu in measured.gpus:
         sessions = "no limit seen" if gpu.sessions is None and gpu.encodes else str(gpu.sessions or 0)
         why = gpu.reason or ("slower than real time" if gpu.complete else "the time was over")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from appliance.media.stream_client import NoStreamError, StreamSilentError
-from appliance.output import console, short_time
+from appliance.output import console, folding_table, short_time
 from appliance.secrets.content_keys import KeyId, UnknownKeyError
 
 if TYPE_CHECKING:
@@ -96,9 +96,7 @@ def print_tables(found: dict[str, Any]) -> None:
         users, needing = ", ".join(row["in_use_by"]) or "-", ", ".join(row["needed_by"]) or "-"
         table.add_row(str(row["number"]), when(row["created"]), row["state"], users, needing)
     out.print(table)
-    table = Table(title="content keys", title_justify="left")
-    for heading in ("stream", "key id", "since"):
-        table.add_column(heading, overflow="fold")
+    table = folding_table("stream", "key id", "since", title="content keys")
     for row in found["content_keys"]:
         kid = row["kid"] or ("no segment yet" if row["encrypted"] else "not encrypted")
         table.add_row(row["stream"], kid, when(row["since"] or "-"))

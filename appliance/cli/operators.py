@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.table import Table
 
 from appliance.cli.host import host_settings
 from appliance.cli.state_client import with_state
 from appliance.errors import EX_DATAERR, EX_USAGE, OperatorError
 from appliance.names import shorten
-from appliance.output import console, short_time
+from appliance.output import console, folding_table, short_time
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY
 from appliance.secrets.passwords import PasswordDigest, WeakPasswordError, check_password, draw_password
 from appliance.settings import SETTINGS_FILE
@@ -91,9 +90,7 @@ def list_command(
         return
     out = console()
     when = short_time if out.is_terminal else str
-    table = Table()
-    for heading in ("operator", "made", "password since"):
-        table.add_column(heading, overflow="fold")
+    table = folding_table("operator", "made", "password since")
     for name, made, changed in rows:
         table.add_row(name, when(made), when(changed))
     out.print(table)

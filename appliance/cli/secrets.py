@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.table import Table
 
 from appliance.cli.host import host_settings, require_host
 from appliance.cli.key_tables import LiveKeys
@@ -21,7 +20,7 @@ from appliance.ops.rotation import Rotation
 from appliance.ops.secret_status import SecretStatus, secret_status
 from appliance.ops.timers import ask_timer
 from appliance.ops.valkey_password import ACL_FILE
-from appliance.output import console, short_time, span
+from appliance.output import console, folding_table, short_time, span
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY, MASTER_KEY
 from appliance.secrets.rotating import ROTATING
 from appliance.secrets.schedule import CONTENT_KEYS, INTERNAL
@@ -138,9 +137,7 @@ def rotate_command(
 
 def _print(rows: list[SecretStatus]) -> None:
     out, now = console(), datetime.now(UTC)
-    table = Table()
-    for heading in ("secret", "age", "next rotation", "old ones good until", "note"):
-        table.add_column(heading, overflow="fold")
+    table = folding_table("secret", "age", "next rotation", "old ones good until", "note")
 
     def when(time: datetime | None) -> str:
         text = "-" if time is None else time.isoformat(timespec="seconds")

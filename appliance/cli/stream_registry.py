@@ -6,12 +6,11 @@ import json
 from typing import Annotated, Any, get_args
 
 import typer
-from rich.table import Table
 
 from appliance.cli.api_client import ApiClient
 from appliance.cli.stream_name import checked_stream_name
 from appliance.errors import EX_USAGE, OperatorError
-from appliance.output import console, short_time
+from appliance.output import console, folding_table, short_time
 from appliance.settings import ViewPolicyName
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the API's answer.")]
@@ -90,9 +89,7 @@ def registered(as_json: AsJson = False) -> None:
         return
     out = console()
     when = short_time if out.is_terminal else str
-    table = Table()
-    for heading in ("stream", "registered", "allow", "deny", "limits", "view", "live since", "key"):
-        table.add_column(heading, overflow="fold")
+    table = folding_table("stream", "registered", "allow", "deny", "limits", "view", "live since", "key")
     for item in items:
         limits = [f"{name} {value:g}" for name, value in item["limits"].items() if value is not None]
         publisher = item["publisher"] or {}
@@ -118,9 +115,7 @@ def list_keys(stream: Stream, as_json: AsJson = False) -> None:
         return
     out = console()
     when = short_time if out.is_terminal else str
-    table = Table()
-    for heading in ("key", "made", "expires", "revoked", "lets in", "note"):
-        table.add_column(heading, overflow="fold")
+    table = folding_table("key", "made", "expires", "revoked", "lets in", "note")
     for item in answer["items"]:
         times = [when(item[name] or "-") for name in ("created_at", "expires_at", "revoked_at")]
         table.add_row(item["id"], *times, "no" if item["over"] else "yes", item["note"] or "-")

@@ -6,11 +6,10 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from typer.core import TyperGroup
 
 from appliance.cli.api_client import ApiClient
-from appliance.output import console, short_time
+from appliance.output import console, folding_table, short_time
 from appliance.printable import visible
 
 
@@ -46,9 +45,7 @@ def list_command(
         return
     out = console()
     when = short_time if out.is_terminal else str
-    table = Table()
-    for heading in ("stream", "session", "viewer", "from", "policy", "since", "ends", "player"):
-        table.add_column(heading, overflow="fold")
+    table = folding_table("stream", "session", "viewer", "from", "policy", "since", "ends", "player")
     for name, viewers in found.items():
         for item in viewers:
             who = item["viewer"] or "-"

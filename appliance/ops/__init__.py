@@ -5,5 +5,5 @@ other secrets, `valkey_password` with the one that Valkey itself has to know; `f
 hosts have of them. `secret_status` says how old they are and when they are due, which `timers` asks systemd.
 `stream_log` is what all parts said about one stream, `doctor` says what is wrong with a host, `fleet` looks
 after many of them over SSH, and `preflight` goes through the checklist before they are opened to the public.
-`runbook` writes down what all three can find.
+What those two want to know of an inventory they ask `ansible`; `runbook` writes down what all three can find.
 """

@@ -1,6 +1,6 @@
 // Questions before something is done, and the keys of a stream.
 import { ask } from "./ask.js";
-import { element } from "./elements.js";
+import { element } from "./element.js";
 import { wordsFor } from "./signing-in.js";
 import { TEXTS } from "./texts.js";
 import { since } from "./units.js";

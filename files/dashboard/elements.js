@@ -1,23 +1,4 @@
-// Small helpers to make and keep elements. Nothing is ever parsed as HTML.
-
-/**
- * @template {keyof HTMLElementTagNameMap} T
- * @param {T} tag
- * @param {Record<string, unknown>} [properties] attributes where they have a dash, else properties of the element;
- * functions with `on` in front are listeners
- * @param {...(Node | string)} children
- * @returns {HTMLElementTagNameMap[T]}
- */
-export function element(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (typeof value === "function" && name.startsWith("on")) made.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
-    else if (name.includes("-") || name === "role") made.setAttribute(name, String(value));
-    else /** @type {any} */ (made)[name] = value;
-  }
-  made.append(...children);
-  return made;
-}
+// Small helpers to keep elements, and shapes to draw with.
 
 /**
  * @param {string} tag

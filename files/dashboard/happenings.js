@@ -1,5 +1,6 @@
 // What happened lately, the newest first.
-import { element, find } from "./elements.js";
+import { element } from "./element.js";
+import { find } from "./elements.js";
 import { exact } from "./units.js";
 
 const MOST = 100;

@@ -1,5 +1,6 @@
 // The table of hosts.
-import { element, find, mark, rows, write } from "./elements.js";
+import { element } from "./element.js";
+import { find, mark, rows, write } from "./elements.js";
 import { SIGNS, TEXTS } from "./texts.js";
 import { bitrate, count, NONE, percent, since, size, span } from "./units.js";
 

@@ -1,6 +1,7 @@
 // The page /dashboard.
 import { ask } from "./ask.js";
-import { element, find, write } from "./elements.js";
+import { element } from "./element.js";
+import { find, write } from "./elements.js";
 import { happenings } from "./happenings.js";
 import { hosts } from "./hosts.js";
 import { live } from "./live.js";

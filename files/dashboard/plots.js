@@ -1,5 +1,6 @@
 // Values over time as lines, each with the same in words.
-import { element, shape, write } from "./elements.js";
+import { element } from "./element.js";
+import { shape, write } from "./elements.js";
 import { TEXTS } from "./texts.js";
 import { bitrate, clock, count } from "./units.js";
 

@@ -1,7 +1,8 @@
 // One row of the table of streams.
 import { ask } from "./ask.js";
 import { confirmed, streamKeys } from "./dialogs.js";
-import { element, mark, write } from "./elements.js";
+import { element } from "./element.js";
+import { mark, write } from "./elements.js";
 import { sparkline } from "./plots.js";
 import { SIGNS, TEXTS } from "./texts.js";
 import { bitrate, count, NONE, pictures, seconds, since } from "./units.js";

@@ -1,5 +1,5 @@
 // The menus of the qualities and of the captions: plain selects, which every device and screen reader knows.
-import { element } from "./elements.js";
+import { element } from "./element.js";
 
 /**
  * @typedef {import("./live-player.js").LivePlayer} LivePlayer

@@ -3,7 +3,8 @@
 //   import { mount } from "…/mount.js";
 //   const { destroy } = mount(document.querySelector("#here"), { stream: "demo" });
 import { captionsMenu, qualityMenu } from "./menus.js";
-import { element, icon, iconButton, relabel } from "./elements.js";
+import { element } from "./element.js";
+import { icon, iconButton, relabel } from "./elements.js";
 import { keyboard } from "./keyboard.js";
 import { LivePlayer } from "./live-player.js";
 import { statistics } from "./statistics.js";

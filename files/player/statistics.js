@@ -1,6 +1,6 @@
 // What support asks a viewer for, over the picture and to copy. No token stands in it.
 import { withoutTokens } from "./address.js";
-import { element } from "./elements.js";
+import { element } from "./element.js";
 
 /**
  * @param {import("./live-player.js").LivePlayer} player

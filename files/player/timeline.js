@@ -1,5 +1,5 @@
 // Where in the stream the picture is: the button that says how far behind it is and goes live, and the slider of the window.
-import { element } from "./elements.js";
+import { element } from "./element.js";
 
 /** A shorter window, s, is no recording to go back in. */
 const WINDOW_SECONDS = 15;

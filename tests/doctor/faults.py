@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from tests.doctor.fault import Fault, changed_file
 
 STREAM = "test-23"
 UNIT = f"stream@{STREAM}.service"
@@ -27,31 +27,6 @@ _GIVE_DELIVERY = (
 )
 _KEEP_TLS = f"cp -a {_TLS}.crt {_TLS}.crt.kept; cp -a {_TLS}.key {_TLS}.key.kept;"
 _GIVE_TLS = f"mv {_TLS}.crt.kept {_TLS}.crt; mv {_TLS}.key.kept {_TLS}.key;"
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One fault: shell scripts that plant and mend it, and what the first finding has to be."""
-
-    name: str
-    plant: str
-    mend: str
-    check: str
-    """The check that has to find it, a regular expression."""
-    words: str
-    """What the finding has to say, a regular expression over what was found and seen."""
-    seconds: float = 20
-    """How long it may take to show: what hangs is noticed by the age of what it wrote last."""
-
-
-def _kept(path: str, change: str) -> tuple[str, str]:
-    """Return scripts that change a file and bring it back, its time as well."""
-    return f"cp -a {path} {path}.kept; {change}", f"mv {path}.kept {path}"
-
-
-def _file(name: str, path: str, change: str, check: str, words: str, *, after: str = "") -> Fault:
-    plant, mend = _kept(path, change)
-    return Fault(name, plant, f"{mend}; {after}", check, words)
 
 
 FAULTS = [
@@ -102,21 +77,21 @@ FAULTS = [
         "appliance-delivery",
     ),
     # what it was told
-    _file(
+    changed_file(
         "settings refused",
         "/etc/appliance/appliance.yml",
         "echo 'window_segment: 10' >>/etc/appliance/appliance.yml",
         "settings",
         "window_segment: unknown setting",
     ),
-    _file(
+    changed_file(
         "secret missing",
         f"{_CREDENTIALS}/view-token-keys",
         f"rm {_CREDENTIALS}/view-token-keys",
         "credentials",
         "view-token-keys cannot be used",
     ),
-    _file(
+    changed_file(
         "secret broken",
         f"{_CREDENTIALS}/content-keyring",
         f"chmod u+w {_CREDENTIALS}/content-keyring; echo broken >{_CREDENTIALS}/content-keyring",
@@ -144,7 +119,7 @@ FAULTS = [
         "certificate",
         "ends soon",
     ),
-    _file(
+    changed_file(
         "certificate gone", f"{_TLS}.crt", f"rm {_TLS}.crt", "certificate", "certificate .* cannot be read"
     ),
     Fault(
@@ -154,14 +129,14 @@ FAULTS = [
         "certificate",
         "shows another certificate",
     ),
-    _file(
+    changed_file(
         "ingest.conf broken",
         "/etc/nginx/ingest.conf",
         "echo 'listen_to everything;' >>/etc/nginx/ingest.conf",
         "nginx-configuration",
         'unknown directive "listen_to".*ingest.conf',
     ),
-    _file(
+    changed_file(
         "delivery.conf broken",
         "/etc/nginx/delivery.conf",
         "sed -i 's/^worker_processes .*/worker_processes many;/' /etc/nginx/delivery.conf",
@@ -270,7 +245,7 @@ FAULTS = [
         "units",
         "appliance-control.service had to be started again",
     ),
-    _file(
+    changed_file(
         "reader's secret differs",
         f"{_CREDENTIALS}/rtmp-reader-secret",
         f"chmod u+w {_CREDENTIALS}/rtmp-reader-secret; head -c 24 /dev/urandom | base64 | tr -d '+/=\\n' "
@@ -330,7 +305,7 @@ FAULTS = [
         "replaced",
         "appliance-ingest.service has not read its configuration",
     ),
-    _file(
+    changed_file(
         "backend unreachable",
         "/etc/appliance/appliance.yml",
         "sed -i '/^http_callback_url/d' /etc/appliance/appliance.yml; "
@@ -363,7 +338,7 @@ FAULTS = [
         "streams",
         f"the process of stream {STREAM} hangs",
     ),
-    _file(
+    changed_file(
         "another master key than the streams'",
         f"{_CREDENTIALS}/content-keyring",
         f"chmod u+w {_CREDENTIALS}/content-keyring; "

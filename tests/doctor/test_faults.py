@@ -8,7 +8,8 @@ import time
 import pytest
 
 from tests.doctor.conftest import Doctor, Row
-from tests.doctor.faults import FAULTS, Fault
+from tests.doctor.fault import Fault
+from tests.doctor.faults import FAULTS
 
 
 def test_a_healthy_host_has_no_finding_and_that_quickly(doctor: Doctor) -> None:

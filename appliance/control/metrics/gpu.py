@@ -6,14 +6,13 @@ driver; until then this is for hosts whose unit was changed.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import shutil
 from typing import TYPE_CHECKING, Final
 
 from appliance.control.metric_families import gauge, put
 from appliance.nvidia_smi import figure, query, read_gpus
+from appliance.subprocesses import NOT_THERE, TOO_LONG, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,28 +42,12 @@ async def ask_gpus() -> str:
     command = query(_FIELDS)
     if shutil.which(command[0]) is None:
         return ""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-    except OSError as error:  # a host that is short of memory is told of all the same
-        log.warning("nvidia-smi: %s", error)
-        return ""
-    try:
-        async with asyncio.timeout(_SECONDS):
-            text, _ = await process.communicate()
-    except TimeoutError:
+    answer = await run_program(*command, seconds=_SECONDS)
+    if answer.status == NOT_THERE:  # a host that is short of memory is told of all the same
+        log.warning("%s", answer.errors)
+    elif answer.status == TOO_LONG:
         log.warning("nvidia-smi did not answer within %s s", _SECONDS)
-        return ""
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    return text.decode("utf-8", "replace") if process.returncode == 0 else ""
+    return answer.text if answer.status == 0 else ""
 
 
 def gpu_metrics(text: str) -> Iterator[Metric]:

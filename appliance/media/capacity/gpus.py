@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Final
 
 from appliance.errors import EX_UNAVAILABLE, OperatorError
 from appliance.nvidia_smi import query, read_gpus
+from appliance.subprocesses import NOT_THERE, TOO_LONG, run_program
 
 _FIELDS: Final = ("uuid", "name", "driver_version", "mig.mode.current")
 _SECONDS: Final = 20.0
@@ -42,26 +42,15 @@ def listed_gpus(text: str) -> list[Gpu]:
 async def find_gpus() -> list[Gpu]:
     """Returns the GPUs of this host. Raises OperatorError (EX_UNAVAILABLE), with the reason, without any."""
     command = query(_FIELDS)
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-    except OSError as error:
-        raise _none(f"{command[0]}: {error.strerror}") from None
-    try:
-        async with asyncio.timeout(_SECONDS):
-            printed, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        raise _none(f"{command[0]} does not answer within {_SECONDS:g} s") from None
-    text = printed.decode(errors="replace")
+    answer = await run_program(*command, seconds=_SECONDS)
+    if answer.status == NOT_THERE:
+        raise _none(answer.errors)
+    if answer.status == TOO_LONG:
+        raise _none(f"{command[0]} does not answer within {_SECONDS:g} s")
+    text = answer.text + answer.errors
     if not (found := listed_gpus(text)):
         lines = text.strip().splitlines()
-        raise _none(lines[0] if lines else f"{command[0]} prints nothing, exit status {process.returncode}")
+        raise _none(lines[0] if lines else f"{command[0]} prints nothing, exit status {answer.status}")
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from appliance.digest import digest
+from appliance.subprocesses import run_program
 
 if TYPE_CHECKING:
     from appliance.media.encode.ladder import Ladder
@@ -52,23 +52,7 @@ def cpu_name(cpuinfo: Path = _CPUINFO) -> str:
 
 async def ffmpeg_version(ffmpeg: str = "ffmpeg") -> str:
     """Returns the version that FFmpeg says of itself; "" when it does not run."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *(ffmpeg, "-version"),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-    except OSError:
-        return ""
-    try:
-        async with asyncio.timeout(_VERSION_S):
-            text, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        return ""
-    words = text.decode(errors="replace").split()
+    words = (await run_program(ffmpeg, "-version", seconds=_VERSION_S)).text.split()
     return words[2] if words[:2] == ["ffmpeg", "version"] and len(words) > 2 else ""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from appliance.media.status_reading import Reading, read_status, streams_on_disk
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY
 from appliance.settings import SETTINGS_FILE, Settings
+from appliance.subprocesses import Output, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,21 +24,6 @@ NGINX_UNITS: Final = {"ingest": "appliance-ingest.service", "delivery": "applian
 """Configuration /etc/nginx/NAME.conf → the unit that runs with it."""
 
 _COMMAND_SECONDS: Final = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """What a program printed; `status` 127 when it is not there, 124 when it took too long."""
-
-    status: int
-    text: str
-    errors: str
-
-    @property
-    def said(self) -> str:
-        """The last line that it printed, of its errors when there are any."""
-        lines = (self.errors or self.text).strip().splitlines()
-        return lines[-1].strip() if lines else f"nothing, exit status {self.status}"
 
 
 @dataclass
@@ -62,26 +47,7 @@ class Host:
 
     async def run(self, *command: str, seconds: float = _COMMAND_SECONDS, given: bytes = b"") -> Output:
         """Runs a program with `given` on its standard input; it is killed when it takes too long."""
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.PIPE if given else asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
-        except OSError as error:
-            return Output(127, "", f"{command[0]}: {error.strerror}")
-        try:
-            async with asyncio.timeout(seconds):
-                out, errors = await process.communicate(given or None)
-        except TimeoutError:
-            return Output(124, "", f"{command[0]} took longer than {seconds:g} s")
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        return Output(process.returncode or 0, out.decode(errors="replace"), errors.decode(errors="replace"))
+        return await run_program(*command, seconds=seconds, given=given)
 
     async def once(self, name: str, ask: Callable[[], Awaitable[T]]) -> T:
         """What `ask` gives, asked once for all checks."""

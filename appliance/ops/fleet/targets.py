@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from appliance.errors import EX_CONFIG, EX_UNAVAILABLE, OperatorError
+from appliance.errors import EX_CONFIG, OperatorError
+from appliance.ops.ansible import InventorySource
 from appliance.ops.fleet.ssh_options import Options, Way
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 _SECONDS: Final = 60.0
 _ARGUMENTS: Final = ("ansible_ssh_common_args", "ansible_ssh_extra_args")
@@ -47,26 +46,11 @@ def read_targets(inventory: Path | None, limit: str | None) -> list[Target]:
 
     Raises OperatorError when there is no such inventory, no host in it, or a host that cannot be reached so.
     """
-    command = [str(Path(sys.executable).with_name("ansible-inventory")), "--list"]
-    command += [] if inventory is None else ["--inventory", str(inventory)]
-    command += [] if limit is None else ["--limit", limit]
-    what = str(inventory or "the inventory of ansible.cfg")
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_SECONDS
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise OperatorError(
-            f"{what} cannot be read: {error}",
-            exit_code=EX_UNAVAILABLE,
-            hint="on a controller, in the checkout: any `make` verb installs Ansible into .venv",
-        ) from None
+    source = InventorySource(inventory, limit)
+    done = source.ask("ansible-inventory", "--list", seconds=_SECONDS)
     if done.returncode:
-        said = " ".join(done.stderr.split())[-500:]
-        raise OperatorError(
-            f"{what} cannot be read: {said}", exit_code=EX_CONFIG, hint="see: ansible-inventory --graph"
-        )
-    return parse_inventory(done.stdout, what, limit)
+        raise source.refused(done.stderr, "see: ansible-inventory --graph")
+    return parse_inventory(done.stdout, str(source), limit)
 
 
 def parse_inventory(text: str, what: str, limit: str | None = None) -> list[Target]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import appliance
-from appliance.errors import EX_CONFIG, EX_UNAVAILABLE, OperatorError
 from appliance.health.finding import Finding
+from appliance.ops.ansible import InventorySource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,38 +39,21 @@ def ask_inventory(inventory: Path | None, limit: str | None, extra: Sequence[str
 
     Raises OperatorError when Ansible cannot read it.
     """
-    command = [str(Path(sys.executable).with_name("ansible-playbook"))]
-    command += [str(_CHECKOUT / "playbooks/checklist.yml")]
-    command += [] if inventory is None else ["--inventory", str(inventory)]
-    command += [] if limit is None else ["--limit", limit]
+    source = InventorySource(inventory, limit)
     # A run that ends because of what was found would not say it all.
-    command += [word for text in (*extra, "preflight_refuses=nothing") for word in ("--extra-vars", text)]
-    what = str(inventory or "the inventory of ansible.cfg")
-    try:
-        done = subprocess.run(
-            command,
-            env={"ANSIBLE_CONFIG": str(_CHECKOUT / "ansible.cfg"), **os.environ, **_PRINTED},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise OperatorError(
-            f"{what} cannot be read: {error}",
-            exit_code=EX_UNAVAILABLE,
-            hint="on a controller, in the checkout: any `make` verb installs Ansible into .venv",
-        ) from None
+    words = [word for text in (*extra, "preflight_refuses=nothing") for word in ("--extra-vars", text)]
+    done = source.ask(
+        "ansible-playbook",
+        str(_CHECKOUT / "playbooks/checklist.yml"),
+        *words,
+        seconds=_SECONDS,
+        env={"ANSIBLE_CONFIG": str(_CHECKOUT / "ansible.cfg"), **os.environ, **_PRINTED},
+    )
     try:
         return parse_inventory(done.stdout)
     except (ValueError, KeyError, TypeError, AttributeError):
-        said = " ".join((done.stderr or done.stdout).split())[-500:]
-        raise OperatorError(
-            f"{what} cannot be read: {said}",
-            exit_code=EX_CONFIG,
-            hint="see: ansible-playbook playbooks/preflight.yml, which says what is refused",
-        ) from None
+        hint = "see: ansible-playbook playbooks/preflight.yml, which says what is refused"
+        raise source.refused(done.stderr or done.stdout, hint) from None
 
 
 def parse_inventory(printed: str) -> Inventory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,8 @@ async def give_password(site: Site, name: str = NAME, password: str = PASSWORD) 
 def delivery(folder: Path, port: int, control_port: int, **settings: Any) -> Server:
     """The delivery nginx with the role's own configuration, not started."""
     folder.mkdir(parents=True)
+    # As on a host, where no file is a link.
+    root = shutil.copytree(CHECKOUT / "files/dashboard", folder / "dashboard")
     text = delivery_conf(
         port,
         folder.parent / "hls",
@@ -78,7 +81,7 @@ def delivery(folder: Path, port: int, control_port: int, **settings: Any) -> Ser
         delivery_statistics=False,
         delivery_player=False,
         control_listen=f"127.0.0.1:{control_port}",
-        _delivery_dashboard_root=str(CHECKOUT / "files/dashboard"),
+        _delivery_dashboard_root=str(root),
         **settings,
     )
     (folder / "delivery.conf").write_text(text)
