@@ -15,7 +15,7 @@ from appliance.control.metrics.capacity import capacity_metrics
 from appliance.control.metrics.configured import configured_metrics
 from appliance.control.metrics.delivery import ask_delivery, delivery_metrics
 from appliance.control.metrics.families import Given
-from appliance.control.metrics.gpu import ask_gpus, gpu_metrics
+from appliance.control.metrics.gpu import ask_gpus, failed_gpu_metrics, gpu_metrics
 from appliance.control.metrics.ingest import ingest_metrics
 from appliance.control.metrics.secrets import secret_metrics
 from appliance.control.metrics.state import ask_state, state_metrics
@@ -49,12 +49,13 @@ class Metrics:
             encode, content_type = choose_encoder(request.headers.get("accept", ""))
         except (TypeError, ValueError):  # it trips over a version that is no number
             encode, content_type = choose_encoder("")
-        state, xml, gpus, delivery, uses = await asyncio.gather(
+        state, xml, gpus, delivery, uses, marks = await asyncio.gather(
             ask_state(self._control.state),
             self._ingest(),
             ask_gpus(),
             ask_delivery(self._control.settings.delivery_port),
             self._control.admission.uses(),
+            self._control.admission.marks(),
         )
         registry = CollectorRegistry(auto_describe=False)
         registry.register(StreamCollector(self._root))
@@ -68,6 +69,7 @@ class Metrics:
                         *ingest_metrics(xml),
                         *state_metrics(state, with_events=self._control.backend is not None),
                         *gpu_metrics(gpus),
+                        *failed_gpu_metrics(marks, self._control.admission.capacity()),
                         *capacity_metrics(
                             uses,
                             limit=self._control.admission.limit,
