@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 SHARED: Final = "appliance-stream"
 """The runtime directory that all streams' units share."""
 
+SHARED_DIRECTORY: Final = Path("/run", SHARED)
+"""The same, for those who are no stream's unit (roles/origin, stream@.service)."""
+
 FILE: Final = "encoder.json"
 _DRIVER: Final = Path("/sys/module/nvidia/version")
 NVIDIA_DEVICE: Final = Path("/dev/nvidiactl")

@@ -27,8 +27,8 @@ ENVIRONMENT: Final = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 _FPS_WINDOW_S: Final = 10.0
 _STOP_S: Final = 5.0
-_STUCK_S: Final = 1.0
-"""A killed FFmpeg is gone by then, unless a driver holds it whose GPU is lost: that may be for ever."""
+_STUCK_S: Final = 0.5
+"""A killed FFmpeg is waited for no longer: a driver whose GPU is lost may hold it for ever."""
 
 _LAST_LINES: Final = 5
 _MOST_ERRORS: Final = 20
@@ -76,6 +76,7 @@ class FFmpeg:
         self._lines: list[str] = []
         self._fault: BaseException | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._pipes: list[asyncio.ReadTransport] = []
         self.errors: list[str] = []
         """The first errors that it printed: what others follow from."""
         self.fps: float | None = None
@@ -112,11 +113,13 @@ class FFmpeg:
             for descriptor in writes:
                 os.close(descriptor)
         self = cls(process)
-        outputs = [
-            await _read_output(descriptor, rendition, sink)
-            for descriptor, rendition in zip(reads[1:], renditions, strict=True)
-        ]
-        progress = await _stream_reader(reads[0])
+        outputs = []
+        for descriptor, rendition in zip(reads[1:], renditions, strict=True):
+            done, pipe = await _read_output(descriptor, rendition, sink)
+            outputs.append(done)
+            self._pipes.append(pipe)
+        progress, pipe = await _stream_reader(reads[0])
+        self._pipes.append(pipe)
         self._watcher = asyncio.create_task(self._watch(progress, outputs))
         return self
 
@@ -169,8 +172,10 @@ class FFmpeg:
         """Waits no longer for a process that was killed and does not go: nothing of it counts any more."""
         if self.ended.done() or self._watcher is None:
             return
-        log.error("FFmpeg (pid %d) was killed and does not go: it is left behind", self.pid)
+        log.warning("FFmpeg (pid %d) was killed and does not go: it is left behind", self.pid)
         self._watcher.cancel()
+        for pipe in self._pipes:
+            pipe.close()
         if self._process.stdin is not None:
             self._process.stdin.transport.abort()
         reason = self._given_up or "stopped"
@@ -266,19 +271,21 @@ class _PipeReader(asyncio.Protocol):
             self._done.set_result(None)
 
 
-async def _read_output(descriptor: int, rendition: str, sink: OutputSink) -> asyncio.Future[None]:
+async def _read_output(
+    descriptor: int, rendition: str, sink: OutputSink
+) -> tuple[asyncio.Future[None], asyncio.ReadTransport]:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
     pipe = os.fdopen(descriptor, "rb", buffering=0)
-    await loop.connect_read_pipe(lambda: _PipeReader(rendition, sink, done), pipe)
-    return done
+    transport, _ = await loop.connect_read_pipe(lambda: _PipeReader(rendition, sink, done), pipe)
+    return done, transport
 
 
-async def _stream_reader(descriptor: int) -> asyncio.StreamReader:
-    reader = asyncio.StreamReader()
+async def _stream_reader(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
+    reader, loop = asyncio.StreamReader(), asyncio.get_running_loop()
     pipe = os.fdopen(descriptor, "rb", buffering=0)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-    return reader
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    return reader, transport
 
 
 async def _line(stream: asyncio.StreamReader) -> bytes:

@@ -62,9 +62,14 @@ class Mark:
         return "any" if self.gpu is None else str(self.gpu)
 
     @property
+    def device(self) -> str:
+        """The GPU, in words."""
+        return "the GPU" if self.gpu is None else f"GPU {self.gpu}"
+
+    @property
     def text(self) -> str:
         """In words, without the times."""
-        return f"{_called(self.gpu)} has failed: {self.reason}"
+        return f"{self.device} has failed: {self.reason}"
 
     def of(self, gpu: int | None) -> bool:
         """Whether it speaks against `gpu`, None being whichever FFmpeg takes."""
@@ -122,7 +127,7 @@ class GpuMarks:
         if failure is not None:
             self._fail(mark, mark.gpu, failure, time.time())
             return
-        log.warning("%s works again; it failed %.0f s ago", _called(mark.gpu), time.time() - mark.since)
+        log.warning("%s works again; it failed %.0f s ago", mark.device, time.time() - mark.since)
         self._write(replace(mark, works_since=time.time()))
 
     def _fail(self, before: Mark | None, gpu: int | None, reason: str, now: float) -> None:
@@ -143,11 +148,7 @@ class GpuMarks:
         try:
             self._storage.write(f"gpu-{mark.name}.json", json.dumps(asdict(mark)).encode())
         except StorageError as error:
-            log.warning("the mark of %s is not kept: %s", _called(mark.gpu), error)
-
-
-def _called(gpu: int | None) -> str:
-    return "the GPU" if gpu is None else f"GPU {gpu}"
+            log.warning("the mark of %s is not kept: %s", mark.device, error)
 
 
 def _read_all(directory: Path) -> list[Mark]:
