@@ -31,7 +31,7 @@ from appliance.media.capacity.placing import Learnt, NoRoomError, Placement, Run
 from appliance.media.capacity.store import CapacityFile
 from appliance.media.capacity.work import Work
 from appliance.media.encode.described import described_source
-from appliance.media.encode.encoder_memory import SHARED
+from appliance.media.encode.encoder_memory import SHARED_DIRECTORY
 from appliance.media.encode.gpu_faults import GpuFault
 from appliance.media.encode.gpu_marks import by_gpu, read_marks
 from appliance.media.encode.ladder import ladder_path, load_ladder
@@ -53,9 +53,6 @@ if TYPE_CHECKING:
     from appliance.state.registry import Limits, Registry
 
 _CPU: Final = Placement(None, "it was running already")
-
-SHARED_DIRECTORY: Final = Path("/run", SHARED)
-"""Where the streams' processes keep what all of them know (roles/origin, stream@.service)."""
 
 _LEARNT_S: Final = 600.0
 """How long a driver is not asked for more sessions than were open when it refused one."""
