@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from appliance.media.capacity.figures import CpuFigures, GpuFigures
     from appliance.media.capacity.store import Capacity
+    from appliance.media.status_reading import Reading
     from appliance.settings import EncoderPreference
 
 
@@ -126,6 +127,24 @@ def of_cpu(figures: CpuFigures, running: Iterable[Running]) -> Use:
     works = [Work() if each.gpu is not None else each.work for each in running]
     sessions = sum(len(work.rungs) for work in works)
     return Use("cpu", sum(figures.share(work) for work in works), sessions)
+
+
+def use_of(status: Reading, capacity: Capacity | None) -> Use | None:
+    """Returns what a stream takes, which its process's `status` tells of; None while it encodes nothing.
+
+    The share is 0 where it is not known, as the device was not measured.
+    """
+    work, family = Work.reported(status), status.text("encoder", "family")
+    if work is None or family is None:
+        return None
+    sessions = len(work.rungs)
+    if family == "nvenc":
+        index = int(status.number("encoder", "gpu") or 0)
+        gpus = () if capacity is None else capacity.of_gpus
+        share = sum(gpu.share(work) for gpu in gpus if gpu.index == index)
+        return Use(f"gpu{index}", share, sessions)
+    cpu = None if capacity is None else capacity.cpu
+    return Use("cpu", 0.0 if cpu is None else cpu.figures.share(work), sessions)
 
 
 def uses(capacity: Capacity, running: Sequence[Running], learnt: Learnt = _NOTHING) -> list[Use]:
