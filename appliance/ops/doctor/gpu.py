@@ -8,10 +8,10 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from appliance.cli.output import span
+from appliance.health.finding import Finding, critical, warning
 from appliance.media.encode.gpu_marks import read_marks
 from appliance.nvidia_smi import figure, query, read_gpus
-from appliance.ops.doctor.finding import Finding, critical, warning
+from appliance.output import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
