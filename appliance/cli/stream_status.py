@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.table import Table
 from rich.text import Text
 
+from appliance.media.capacity.placing import use_of
 from appliance.media.status_reading import Reading
 from appliance.names import stream_unit
 from appliance.output import console, short_time, span
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from appliance.media.capacity.store import Capacity
     from appliance.names import StreamName
     from appliance.settings import Settings
 
@@ -45,6 +47,15 @@ def short_state(status: Reading, now: float) -> str:
     count = len([item for item in status.items("alerts") if not item.flag("over")])
     alerts = f", {count} alert{'s' if count > 1 else ''}" if count else ""
     return (status.text("state") or "?") + alerts
+
+
+def short_encoder(status: Reading, capacity: Capacity | None, now: float) -> str:
+    """Who encodes, and the share of it that the stream takes, where that was measured: for a table."""
+    use = use_of(status, capacity) if status.fresh(now) else None
+    if use is None:
+        return "-"
+    name = "x264" if use.device == "cpu" else use.device
+    return f"{name}, {100 * use.share:.0f} %" if use.share else name
 
 
 @dataclass(frozen=True)

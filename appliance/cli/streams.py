@@ -14,8 +14,9 @@ from rich.table import Table
 from appliance.cli import stream_registry
 from appliance.cli.host import host_settings
 from appliance.cli.stream_name import checked_stream_name
-from appliance.cli.stream_status import StreamView, short_state, unit_state
+from appliance.cli.stream_status import StreamView, short_encoder, short_state, unit_state
 from appliance.errors import EX_NOPERM, EX_UNAVAILABLE, OperatorError
+from appliance.media.capacity.store import Capacity, CapacityFile
 from appliance.media.status_reading import read_status, streams_on_disk
 from appliance.names import is_stream_name, stream_unit
 from appliance.output import console, short_time
@@ -24,6 +25,8 @@ from appliance.settings import SETTINGS_FILE
 IPV4_COLUMNS = len("255.255.255.255")
 STATE_COLUMNS = 90
 """Width of a terminal that has room for the state too, beside an address and a name of 14 letters."""
+ENCODER_COLUMNS = 98
+"""The same for the encoder, too."""
 
 app = typer.Typer(no_args_is_help=True, help="What is live on this host, and who may publish.")
 app.command("registered")(stream_registry.registered)
@@ -43,7 +46,10 @@ def list_command(
     settings: Annotated[Path, typer.Option(help="Settings file.")] = SETTINGS_FILE,
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer.")] = False,
 ) -> None:
-    """List the live streams and how often each was published and played."""
+    """List the live streams, who encodes each, and how often it was published and played.
+
+    The encoder is x264 or a GPU, and the share of it that the stream takes, where that was measured.
+    """
     known = host_settings("streams list", settings)
     url = known.control_url
     active, stats = _get(f"{url}/streams/active"), _get(f"{url}/streams/stats")
@@ -60,15 +66,22 @@ def list_command(
     table.add_column("stream", overflow="fold")
     if with_state := out.width >= STATE_COLUMNS:
         table.add_column("state")
+    if with_encoder := out.width >= ENCODER_COLUMNS:
+        table.add_column("encoder")
+    capacity = CapacityFile(Path(known.capacity_file)).now() if with_encoder else None
     for heading in ("live since", "from", "publishes", "plays", "last publish"):
         folds = heading == "from" and long_address
         table.add_column(heading.replace(" ", gap), overflow="fold", no_wrap=not folds)
     for name in sorted(streams.keys() | counts.keys()):
         stream, count = streams.get(name, {}), counts.get(name, {})
-        state = _state(Path(known.media_root), name).replace(", ", "\n" if out.is_terminal else ", ")
+        state, encoder = (
+            cell.replace(", ", "\n" if out.is_terminal else ", ")
+            for cell in _state(Path(known.media_root), name, capacity)
+        )
         table.add_row(
             name,
             *([state] if with_state else []),
+            *([encoder] if with_encoder else []),
             when(stream.get("started_at") or "-"),
             stream.get("client_ip", "-"),
             str(count.get("total_publishes", 0)),
@@ -121,10 +134,12 @@ def show_command(
         view.print()
 
 
-def _state(root: Path, name: str) -> str:
-    """What the stream's process says, where it runs on this host and we may read it."""
-    status = read_status(root / name) if is_stream_name(name) else None
-    return "-" if status is None else short_state(status, time.time())
+def _state(root: Path, name: str, capacity: Capacity | None) -> tuple[str, str]:
+    """What the stream's process says, where it runs on this host and we may read it: state and encoder."""
+    status, now = read_status(root / name) if is_stream_name(name) else None, time.time()
+    if status is None:
+        return "-", "-"
+    return short_state(status, now), short_encoder(status, capacity, now)
 
 
 def _get(url: str) -> dict[str, Any]:

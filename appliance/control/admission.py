@@ -3,12 +3,19 @@
 A stream counts as what its process says that it runs; until it says so, as its whole ladder for the largest
 source that it may send. One whose publisher has left counts for as long as it waits for its return, so that
 the return is never refused. Where nothing was measured, everybody is let in.
+
+A GPU gets no stream while the streams' processes have it marked (`appliance.media.encode.gpu_marks`), or
+while one that was sent there says that the CPU encodes it. A stream whose GPU has failed counts on the CPU,
+which it may have more of then than is given away; it goes back when its publisher comes next, if the GPU has
+room. A driver that refused a session although the GPU had room by what was measured (consumer cards, and
+whatever else encodes there) is not asked for more than were open then, for ten minutes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -20,10 +27,13 @@ from appliance.control.audit import record
 from appliance.control.refusal import RefusedError
 from appliance.control.troubles import Troubles
 from appliance.errors import OperatorError
-from appliance.media.capacity.placing import NoRoomError, Placement, Running, Use, place, uses
+from appliance.media.capacity.placing import Learnt, NoRoomError, Placement, Running, Use, place, uses
 from appliance.media.capacity.store import CapacityFile
 from appliance.media.capacity.work import Work
 from appliance.media.encode.described import described_source
+from appliance.media.encode.encoder_memory import SHARED_DIRECTORY
+from appliance.media.encode.gpu_faults import GpuFault
+from appliance.media.encode.gpu_marks import by_gpu, read_marks
 from appliance.media.encode.ladder import ladder_path, load_ladder
 from appliance.media.encode.rungs import plan_rungs
 from appliance.media.status import State as StreamState
@@ -34,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
 
     from appliance.media.capacity.store import Capacity
+    from appliance.media.encode.gpu_marks import Mark
     from appliance.media.encode.source import Source
     from appliance.media.status_reading import Reading
     from appliance.names import StreamName
@@ -42,6 +53,9 @@ if TYPE_CHECKING:
     from appliance.state.registry import Limits, Registry
 
 _CPU: Final = Placement(None, "it was running already")
+
+_LEARNT_S: Final = 600.0
+"""How long a driver is not asked for more sessions than were open when it refused one."""
 
 
 class FullError(RefusedError):
@@ -53,18 +67,34 @@ class FullError(RefusedError):
 
 @dataclass(slots=True)
 class _Known:
-    """What is remembered of a stream that counts: what it may cost at most, its place, what it ran last."""
+    """What is remembered of a stream that counts: what it may cost at most, its place, what it ran last.
+
+    `missed` is the GPU that it was sent to and, it does not say why, is not encoded on; `instead_of` the one
+    for which x264 stands in; `full` that this was for want of a session, from which was learnt.
+    """
 
     assumed: Work
     placement: Placement
     ran: Work | None = None
+    missed: int | None = None
+    instead_of: int | None = None
+    full: bool = False
 
 
 class Admission:
     """One host's. Used from one event loop only."""
 
-    def __init__(self, settings: Settings, host: str, leases: Leases, registry: Registry) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        host: str,
+        leases: Leases,
+        registry: Registry,
+        *,
+        shared: Path = SHARED_DIRECTORY,
+    ) -> None:
         self._settings = settings
+        self._shared = shared
         self._host = host
         self._leases = leases
         self._registry = registry
@@ -74,6 +104,8 @@ class Admission:
         self._deciding = asyncio.Lock()
         self._reserved: Counter[StreamName] = Counter()
         self._known: dict[StreamName, _Known] = {}
+        self._sessions: dict[int, tuple[int, float]] = {}
+        self._marked: dict[str, Mark] = {}
         self.refused = 0
         """Publishes refused since the service began."""
 
@@ -90,6 +122,7 @@ class Admission:
         self._troubles(self._file.trouble)
         if capacity is not None and capacity != self._said:
             record("capacity", devices=in_words(capacity))
+            self._sessions.clear()
         self._said = capacity
         return capacity
 
@@ -97,6 +130,16 @@ class Admission:
         """Where `stream` was let in to; None when nothing says so."""
         known = self._known.get(stream)
         return None if known is None else known.placement
+
+    async def marks(self) -> list[Mark]:
+        """The GPUs that have failed, as the streams' processes have marked them; changes are recorded."""
+        marked = {mark.name: mark for mark in await asyncio.to_thread(read_marks, self._shared)}
+        for name in marked.keys() - self._marked.keys():
+            record("gpu", level=logging.WARNING, action="failed", gpu=name, reason=marked[name].reason)
+        for name in self._marked.keys() - marked.keys():
+            record("gpu", action="works again", gpu=name)
+        self._marked = marked
+        return list(marked.values())
 
     @contextlib.asynccontextmanager
     async def reserved(self, stream: StreamName) -> AsyncIterator[Placement | None]:
@@ -128,26 +171,40 @@ class Admission:
                 running = await self._running()
         except StateUnavailableError:
             return None
-        return uses(capacity, list(running.values()))
+        return uses(capacity, list(running.values()), await self._learnt(capacity))
 
     async def _decide(self, capacity: Capacity, stream: StreamName) -> Placement:
         running = await self._running()
-        if stream in running:
-            return self._known[stream].placement
+        known = self._known.get(stream) if stream in running else None
+        if known is not None and known.instead_of is None:
+            return known.placement
         assumed = await self._assumed(stream)
         try:
             placement = place(
                 capacity,
-                list(running.values()),
-                assumed,
+                [each for name, each in running.items() if name != stream],
+                assumed if known is None else running[stream].work,
                 headroom=self._settings.admission_headroom,
                 encoder=self._settings.encoder,
+                learnt=await self._learnt(capacity),
             )
         except NoRoomError as error:
+            if known is not None:
+                return known.placement
             self.refused += 1
             raise FullError(str(error)) from None
         self._known[stream] = _Known(assumed, placement)
         return placement
+
+    async def _learnt(self, capacity: Capacity) -> Learnt:
+        marks, now = await self.marks(), time.monotonic()
+        missed = {
+            known.missed: f"stream {stream} was sent to GPU {known.missed}, and the CPU encodes it"
+            for stream, known in self._known.items()
+            if known.missed is not None
+        }
+        failed = {**missed, **by_gpu(marks, [gpu.index for gpu in capacity.of_gpus])}
+        return Learnt(failed, {gpu: most for gpu, (most, until) in self._sessions.items() if now < until})
 
     async def _running(self) -> dict[StreamName, Running]:
         """The streams of this host that count."""
@@ -162,7 +219,19 @@ class Admission:
             if known is None:
                 known = self._known[stream] = _Known(await self._assumed(stream), _CPU)
             running[stream] = _as_running(known, statuses.get(stream))
+        for stream in counting:
+            self._learn(self._known[stream], statuses.get(stream), running.values())
         return running
+
+    def _learn(self, known: _Known, status: Reading | None, running: Iterable[Running]) -> None:
+        """What a driver refuses is learnt from the stream that was refused: once from each."""
+        full = status is not None and status.text("encoder", "fault") == GpuFault.FULL.value
+        if full and not known.full and known.instead_of is not None:
+            gpu = known.instead_of
+            open_now = sum(len(each.work.rungs) for each in running if each.gpu == gpu)
+            self._sessions[gpu] = (open_now, time.monotonic() + _LEARNT_S)
+            record("gpu", level=logging.WARNING, action="full", gpu=str(gpu), sessions=open_now)
+        known.full = full
 
     async def _assumed(self, stream: StreamName) -> Work:
         """What `stream` may ask for at most, by the limits that it is registered with, and by the ladder."""
@@ -208,7 +277,15 @@ def _as_running(known: _Known, status: Reading | None) -> Running:
         gpu = None
         if status.text("encoder", "family") == "nvenc":
             gpu = int(status.number("encoder", "gpu") or 0)
-        if gpu != known.placement.gpu:
+        # One that waits for its publisher says what was; where it goes when that comes may be decided
+        # already.
+        live = status.text("state") == StreamState.LIVE.value
+        if live:
+            instead_of = status.number("encoder", "instead_of")
+            known.instead_of = None if instead_of is None else int(instead_of)
+        if gpu != known.placement.gpu and (live or known.placement is _CPU):
+            if gpu is None and known.instead_of is None:
+                known.missed = known.placement.gpu
             known.placement = Placement(gpu, "its process says so")
     return Running(known.assumed if known.ran is None else known.ran, known.placement.gpu)
 

@@ -140,7 +140,7 @@ class StreamSession:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._pipeline.end_run("the session ends")
+            await self._pipeline.close("the session ends")
             if not failed.done():
                 failed.cancel()
             loop.set_exception_handler(None)

@@ -88,6 +88,10 @@ class StreamStatus:
         self.encoder = {"family": choice.family, "codec": choice.codec, "reason": choice.reason}
         if choice.gpu is not None:
             self.encoder["gpu"] = choice.gpu
+        if choice.instead_of is not None:
+            self.encoder["instead_of"] = choice.instead_of
+        if choice.fault is not None:
+            self.encoder["fault"] = choice.fault.value
 
     def _describe_source(self, source: Source | None, keyframe_seconds: float | None) -> None:
         if source is None:

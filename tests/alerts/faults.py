@@ -137,6 +137,9 @@ _MAIN = 'main() { systemctl show --value -p MainPID "$1"; };'
 # What nvidia-smi prints for the fields of appliance/control/metrics/gpu.py.
 _HOT_GPU = "0, 97, 90, 5, 81000, 81559, 93, 3"
 
+# A mark as appliance/media/encode/gpu_marks.py has it, for a GPU that nobody will try again.
+_FAILED_GPU = '{"gpu": 0, "reason": "a test", "since": 1, "tries": 1, "again_at": 9e9, "works_since": null}'
+
 # Of nobody that may: on the host itself, which is never banned.
 _STRANGER = (
     "while :; do ffmpeg -v quiet -f lavfi -i anullsrc -t 1 -c:a aac -f flv rtmp://127.0.0.1/live/nobody; "
@@ -212,6 +215,13 @@ GROUPS: dict[str, list[Fault]] = {
             f"printf '#!/bin/sh\\necho \"{_HOT_GPU}\"\\n' >/usr/bin/nvidia-smi; "
             "chmod 755 /usr/bin/nvidia-smi",
             "rm /usr/bin/nvidia-smi",
+        ),
+        Fault(
+            "a stream has marked a GPU as failed",
+            ("GpuFailed",),
+            f"cd /run/appliance-stream; echo '{_FAILED_GPU}' >gpu-0.json; chgrp appliance-media gpu-0.json; "
+            "chmod 640 gpu-0.json",
+            "rm /run/appliance-stream/gpu-0.json",
         ),
         Fault(
             "rules that are none",
@@ -336,6 +346,7 @@ GROUPS: dict[str, list[Fault]] = {
 NOT_HERE = {
     "ClockWrong": "a container has the machine's clock, and nspawn lets it neither set nor ask about it",
     "MemoryShort": "/proc/meminfo is the machine's: its memory would have to be used up",
+    "NoRoomForStreams": "its encoders would have to be measured, and full of streams",
     "DiskFull": "a container's disk is an overlay, which the rule leaves out, and it may not mount another",
 }
 """Alerts that cannot be made fire on a lab host, and why; made-up series make them (promtool)."""

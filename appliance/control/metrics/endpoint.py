@@ -16,7 +16,7 @@ from appliance.control.metrics.capacity import capacity_metrics
 from appliance.control.metrics.certificate import ask_certificate, certificate_metrics
 from appliance.control.metrics.configured import configured_metrics
 from appliance.control.metrics.delivery import ask_delivery, delivery_metrics
-from appliance.control.metrics.gpu import ask_gpus, gpu_metrics
+from appliance.control.metrics.gpu import ask_gpus, failed_gpu_metrics, gpu_metrics
 from appliance.control.metrics.ingest import ingest_metrics
 from appliance.control.metrics.secrets import rotations_due, secret_metrics
 from appliance.control.metrics.state import ask_state, state_metrics
@@ -52,14 +52,20 @@ class Metrics:
         except (TypeError, ValueError):  # it trips over a version that is no number
             encode, content_type = choose_encoder("")
         settings = self._control.settings
-        state, xml, gpus, delivery, not_after, rotations, uses = await asyncio.gather(
-            ask_state(self._control.state),
-            self._ingest(),
-            ask_gpus(),
-            ask_delivery(settings.delivery_port),
-            ask_certificate(settings.delivery_tls_port, proxied=settings.delivery_proxy_protocol),
-            asyncio.to_thread(rotations_due, self._control.secrets),
-            self._control.admission.uses(),
+        # In two, as types are known of six at most.
+        (state, xml, gpus, delivery), (not_after, rotations, uses, marks) = await asyncio.gather(
+            asyncio.gather(
+                ask_state(self._control.state),
+                self._ingest(),
+                ask_gpus(),
+                ask_delivery(settings.delivery_port),
+            ),
+            asyncio.gather(
+                ask_certificate(settings.delivery_tls_port, proxied=settings.delivery_proxy_protocol),
+                asyncio.to_thread(rotations_due, self._control.secrets),
+                self._control.admission.uses(),
+                self._control.admission.marks(),
+            ),
         )
         registry = CollectorRegistry(auto_describe=False)
         registry.register(StreamCollector(self._root))
@@ -74,6 +80,7 @@ class Metrics:
                         *ingest_metrics(xml),
                         *state_metrics(state, with_events=self._control.backend is not None),
                         *gpu_metrics(gpus),
+                        *failed_gpu_metrics(marks, self._control.admission.capacity()),
                         *capacity_metrics(
                             uses,
                             limit=self._control.admission.limit,

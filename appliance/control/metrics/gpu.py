@@ -1,7 +1,7 @@
-"""The GPUs, as NVIDIA's own tool tells of them; nothing where it is not installed.
+"""The GPUs, as NVIDIA's own tool tells of them, nothing where it is not installed; and which have failed.
 
-It needs the devices (/dev/nvidia*), which the unit of the service is not let at before a role brings the
-driver; until then this is for hosts whose unit was changed.
+The tool needs the devices (/dev/nvidia*), which the unit of the service is not let at before a role brings
+the driver; until then this is for hosts whose unit was changed.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from appliance.nvidia_smi import figure, query, read_gpus
 from appliance.subprocesses import NOT_THERE, TOO_LONG, run_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from prometheus_client.metrics_core import Metric
+
+    from appliance.media.capacity.store import Capacity
+    from appliance.media.encode.gpu_marks import Mark
 
 log = logging.getLogger(__name__)
 
@@ -57,3 +60,15 @@ def gpu_metrics(text: str) -> Iterator[Metric]:
         for field, (_, _, factor) in _FIELDS.items():
             put(families[field], [index], figure(values[field]), factor)
     return (family for family in families.values() if family.samples)
+
+
+def failed_gpu_metrics(marks: Iterable[Mark], capacity: Capacity | None) -> Iterator[Metric]:
+    """The GPUs that streams have marked as failed, and those of `capacity` that encode."""
+    failed = gauge("gpu_failed", "1 while streams find that the GPU does not encode, which did.", "gpu")
+    tries = gauge("gpu_failed_tries", "How often the GPU was found so since it last worked.", "gpu")
+    marked = {mark.name: mark.tries for mark in marks}
+    measured = () if capacity is None else (str(gpu.index) for gpu in capacity.of_gpus)
+    for name in sorted({*marked, *measured}):
+        failed.add_metric([name], name in marked)
+        tries.add_metric([name], marked.get(name, 0))
+    return (family for family in (failed, tries) if family.samples)

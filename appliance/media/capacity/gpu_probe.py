@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from appliance.media.capacity.figures import GpuFigures
-from appliance.media.capacity.refusals import explained
 from appliance.media.capacity.rising import Rise, rise
 from appliance.media.capacity.trial import TrialError, trial
 from appliance.media.capacity.work import Work
+from appliance.media.encode.gpu_faults import explained
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -16,6 +16,7 @@ import psutil
 
 from appliance.media.encode.command import ffmpeg_command
 from appliance.media.encode.ffmpeg import FFmpeg
+from appliance.media.encode.gpu_faults import telling
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -82,7 +83,9 @@ class _Encode:
                 await asyncio.sleep(0.005)
             await asyncio.sleep(0)
             if self.ffmpeg.ended.done():
-                raise TrialError(self.ffmpeg.first_error or self.ffmpeg.ended.result().reason)
+                errors = self.ffmpeg.errors
+                said = telling(errors) or (errors[0] if errors else self.ffmpeg.ended.result().reason)
+                raise TrialError(said)
             self.ffmpeg.write(tag)
             self._given += len(tag)
             self._ahead.append((self._given, at))

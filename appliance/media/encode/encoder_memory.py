@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from appliance.media.encode.encoder import EncoderChoice, choose_encoder
+from appliance.media.encode.gpu_faults import GpuFault
 from appliance.media.encode.ladder import FAMILIES
 from appliance.media.storage import Storage, StorageError
 
@@ -26,11 +27,20 @@ log = logging.getLogger(__name__)
 SHARED: Final = "appliance-stream"
 """The runtime directory that all streams' units share."""
 
+SHARED_DIRECTORY: Final = Path("/run", SHARED)
+"""The same, for those who are no stream's unit (roles/origin, stream@.service)."""
+
 FILE: Final = "encoder.json"
 _DRIVER: Final = Path("/sys/module/nvidia/version")
 NVIDIA_DEVICE: Final = Path("/dev/nvidiactl")
 _BESIDE_A_GPU_S: Final = 600.0
 """How long x264 stays the choice on a host that has a GPU: the driver may only have been busy."""
+
+
+def shared_directory() -> Path | None:
+    """The runtime directory that this unit shares with all streams' units; None outside of such a unit."""
+    folders = [Path(text) for text in os.environ.get("RUNTIME_DIRECTORY", "").split(":")]
+    return next((folder for folder in folders if folder.name == SHARED), None)
 
 
 class EncoderMemory:
@@ -58,9 +68,7 @@ class EncoderMemory:
     @classmethod
     def of_unit(cls, preference: EncoderPreference, *, ffmpeg: str = "ffmpeg") -> EncoderMemory:
         """Remembers in the unit's runtime directory."""
-        folders = [Path(text) for text in os.environ.get("RUNTIME_DIRECTORY", "").split(":")]
-        shared = next((folder for folder in folders if folder.name == SHARED), None)
-        return cls(preference, directory=shared, ffmpeg=ffmpeg)
+        return cls(preference, directory=shared_directory(), ffmpeg=ffmpeg)
 
     async def choose(self) -> EncoderChoice:
         """Returns what is remembered, else what `choose_encoder` finds. Raises OperatorError as that does."""
@@ -69,6 +77,8 @@ class EncoderMemory:
             log.info("encoder %s, as found before: %s", known.family, known.reason)
             return known
         choice = await choose_encoder(self._preference, ffmpeg=self._ffmpeg)
+        if choice.fault is GpuFault.FULL:
+            return choice  # for as long as those encode who do now, which nobody knows
         expires = None
         if choice.family == "x264" and self._preference == "auto" and self._device.exists():
             expires = time.time() + _BESIDE_A_GPU_S

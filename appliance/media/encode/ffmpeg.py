@@ -22,24 +22,36 @@ log = logging.getLogger(__name__)
 _PIPE_BYTES: Final = 1024 * 1024
 """The largest pipe an unprivileged process may ask for (pipe(7)): FFmpeg waits for no fragment."""
 
-_ENVIRONMENT: Final = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-"""GPUs have the numbers that nvidia-smi gives them."""
+ENVIRONMENT: Final = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""GPUs have the numbers that nvidia-smi gives them: in its own order CUDA's fastest would be the first."""
 
 _FPS_WINDOW_S: Final = 10.0
 _STOP_S: Final = 5.0
+_STUCK_S: Final = 0.5
+"""A killed FFmpeg is waited for no longer: a driver whose GPU is lost may hold it for ever."""
+
 _LAST_LINES: Final = 5
+_MOST_ERRORS: Final = 20
 _QUIET_LINES: Final = 200
 """Lines of one run that reach the journal; a broken source makes FFmpeg print one for each frame."""
+
+_FROM_OUTSIDE: Final = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+"""Signals that a process gets from others: an operator, or the kernel that is out of memory."""
 
 _LEVEL: Final = re.compile(r"(?:\[[^\]]* @ 0x[0-9a-f]+\] )?\[(fatal|error|warning|panic)\] ?")
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How FFmpeg ended, in words."""
+    """How FFmpeg ended, in words.
+
+    `outside`: somebody else has killed it, or could not take what it made; `given_up`: we have, as it hung.
+    """
 
     reason: str
     code: int
+    outside: bool = False
+    given_up: bool = False
 
 
 class OutputSink(Protocol):
@@ -64,8 +76,9 @@ class FFmpeg:
         self._lines: list[str] = []
         self._fault: BaseException | None = None
         self._watcher: asyncio.Task[None] | None = None
-        self.first_error: str | None = None
-        """The first error that it printed: what others follow from."""
+        self._pipes: list[asyncio.ReadTransport] = []
+        self.errors: list[str] = []
+        """The first errors that it printed: what others follow from."""
         self.fps: float | None = None
         """Frames per second of the last ten seconds; FFmpeg's own figure is an average since its start."""
         self.ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
@@ -90,7 +103,7 @@ class FFmpeg:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 pass_fds=writes,
-                env={**os.environ, **_ENVIRONMENT},
+                env={**os.environ, **ENVIRONMENT},
             )
         except BaseException:
             for descriptor in reads:
@@ -100,11 +113,13 @@ class FFmpeg:
             for descriptor in writes:
                 os.close(descriptor)
         self = cls(process)
-        outputs = [
-            await _read_output(descriptor, rendition, sink)
-            for descriptor, rendition in zip(reads[1:], renditions, strict=True)
-        ]
-        progress = await _stream_reader(reads[0])
+        outputs = []
+        for descriptor, rendition in zip(reads[1:], renditions, strict=True):
+            done, pipe = await _read_output(descriptor, rendition, sink)
+            outputs.append(done)
+            self._pipes.append(pipe)
+        progress, pipe = await _stream_reader(reads[0])
+        self._pipes.append(pipe)
         self._watcher = asyncio.create_task(self._watch(progress, outputs))
         return self
 
@@ -140,15 +155,31 @@ class FFmpeg:
     async def kill(self) -> Ending:
         """Ends it at once and returns its ending."""
         self._asked = True
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        self._kill()
         return await asyncio.shield(self.ended)
 
     def give_up(self, reason: str) -> None:
         """Kills it; `ended` will say `reason`."""
         self._given_up = reason
+        self._kill()
+
+    def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+        asyncio.get_running_loop().call_later(_STUCK_S, self._abandon)
+
+    def _abandon(self) -> None:
+        """Waits no longer for a process that was killed and does not go: nothing of it counts any more."""
+        if self.ended.done() or self._watcher is None:
+            return
+        log.warning("FFmpeg (pid %d) was killed and does not go: it is left behind", self.pid)
+        self._watcher.cancel()
+        for pipe in self._pipes:
+            pipe.close()
+        if self._process.stdin is not None:
+            self._process.stdin.transport.abort()
+        reason = self._given_up or "stopped"
+        self.ended.set_result(Ending(reason, -signal.SIGKILL, given_up=self._given_up is not None))
 
     async def _watch_progress(self, stream: asyncio.StreamReader) -> None:
         frames: deque[tuple[float, int]] = deque()
@@ -174,7 +205,7 @@ class FFmpeg:
             level = logging.WARNING if match and match[1] == "warning" else logging.ERROR
             text = _LEVEL.sub("", text)
             if level == logging.ERROR and text:
-                self.first_error = self.first_error or text
+                self.errors = [*self.errors, text][:_MOST_ERRORS]
             self._lines = [*self._lines[1 - _LAST_LINES :], text]
             count += 1
             if count <= _QUIET_LINES:
@@ -200,7 +231,9 @@ class FFmpeg:
             self._process.stdin.close()
             with contextlib.suppress(OSError):  # a broken pipe says what the exit status says better
                 await self._process.stdin.wait_closed()
-        self.ended.set_result(Ending(self._reason(code), code))
+        given_up = self._given_up is not None
+        outside = self._fault is not None or (not given_up and -code in _FROM_OUTSIDE)
+        self.ended.set_result(Ending(self._reason(code), code, outside=outside, given_up=given_up))
 
     def _reason(self, code: int) -> str:
         if self._fault is not None:
@@ -238,19 +271,21 @@ class _PipeReader(asyncio.Protocol):
             self._done.set_result(None)
 
 
-async def _read_output(descriptor: int, rendition: str, sink: OutputSink) -> asyncio.Future[None]:
+async def _read_output(
+    descriptor: int, rendition: str, sink: OutputSink
+) -> tuple[asyncio.Future[None], asyncio.ReadTransport]:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
     pipe = os.fdopen(descriptor, "rb", buffering=0)
-    await loop.connect_read_pipe(lambda: _PipeReader(rendition, sink, done), pipe)
-    return done
+    transport, _ = await loop.connect_read_pipe(lambda: _PipeReader(rendition, sink, done), pipe)
+    return done, transport
 
 
-async def _stream_reader(descriptor: int) -> asyncio.StreamReader:
-    reader = asyncio.StreamReader()
+async def _stream_reader(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
+    reader, loop = asyncio.StreamReader(), asyncio.get_running_loop()
     pipe = os.fdopen(descriptor, "rb", buffering=0)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-    return reader
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    return reader, transport
 
 
 async def _line(stream: asyncio.StreamReader) -> bytes:

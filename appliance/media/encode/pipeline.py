@@ -160,7 +160,7 @@ class Pipeline:
             return
         log.error("FFmpeg (pid %d): %s", event.run.ffmpeg.pid, event.ending.reason)
         soon = time.monotonic() - event.run.begun_at < _HEALTHY_RUN_S
-        self._planner.encoder_failed(event.run.plan, event.ending.reason, soon=soon)
+        self._planner.encoder_failed(event.run.plan, event.ending, event.run.ffmpeg.errors, soon=soon)
         if soon:
             self._alerts.note(Alert.RUNS_FAIL, event.ending.reason)
         await self._break(event.ending.reason)
@@ -168,6 +168,7 @@ class Pipeline:
 
     async def tick(self) -> None:
         """To be called every half second: begins what waited for a track or a pause, ends what hangs."""
+        self._planner.tick(time.monotonic())
         if self.run is not None:
             self.run.watch(time.monotonic())
             self._see_pace(self.run)
@@ -189,6 +190,11 @@ class Pipeline:
         self._short_runs = 0
         self._respawn_at = 0.0
         self.refused = None
+
+    async def close(self, reason: str) -> None:
+        """Ends the run, if there is one, and all that goes on beside it."""
+        await self._planner.close()
+        await self.end_run(reason)
 
     async def end_run(self, reason: str) -> None:
         """Ends the run, if there is one, and completes its last segments."""

@@ -38,6 +38,11 @@ ms, and some programs see a sign in the last bit."""
 
 _START_MS: Final = MEDIA_START_S * 1000
 _SILENT_SEGMENTS: Final = 3
+_GPU_SILENT_S: Final = 1.5
+"""A GPU that has encoded, and now takes pictures for so long without giving one back (beside the length of a
+part, in which they come), has failed: viewers have to go on within five seconds."""
+_GPU_UNANSWERED: Final = 30
+"""Pictures, too, that it has to have taken meanwhile: it may hold a few back, and a source may send few."""
 _LONGEST_STEP_S: Final = 1.0
 
 
@@ -64,6 +69,11 @@ class EncodingRun:
         self._skipping = False
         self._left_out_count = 0
         self._fed = self._answered = False
+        # What a GPU does not encode comes out all the same for a while: sound, and a rung that is copied.
+        on_gpu = plan.encoder.family == "nvenc" and bool(plan.encoded)
+        self._watched = frozenset(rung.name for rung in plan.encoded) if on_gpu else None
+        self._has_encoded = False
+        self._unanswered = 0
         self._silent_s = 0.0
         self._watched_at = self.begun_at
 
@@ -109,7 +119,9 @@ class EncodingRun:
         track = self._tracks.get(message.type)
         if track is None:
             return
-        self._fed = True
+        if self._watched is None or message.type == MessageType.VIDEO:
+            self._fed = True
+            self._unanswered += 1
         milliseconds = self._clock.read(message)
         if milliseconds < _START_MS or self._left_out(message):
             return
@@ -134,11 +146,14 @@ class EncodingRun:
         self.pace.sample(now, self.ffmpeg.backlog)
         passed, self._watched_at = min(now - self._watched_at, _LONGEST_STEP_S), now
         if self._answered:
-            self._silent_s = 0.0
+            self._silent_s, self._unanswered = 0.0, 0
         elif self._fed:
             self._silent_s += passed
         self._fed = self._answered = False
-        if self._silent_s >= _SILENT_SEGMENTS * self.plan.segment_seconds:
+        longest = _SILENT_SEGMENTS * self.plan.segment_seconds
+        if self._watched is not None and self._has_encoded and self._unanswered >= _GPU_UNANSWERED:
+            longest = min(longest, _GPU_SILENT_S + self.plan.part_seconds)
+        if self._silent_s >= longest:
             self.ffmpeg.give_up(f"hung: nothing came out for {self._silent_s:.0f} s")
             self._silent_s = 0.0
 
@@ -153,7 +168,8 @@ class EncodingRun:
         return count
 
     def _take_output(self, name: str, data: bytes) -> None:
-        self._answered = True
+        if self._watched is None or name in self._watched:
+            self._answered = self._has_encoded = True
         if name == THUMBNAIL:
             self._thumbnails.feed(data)
         else:

@@ -69,5 +69,5 @@ async def test_a_gpu_that_fails_gives_way_to_the_cpu(stage: Stage, clip: Encode,
         await stage.publish(await clip(seconds=20))
         await stage.until(lambda: stage.published.count("360p") >= 2)
         assert stage.status["encoder"]["family"] == "x264"
-        assert stage.status["encoder"]["reason"].startswith("NVENC failed in this stream: ")
-        assert stage.status["run"] == 3, "on the GPU, with its encoder alone, without it"
+        assert stage.status["encoder"]["reason"].startswith("NVENC failed in this stream: no NVIDIA driver")
+        assert stage.status["run"] == 2, "on the GPU, and without it"

@@ -191,6 +191,8 @@ FAULTS = {
         },
         {"secret": "master-key"},
     ),
+    "NoRoomForStreams": Fault({f"appliance_capacity_refused_publishes_total{{{HOST}}}": growing(0, 1)}),
+    "GpuFailed": Fault({f'appliance_gpu_failed{{{HOST},gpu="0"}}': steps(0, 1)}, {"gpu": "0"}),
     "GpuHot": Fault({f'appliance_gpu_temperature_celsius{{{HOST},gpu="0"}}': steps(50, 92)}),
     "GpuMemoryFull": Fault(
         {
@@ -253,6 +255,31 @@ def test_every_alert_fires_and_is_over(tmp_path: Path) -> None:
             expected(name, fired_at, {**fault.labels, "instance": name}),
             expected(name, fired_at + 420 + OVER_S.get(name, 0), None),
         ]
+    test = {"interval": f"{INTERVAL_S}s", "input_series": series, "promql_expr_test": questions}
+    document = {"rule_files": [str(RULES)], "evaluation_interval": f"{INTERVAL_S}s", "tests": [test]}
+    file = tmp_path / "tests.yml"
+    file.write_text(yaml.safe_dump(document, sort_keys=False))
+    done = promtool("test", "rules", str(file))
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_publish_without_room_is_no_decision_that_fails(tmp_path: Path) -> None:
+    """Of 2 publishes a second, all are answered 503: 1.9 for want of room, or all of them."""
+    asked = 'appliance_control_requests_total{instance="NAME",endpoint="publish",code="503"}'
+    room = 'appliance_capacity_refused_publishes_total{instance="NAME"}'
+    series, questions = [], []
+    for name, refused, fires in (("full", 60, False), ("broken", 57, True), ("worse", 0, True)):
+        series.append({"series": asked.replace("NAME", name), "values": f"0+60x{EACH}"})
+        series.append({"series": room.replace("NAME", name), "values": f"0+{refused}x{EACH}"})
+        sample = {"labels": '{endpoint="publish"}', "value": 1}
+        firing = f'ALERTS{{alertname="DecisionsFail",alertstate="firing",instance="{name}"}}'
+        questions.append(
+            {
+                "expr": f"count by (endpoint) ({firing})",
+                "eval_time": "6m",
+                "exp_samples": [sample] if fires else [],
+            }
+        )
     test = {"interval": f"{INTERVAL_S}s", "input_series": series, "promql_expr_test": questions}
     document = {"rule_files": [str(RULES)], "evaluation_interval": f"{INTERVAL_S}s", "tests": [test]}
     file = tmp_path / "tests.yml"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from appliance.cli import main
-from appliance.cli.stream_status import short_state
+from appliance.cli.stream_status import short_encoder, short_state
 from appliance.errors import EX_UNAVAILABLE, EX_USAGE
+from appliance.media.capacity.store import write_capacity
 from appliance.media.status_reading import Reading
 from tests.support import status_file
+from tests.unit.media.capacity.measured import capacity, gpu
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,3 +155,43 @@ def test_a_state_is_short_in_a_list() -> None:
     assert short_state(Reading(content), now) == "live, 1 alert"
     assert short_state(Reading({**content, "alerts": []}), now) == "live"
     assert short_state(Reading(content), now + 60) == "gone"
+
+
+def test_who_encodes_and_how_much_of_it_that_takes() -> None:
+    now = time.time()
+    said = status_file.content(now)
+    encoded = {rung["name"]: rung["width"] * rung["height"] * rung["fps"] for rung in said["rungs"]}
+    assert encoded == {"720p": 1280 * 720 * 30.0, "480p": 854 * 480 * 30.0}
+
+    def shown(encoder: dict[str, Any] | None, *, measured: bool = True) -> str:
+        reading = Reading({**said, "encoder": encoder})
+        return short_encoder(reading, capacity(gpu(0), gpu(1, pixels=200.0)) if measured else None, now)
+
+    assert shown({"family": "x264"}) == "x264, 16 %"
+    assert shown({"family": "x264"}, measured=False) == "x264"
+    assert shown({"family": "nvenc", "gpu": 1}) == "gpu1, 20 %"
+    assert shown({"family": "nvenc"}) == "gpu0, 4 %"
+    assert shown({"family": "nvenc", "gpu": 2}) == "gpu2"
+    assert shown(None) == "-"
+    assert short_encoder(Reading(said), capacity(), now + 60) == "-"
+
+
+def test_the_list_tells_who_encodes_each_stream(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status_file.put(root, status_file.content(time.time()))
+    write_capacity(root.parent / "capacity.json", capacity())
+    settings = root.parent / "appliance.yml"
+    settings.write_text(f"{settings.read_text()}capacity_file: {root.parent / 'capacity.json'}\n")
+    answers = {
+        "active": {"active_streams": {"demo": {"started_at": "2026-01-01", "client_ip": "192.0.2.1"}}},
+        "stats": {"stream_stats": {}},
+    }
+    monkeypatch.setattr("appliance.cli.streams._get", lambda url: answers[url.rpartition("/")[2]])
+    with pytest.raises(SystemExit):
+        main.main(["streams", "list", f"--settings={settings}"])
+    head, row = (line for line in capsys.readouterr().out.splitlines() if "stream" in line or "demo" in line)
+    cells = dict(
+        zip(*([cell.strip() for cell in re.split("[┃│]", line)] for line in (head, row)), strict=True)
+    )
+    assert (cells["state"], cells["encoder"]) == ("live, 1 alert", "x264, 16 %")

@@ -15,6 +15,7 @@ from appliance.control.admission import Admission, FullError, largest
 from appliance.media.capacity.figures import CpuFigures
 from appliance.media.capacity.store import write_capacity
 from appliance.media.encode.described import described_source
+from appliance.media.encode.gpu_marks import GpuMarks, read_marks
 from appliance.names import StreamName
 from appliance.settings import Settings
 from appliance.state.lease import Lease
@@ -109,7 +110,7 @@ def site(tmp_path: Path, given: dict[str, Any]) -> Site:
     )
     write_capacity(tmp_path / "capacity.json", capacity(cpu=CPU))
     held, registered = Held(), Registered()
-    admission = Admission(settings, "here", cast("Any", held), cast("Any", registered))
+    admission = Admission(settings, "here", cast("Any", held), cast("Any", registered), shared=tmp_path)
     return Site(admission, tmp_path / "hls", held, registered)
 
 
@@ -237,6 +238,112 @@ async def test_a_stream_counts_where_its_process_says_that_it_encodes(site: Site
     uses = await site.admission.uses()
     assert uses is not None
     assert [(use.device, use.sessions) for use in uses] == [("cpu", 1), ("gpu0", 1)]
+
+
+async def test_a_gpu_that_is_marked_gets_no_stream_until_it_works_again(
+    site: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    write_capacity(tmp_path / "capacity.json", capacity(gpu(), gpu(1, pixels=60.0), cpu=CPU))
+    marks = GpuMarks(tmp_path)
+    marks.put(0, "CUDA_ERROR_UNKNOWN")
+    assert [await site.admit(stream) for stream in (A, B, C)] == ["gpu1", "cpu", "cpu"]
+    placement = site.admission.placement(B)
+    assert placement is not None
+    assert placement.reason.endswith("(GPU 0 has failed: CUDA_ERROR_UNKNOWN)")
+    with pytest.raises(FullError, match=r"GPU 0 has failed: CUDA_ERROR_UNKNOWN; GPU 1 has 0.78.*the CPU has"):
+        await site.admit(D)
+    assert [mark.gpu for mark in await site.admission.marks()] == [0]
+    marks.tried((await site.admission.marks())[0], None)
+    assert await site.admit(D) == "gpu0"
+    said = [vars(each)["fields"] for each in caplog.records if each.message == "gpu"]
+    assert said == [
+        {"action": "failed", "gpu": "0", "reason": "CUDA_ERROR_UNKNOWN"},
+        {"action": "works again", "gpu": "0"},
+    ]
+
+
+@pytest.mark.parametrize("given", [{"encoder": "nvenc"}])
+async def test_where_only_gpus_may_encode_a_marked_one_is_a_refusal(site: Site, tmp_path: Path) -> None:
+    write_capacity(tmp_path / "capacity.json", capacity(gpu(), cpu=CPU))
+    GpuMarks(tmp_path).put(0, "gone")
+    with pytest.raises(FullError, match="GPU 0 has failed: gone"):
+        await site.admit(A)
+
+
+def _stands_in(fault: str, gpu: int = 0) -> dict[str, Any]:
+    return {"family": "x264", "codec": "libx264", "reason": "it", "instead_of": gpu, "fault": fault}
+
+
+_ENCODED = (("720p", 1280, 720, False), ("480p", 854, 480, False), ("360p", 640, 360, False))
+
+
+async def test_a_stream_whose_gpu_has_failed_counts_on_the_cpu_and_returns_when_it_comes_again(
+    site: Site, tmp_path: Path
+) -> None:
+    write_capacity(tmp_path / "capacity.json", capacity(gpu(), cpu=CPU))
+    assert [await site.admit(stream) for stream in (A, B)] == ["gpu0", "gpu0"]
+    GpuMarks(tmp_path).put(0, "gone")
+    for stream in (A, B):
+        site.say(stream, rungs=_ENCODED, encoder=_stands_in("lost"))
+    with pytest.raises(FullError, match=r"the CPU has 0\.7"):
+        await site.admit(C)
+    assert await site.admit(A) == "cpu", "it comes again while the GPU is gone"
+    GpuMarks(tmp_path).tried(read_marks(tmp_path)[0], None)
+    assert await site.admit(C) == "gpu0", "those that stand in do not keep others away"
+    site.say(A, state="waiting", rungs=_ENCODED, encoder=_stands_in("lost"))
+    assert await site.admit(A) == "gpu0"
+    assert await site.admit(A) == "gpu0", "whatever it said last"
+    assert await site.admission.uses() is not None
+    placement = site.admission.placement(A)
+    assert placement is not None
+    assert placement.gpu == 0
+
+
+async def test_a_driver_that_refused_a_session_is_not_asked_for_more(
+    site: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was measured to give any number: another program encodes, too."""
+    write_capacity(tmp_path / "capacity.json", capacity(gpu(), cpu=CPU))
+    assert [await site.admit(stream) for stream in (A, B)] == ["gpu0", "gpu0"]
+    site.say(A, rungs=_ENCODED, encoder={"family": "nvenc", "gpu": 0})
+    site.say(B, rungs=_ENCODED, encoder=_stands_in("full"))
+    assert await site.admit(C) == "cpu"
+    with pytest.raises(FullError, match="GPU 0 has 3 of 3 sessions, the stream needs 3"):
+        await site.admit(D)
+    uses = await site.admission.uses()
+    assert uses is not None
+    assert [(use.device, use.sessions, use.sessions_most) for use in uses] == [
+        ("cpu", 6, None),
+        ("gpu0", 3, 3),
+    ]
+    assert [vars(each)["fields"] for each in caplog.records if each.message == "gpu"] == [
+        {"action": "full", "gpu": "0", "sessions": 3}
+    ]
+    write_capacity(tmp_path / "capacity.json", capacity(gpu(pixels=999.0), cpu=CPU))
+    assert await site.admit(D) == "gpu0", "it was measured anew"
+
+
+async def test_after_ten_minutes_a_driver_is_asked_again(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.control.admission._LEARNT_S", 0.0)
+    write_capacity(tmp_path / "capacity.json", capacity(gpu(), cpu=CPU))
+    assert await site.admit(A) == "gpu0"
+    site.say(A, rungs=_ENCODED, encoder=_stands_in("full"))
+    assert await site.admit(B) == "gpu0", "who encoded there may have ended"
+
+
+async def test_where_the_cpu_encodes_what_was_sent_to_a_gpu_no_more_is_sent(
+    site: Site, tmp_path: Path
+) -> None:
+    """Its device is gone, so its processes do not even ask where they were let in to."""
+    write_capacity(tmp_path / "capacity.json", capacity(gpu(), cpu=CPU))
+    assert await site.admit(A) == "gpu0"
+    site.say(A, rungs=_ENCODED, encoder={"family": "x264", "codec": "libx264", "reason": "no libcuda"})
+    assert await site.admit(B) == "cpu"
+    with pytest.raises(FullError, match="stream a was sent to GPU 0, and the CPU encodes it; the CPU has"):
+        await site.admit(C)
 
 
 async def test_what_was_measured_is_said_once(

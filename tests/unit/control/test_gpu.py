@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.control.metrics.gpu import ask_gpus, gpu_metrics
+from appliance.control.metrics.gpu import ask_gpus, failed_gpu_metrics, gpu_metrics
+from appliance.media.encode.gpu_marks import Mark
+from tests.unit.media.capacity.measured import capacity, gpu
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +34,24 @@ def test_every_gpu_in_base_units() -> None:
 
 def test_a_host_without_one_tells_of_none() -> None:
     assert list(gpu_metrics("")) == []
+
+
+def test_a_gpu_that_has_failed_is_told_of_and_one_that_was_measured_too() -> None:
+    marks = [Mark(None, "gone", 0.0, 3, 60.0), Mark(1, "gone", 0.0, 1, 30.0)]
+    seen = {
+        (sample.name, sample.labels["gpu"]): sample.value
+        for family in failed_gpu_metrics(marks, capacity(gpu(0), gpu(1), gpu(2, pixels=0.0)))
+        for sample in family.samples
+    }
+    assert seen == {
+        ("appliance_gpu_failed", "0"): 0,
+        ("appliance_gpu_failed", "1"): 1,
+        ("appliance_gpu_failed", "any"): 1,
+        ("appliance_gpu_failed_tries", "0"): 0,
+        ("appliance_gpu_failed_tries", "1"): 1,
+        ("appliance_gpu_failed_tries", "any"): 3,
+    }
+    assert list(failed_gpu_metrics([], None)) == []
 
 
 @pytest.mark.parametrize("does", ["exit 9", "echo broken; exit 1", "exec sleep 60"])

@@ -18,7 +18,6 @@ from appliance.media.capacity.gpu_probe import found, most_sessions, probe_gpu
 from appliance.media.capacity.gpus import Gpu, find_gpus, listed_gpus
 from appliance.media.capacity.material import Clip
 from appliance.media.capacity.reference import Reference
-from appliance.media.capacity.refusals import explained
 from appliance.media.capacity.rising import Rise
 from appliance.media.capacity.trial import Session, TrialError
 from appliance.media.capacity.work import Work
@@ -67,35 +66,6 @@ def test_cards_as_nvidia_smi_lists_them(printed: str, names: list[str], mig: lis
     assert [gpu.mig for gpu in gpus] == mig
     assert [gpu.index for gpu in gpus] == list(range(len(gpus)))
     assert all(gpu.uuid.startswith("GPU-") and gpu.driver.count(".") == 2 for gpu in gpus)
-
-
-@pytest.mark.parametrize(
-    ("message", "meaning"),
-    [
-        ("OpenEncodeSessionEx failed: unsupported device (2): (no details)", "this GPU has no NVENC"),
-        ("OpenEncodeSessionEx failed: out of memory (10): (no details)", "the driver lets no more encodes"),
-        ("OpenEncodeSessionEx failed: incompatible client key (21): (no details)", "the driver lets no more"),
-        (
-            "Driver does not support the required nvenc API version. Required: 12.1 Found: 11.1",
-            "the driver is too old",
-        ),
-        ("Cannot load libcuda.so.1", "no NVIDIA driver is installed"),
-        ("Cannot load libnvidia-encode.so.1", "the driver was installed without its encoder"),
-        (
-            "cu->cuInit(0) failed -> CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected",
-            "the driver sees no",
-        ),
-        ("No capable devices found", "no GPU encodes what is asked for"),
-        ("Unknown encoder 'h264_nvenc'", "this FFmpeg was built without NVENC"),
-    ],
-)
-def test_what_a_refusal_means(message: str, meaning: str) -> None:
-    assert explained(message).startswith(meaning)
-    assert message in explained(message)
-
-
-def test_a_message_that_nobody_knows_stays_as_it_is() -> None:
-    assert explained("something new") == "something new"
 
 
 @pytest.mark.parametrize(

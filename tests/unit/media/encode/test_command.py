@@ -55,11 +55,35 @@ def test_a_thinned_rung_keeps_the_frames_that_begin_segments() -> None:
     assert graph.count("floor((prev_t-start_t+0.0005)/2)") == 2
 
 
-def test_nvenc_gets_its_own_settings() -> None:
-    command = _command("1280x720@30", "nvenc")
-    assert command.count("h264_nvenc") == 3
-    assert command.count("-rc-lookahead:v") == 3
+def test_nvenc_holds_no_picture_back_and_begins_segments_with_idr_pictures() -> None:
+    command = _command("1920x1080@60", "nvenc")
+    assert command.count("h264_nvenc") == 4
+    wanted = {
+        "-preset:v": "p4",
+        "-tune:v": "ll",
+        "-rc-lookahead:v": "0",
+        "-zerolatency:v": "1",
+        "-delay:v": "0",
+        "-bf": "0",
+        "-forced-idr": "1",
+    }
+    for option, value in wanted.items():
+        assert [command[at + 1] for at, word in enumerate(command) if word == option] == [value] * 4, option
+    assert command.count("-force_key_frames") == 4
     assert "veryfast" not in command
+
+
+def test_a_gpu_decodes_once_and_scales_each_rung() -> None:
+    plan = replace(_plan("1920x1080@60", "nvenc"), gpu_decodes=True)
+    command = _line(replace(plan, encoder=replace(plan.encoder, gpu=1)))
+    assert command.count("-hwaccel") == command.count("-i") == 1
+    graph = command[command.index("-filter_complex") + 1]
+    assert graph.count("[0:v:0]") == 1
+    assert graph.count("scale_cuda=") == 4
+    assert "hwdownload" not in graph
+    assert "hwupload" not in graph
+    device = [command[at + 1] for at, word in enumerate(command) if word in {"-hwaccel_device", "-gpu:v"}]
+    assert device == ["1"] * 5, "the decoder's, and each encoder's"
 
 
 def test_sound_that_is_muxed_with_pictures_comes_frame_by_frame() -> None:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from appliance.cli.ladder import parse_source
 from appliance.media.encode.encoder import EncoderChoice
+from appliance.media.encode.encoder_memory import SHARED
+from appliance.media.encode.ffmpeg import Ending
+from appliance.media.encode.gpu_faults import GpuFault
+from appliance.media.encode.gpu_marks import GpuMarks, Mark, read_marks
 from appliance.media.encode.ladder import ladder_path, load_ladder
 from appliance.media.encode.placement import Placed
 from appliance.media.encode.planning import RunPlanner
 from appliance.settings import Settings
 from tests.unit.media.encode.messages import frame, keyframe
 
+if TYPE_CHECKING:
+    from appliance.media.encode.command import RunPlan
+
 _SOURCE = parse_source("1280x720@30")
 _NVENC = EncoderChoice("nvenc", "NVENC has encoded a frame")
+_EXIT = Ending("exit status 1", 1)
 
 
 def _planner(**settings: Any) -> RunPlanner:
@@ -94,28 +103,227 @@ async def test_no_rung_is_given_up_where_the_setting_forbids_it(caplog: pytest.L
     assert caplog.text.count("encoding runs at 0.90 of real time, and no rung is given up") == 1
 
 
+async def _on_gpu(planner: RunPlanner, gpu: int | None = None) -> RunPlan:
+    planner.encoder = replace(_NVENC, gpu=gpu)
+    return await planner.plan(_SOURCE, declared_kbps=None, begin_s=0)
+
+
 async def test_a_gpu_that_fails_soon_decodes_no_more_and_then_encodes_no_more() -> None:
     planner = _planner()
-    planner.encoder = _NVENC
-    plan = await planner.plan(_SOURCE, declared_kbps=None, begin_s=0)
+    plan = await _on_gpu(planner)
     assert plan.gpu_decodes
-    planner.encoder_failed(plan, "exit status 1", soon=True)
+    planner.encoder_failed(plan, _EXIT, [], soon=True)
     plan = await planner.plan(_SOURCE, declared_kbps=None, begin_s=0)
     assert (plan.encoder, plan.gpu_decodes) == (_NVENC, False)
-    planner.encoder_failed(plan, "exit status 1", soon=True)
+    planner.encoder_failed(plan, _EXIT, [], soon=True)
     plan = await planner.plan(_SOURCE, declared_kbps=None, begin_s=0)
     assert plan.encoder.family == "x264"
     assert plan.encoder.reason == "NVENC failed in this stream: exit status 1"
+    await planner.close()
     planner.reset()
     assert planner.encoder is None
 
 
-async def test_a_gpu_that_fails_in_mid_life_is_asked_again() -> None:
+@pytest.mark.parametrize(
+    ("said", "reason", "fault"),
+    [
+        ("OpenEncodeSessionEx failed: out of memory (10): (no details)", "the driver lets no more", "full"),
+        ("cuInit(0) failed -> CUDA_ERROR_UNKNOWN: unknown error", "the driver does not say", "lost"),
+        ("Cannot load libnvidia-encode.so.1", "the driver was installed without its encoder", "unfit"),
+    ],
+)
+async def test_what_ffmpeg_says_of_a_gpu_is_believed_at_once(said: str, reason: str, fault: str) -> None:
     planner = _planner()
-    planner.encoder = _NVENC
-    plan = await planner.plan(_SOURCE, declared_kbps=None, begin_s=0)
-    planner.encoder_failed(plan, "killed by SIGSEGV", soon=False)
+    plan = await _on_gpu(planner, 1)
+    planner.encoder_failed(plan, _EXIT, ["error while decoding MB 3 4", said], soon=True)
+    encoder = planner.encoder
+    assert encoder is not None
+    assert (encoder.family, encoder.stands_in, encoder.instead_of) == ("x264", True, 1)
+    assert encoder.reason.startswith(f"NVENC failed in this stream: {reason}")
+    assert encoder.fault is GpuFault(fault)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        Ending("hung: nothing came out for 2 s", -9, given_up=True),
+        Ending("killed by SIGSEGV", -11),
+        Ending("exit status 1", 1),
+    ],
+)
+async def test_a_gpu_that_fails_in_mid_life_gives_way_to_the_cpu(ending: Ending) -> None:
+    planner = _planner()
+    plan = await _on_gpu(planner)
+    planner.encoder_failed(plan, ending, [], soon=False)
+    assert planner.encoder is not None
+    assert planner.encoder.family == "x264"
+    assert planner.encoder.reason == f"NVENC failed in this stream: {ending.reason}"
+    await planner.close()
+
+
+async def test_a_gpu_on_which_a_run_hangs_soon_is_not_tried_once_more() -> None:
+    planner = _planner()
+    plan = await _on_gpu(planner)
+    planner.encoder_failed(plan, Ending("hung: nothing came out for 6 s", -9, given_up=True), [], soon=True)
+    assert planner.encoder is not None
+    assert planner.encoder.family == "x264"
+    await planner.close()
+
+
+async def test_whom_somebody_has_killed_stays_on_its_gpu() -> None:
+    planner = _planner()
+    plan = await _on_gpu(planner, 1)
+    planner.encoder_failed(plan, Ending("killed by SIGKILL", -9, outside=True), [], soon=False)
+    assert planner.encoder == plan.encoder
+
+
+async def test_where_only_nvenc_may_encode_it_is_tried_anew() -> None:
+    planner = _planner(encoder="nvenc")
+    plan = await _on_gpu(planner)
+    planner.encoder_failed(plan, _EXIT, [], soon=False)
     assert planner.encoder is None
+    await planner.close()
+
+
+@dataclass
+class _GpuHost:
+    """A host whose GPU encodes its trial's frame, or fails with what is written into `says`."""
+
+    shared: Path
+    says: Path
+
+    def planner(self, **given: Any) -> RunPlanner:
+        ladder = load_ladder(ladder_path("default"))
+        planner = RunPlanner(Settings(), ladder, ffmpeg=str(self.shared / "ffmpeg"), **given)
+        planner.encoder = EncoderChoice("x264", "test")
+        return planner
+
+    @property
+    def marks(self) -> list[Mark]:
+        return read_marks(self.shared)
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _GpuHost:
+    shared, says = tmp_path / SHARED, tmp_path / "says"
+    shared.mkdir()
+    program = shared / "ffmpeg"
+    program.write_text(f"#!/bin/sh\n[ ! -e {says} ] || {{ cat {says} >&2; exit 1; }}\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(shared))
+    return _GpuHost(shared, says)
+
+
+async def test_a_gpu_is_marked_when_a_frame_shows_that_it_fails(host: _GpuHost) -> None:
+    host.says.write_text("[h264_nvenc @ 0x1] cuInit(0) failed -> CUDA_ERROR_NO_DEVICE: none\n")
+    planner = host.planner()
+    plan = await _on_gpu(planner, 1)
+    planner.encoder_failed(plan, Ending("killed by SIGSEGV", -11), [], soon=False)
+    assert host.marks == []
+    await planner.tried()
+    [mark] = host.marks
+    assert (mark.gpu, mark.reason[:25]) == (1, "the driver sees no GPU: i")
+
+
+@pytest.mark.parametrize("says", [None, "OpenEncodeSessionEx failed: out of memory (10): (no details)"])
+async def test_a_source_that_breaks_ffmpeg_takes_no_gpu_from_others(
+    host: _GpuHost, says: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    if says is not None:
+        host.says.write_text(says)
+    planner = host.planner()
+    plan = await _on_gpu(planner, 1)
+    planner.encoder_failed(plan, _EXIT, ["error while decoding MB 3 4"], soon=False)
+    await planner.tried()
+    assert host.marks == []
+    assert planner.encoder is not None
+    assert planner.encoder.family == "x264", "this stream's GPU is not trusted"
+    assert ("the GPU still encodes" in caplog.text) == (says is None)
+
+
+async def test_other_streams_follow_and_new_ones_begin_with_the_cpu(host: _GpuHost) -> None:
+    first, second = host.planner(), host.planner()
+    plans = [await _on_gpu(planner, 0) for planner in (first, second)]
+    first.encoder_failed(plans[0], _EXIT, ["CUDA_ERROR_UNKNOWN"], soon=False)
+    assert len(host.marks) == 1
+    second.encoder_failed(plans[1], Ending("killed by SIGKILL", -9, outside=True), [], soon=False)
+    assert second.encoder is not None
+    assert second.encoder.family == "x264"
+    GpuMarks(host.shared).put(None, "all are gone")
+    new = host.planner()
+    new.encoder = None
+    encoder = await new.choose_encoder()
+    assert (encoder.family, encoder.reason) == ("x264", "the GPU has failed: all are gone")
+
+
+async def test_a_stream_tries_a_gpu_again_and_stays_where_it_is(
+    host: _GpuHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planner = host.planner()
+    plan = await _on_gpu(planner, 0)
+    planner.encoder_failed(plan, _EXIT, ["CUDA_ERROR_UNKNOWN"], soon=False)
+    now = host.marks[0].again_at
+    monkeypatch.setattr("time.time", lambda: now)
+    host.says.write_text("CUDA_ERROR_UNKNOWN")
+    planner.tick(100.0)
+    await planner.tried()
+    [mark] = host.marks
+    assert (mark.tries, mark.again_at) == (2, now + 60)
+    host.says.unlink()
+    now = mark.again_at
+    planner.tick(104.0)
+    await planner.tried()
+    assert host.marks == [mark], "one has looked a moment ago"
+    planner.tick(105.0)
+    await planner.tried()
+    assert host.marks == []
+    assert planner.encoder is not None
+    assert planner.encoder.family == "x264"
+    planner.reset()
+    assert planner.encoder is None, "its publisher may come to another place"
+
+
+async def test_a_cpu_that_is_too_slow_gives_a_stream_back_once(
+    host: _GpuHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planner = host.planner()
+    failed = await _on_gpu(planner, 1)
+    planner.encoder_failed(failed, _EXIT, ["CUDA_ERROR_UNKNOWN"], soon=False)
+    plan = await planner.plan(_SOURCE, declared_kbps=None, begin_s=0)
+    assert planner.drop_rung(plan, 0.9) == "encoding ran at 0.90 of real time: the rung 480p is given up"
+    now = host.marks[0].again_at
+    monkeypatch.setattr("time.time", lambda: now)
+    planner.tick(100.0)
+    await planner.tried()
+    back = planner.drop_rung(plan, 0.9)
+    assert back == "encoding ran at 0.90 of real time: back to the GPU, which works again"
+    plan = await planner.plan(_SOURCE, declared_kbps=None, begin_s=0)
+    assert (plan.encoder.family, plan.encoder.gpu) == ("nvenc", 1)
+    planner.encoder_failed(plan, _EXIT, [], soon=False)
+    await planner.tried()
+    plan = await planner.plan(_SOURCE, declared_kbps=None, begin_s=0)
+    assert plan.encoder.family == "x264"
+    assert "back" not in (planner.drop_rung(plan, 0.9) or "")
+
+
+async def test_who_was_sent_to_a_gpu_that_does_not_encode_says_so(
+    host: _GpuHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its driver is gone since it was measured: the next streams are not sent there."""
+    device = host.shared / "nvidiactl"
+    device.touch()
+    monkeypatch.setattr("appliance.media.encode.planning.NVIDIA_DEVICE", device)
+    program = host.shared / "ffmpeg"
+    program.write_text('#!/bin/sh\ncase "$*" in *nvenc*) echo Cannot load libcuda.so.1 >&2; exit 1;; esac\n')
+
+    async def place() -> Placed:
+        return Placed(1, "GPU 1 has room")
+
+    planner = host.planner(place=place)
+    planner.encoder = None
+    encoder = await planner.choose_encoder()
+    assert (encoder.family, encoder.instead_of, encoder.fault) == ("x264", 1, GpuFault.UNFIT)
+    assert [mark.gpu for mark in host.marks] == [1]
 
 
 async def test_a_stream_encodes_where_it_was_let_in_to(

@@ -10,12 +10,15 @@ from appliance.cli.ladder import parse_source
 from appliance.media.encode.command import RunPlan
 from appliance.media.encode.encoder import EncoderChoice
 from appliance.media.encode.ffmpeg import FFmpeg
+from appliance.media.encode.ladder import ladder_path, load_ladder
 from appliance.media.encode.run import LONGEST_MS, EncodingRun
+from appliance.media.encode.rungs import plan_rungs
 from appliance.media.rtmp.reader import Arrival
 from tests.unit.media.encode.messages import audio_header, frame, keyframe, sound, video_header
 
 if TYPE_CHECKING:
     from appliance.media.encode.ffmpeg import OutputSink
+    from appliance.media.encode.ladder import EncoderFamily
     from appliance.media.encode.thumbnails import Thumbnails
     from appliance.media.package.packager import Packager
 
@@ -44,7 +47,9 @@ class _Input:
             self.times.append(int.from_bytes(data[4:7]) | data[7] << 24)
 
 
-async def _begin(monkeypatch: pytest.MonkeyPatch, at_ms: int) -> tuple[EncodingRun, list[int]]:
+async def _begin(
+    monkeypatch: pytest.MonkeyPatch, at_ms: int, *, family: EncoderFamily = "x264"
+) -> tuple[EncodingRun, list[int]]:
     given = _Input()
 
     async def start(_build: object, _renditions: object, sink: OutputSink) -> _Input:
@@ -53,7 +58,9 @@ async def _begin(monkeypatch: pytest.MonkeyPatch, at_ms: int) -> tuple[EncodingR
 
     monkeypatch.setattr(FFmpeg, "start", start)
     video, audio = video_header(), audio_header()
-    plan = RunPlan(parse_source("1280x720@30"), (), EncoderChoice("x264", "test"), 2.0, 0.25)
+    source = parse_source("1280x720@30")
+    rungs = plan_rungs(load_ladder(ladder_path("default")), source) if family == "nvenc" else ()
+    plan = RunPlan(source, rungs, EncoderChoice(family, "test"), 2.0, 0.25)
     headers = {int(video.type): video, int(audio.type): audio}
     run = await EncodingRun.begin(
         plan, headers, [Arrival(keyframe(at_ms), 0.0)], cast("Packager", given), cast("Thumbnails", given)
@@ -113,3 +120,52 @@ async def test_what_is_from_before_the_run_is_left_out(monkeypatch: pytest.Monke
     for message in (sound(990), sound(1010), frame(1033), frame(1033), sound(1031)):
         run.feed(message)
     assert times == [10_010, 10_033, 10_034, 10_031]
+
+
+def _half_second(run: EncodingRun, number: int, *, rung: bool = False) -> None:
+    """Fifteen pictures and their sound go in, the sound comes out; of the pictures, if `rung` says so."""
+    given = cast("_Input", run.ffmpeg)
+    for picture in range(15):
+        at = 500 * number + 33 * picture
+        run.feed(frame(at))
+        run.feed(sound(at))
+    given.sink("audio", b"")
+    if rung:
+        given.sink("480p", b"")
+    run.watch(run.begun_at + number / 2)
+
+
+async def test_a_gpu_that_stops_is_given_up_soon_whatever_sound_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = await _begin(monkeypatch, 0, family="nvenc")
+    given = cast("_Input", run.ffmpeg)
+    for number in range(1, 11):  # five seconds: CUDA may need some to begin
+        _half_second(run, number)
+    for number in range(11, 20):
+        _half_second(run, number, rung=True)
+    assert given.reasons == []
+    for number in range(20, 23):
+        _half_second(run, number)
+        assert given.reasons == []
+    _half_second(run, 23)
+    assert given.reasons == ["hung: nothing came out for 2 s"]
+
+
+async def test_a_gpu_that_gets_few_pictures_may_hold_them_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = await _begin(monkeypatch, 0, family="nvenc")
+    given = cast("_Input", run.ffmpeg)
+    _half_second(run, 1, rung=True)
+    for number in range(2, 13):
+        run.feed(frame(500 * number))
+        run.watch(run.begun_at + number / 2)
+    assert given.reasons == []
+
+
+async def test_a_gpu_is_not_to_blame_for_pictures_that_do_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = await _begin(monkeypatch, 0, family="nvenc")
+    given = cast("_Input", run.ffmpeg)
+    _half_second(run, 1, rung=True)
+    for number in range(2, 60):
+        run.feed(sound(500 * number))
+        given.sink("audio", b"")
+        run.watch(run.begun_at + number / 2)
+    assert given.reasons == []

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from appliance.health.finding import Finding, Severity
+from appliance.media.encode.gpu_marks import GpuMarks, Mark
 from appliance.ops.doctor import memory
-from appliance.ops.doctor.gpu import judge_gpus
-from appliance.ops.doctor.host import Host
+from appliance.ops.doctor.gpu import gpu, judge_gpus, judge_marks, judge_xids
+from appliance.ops.doctor.host import Host, Output
 from appliance.ops.doctor.kernel import judge_clock, judge_files, judge_sysctls, parse_offset, parse_sysctls
 from appliance.ops.doctor.memory import judge_kernel, judge_memory, judge_oom
 from appliance.ops.doctor.space import Room, judge_mode, judge_mount, judge_room
@@ -193,3 +194,60 @@ def test_gpus() -> None:
         "the memory of GPU 0 (NVIDIA L4) is full",
         "the encoder of GPU 0 (NVIDIA L4) is busy",
     ]
+
+
+XIDS = """\
+NVRM: Xid (PCI:0000:3b:00): 31, pid=79749, name=ffmpeg, Ch 0000000a, intr 00000000. MMU Fault: ENGINE NVENC0
+NVRM: Xid (PCI:0000:3b:00): 31, pid=79801, name=ffmpeg, Ch 0000000a, intr 00000000. MMU Fault: ENGINE NVENC0
+NVRM: GPU at PCI:0000:01:00: GPU-9e3ac2d4-0001-0001-0001-000000000001
+NVRM: Xid (PCI:0000:01:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.
+NVRM: GPU 0000:01:00.0: GPU has fallen off the bus.
+NVRM: Xid (PCI:0000:5e:00): 119, pid=1122, name=nvidia-smi, Timeout after 6s of waiting for RPC response
+NVRM: Xid (PCI:0000:5e:00): 63, pid='<unknown>', name=<unknown>, Row Remapper: New row marked for remapping
+NVRM: Xid (PCI:0000:5e:00): 999, made up
+"""
+
+
+def test_what_the_driver_says_in_the_kernels_messages() -> None:
+    """Lines of reports; the PCI addresses are made up."""
+    found = {finding.what.removeprefix("the driver reports "): finding for finding in judge_xids(XIDS)}
+    assert {what: (finding.seen.split(";")[0], finding.severity) for what, finding in found.items()} == {
+        "Xid 31 of the GPU at 0000:3b:00": ("a program's work on it was broken off", Severity.WARNING),
+        "Xid 79 of the GPU at 0000:01:00": ("it has fallen off the bus", Severity.CRITICAL),
+        "Xid 119 of the GPU at 0000:5e:00": ("its firmware (GSP) does not answer", Severity.CRITICAL),
+        "Xid 63 of the GPU at 0000:5e:00": ("its memory has errors", Severity.CRITICAL),
+        "Xid 999 of the GPU at 0000:5e:00": (
+            "what it means says NVIDIA's catalogue of Xid errors",
+            Severity.WARNING,
+        ),
+    }
+    assert found["Xid 31 of the GPU at 0000:3b:00"].seen.endswith("; 2 times in the last hour")
+    assert judge_xids("") == []
+
+
+def test_a_gpu_that_has_failed_its_streams() -> None:
+    marks = [Mark(1, "hung", 1000.0, 1, 1060.0), Mark(None, "gone", 1000.0, 3, 1010.0)]
+    assert [(finding.what, finding.seen) for finding in judge_marks(marks, 1030.0)] == [
+        ("GPU 1 has failed its streams", "hung; found 1 time, first 30 s ago, tried again in 30 s"),
+        ("the GPU has failed its streams", "gone; found 3 times, first 30 s ago, tried again now"),
+    ]
+
+
+def test_a_gpu_that_nvidia_smi_has_lost_beside_one_that_works() -> None:
+    text = (
+        "Unable to determine the device handle for GPU0000:01:00.0: GPU is lost.  Reboot the system\n"
+        "1, NVIDIA L4, 51, [N/A], 11, 23034, 0, [N/A]\n"
+    )
+    [finding] = judge_gpus(text)
+    assert (finding.what, finding.severity) == ("a GPU is lost", Severity.CRITICAL)
+    assert "GPU0000:01:00.0" in finding.seen
+
+
+async def test_a_host_without_nvidia_smi_tells_of_what_streams_have_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    host = Host(shared_directory=tmp_path)
+    assert await gpu(host) == []
+    GpuMarks(tmp_path).put(0, "gone")
+    assert [finding.what for finding in await gpu(host)] == ["GPU 0 has failed its streams"]
