@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 
 from appliance.cli.api_client import ApiClient
-from appliance.cli.output import console, short_time
 from appliance.errors import EX_USAGE, OperatorError
 from appliance.names import shorten
+from appliance.output import console, short_time
 from appliance.state.api_tokens import SCOPES
 
 app = typer.Typer(no_args_is_help=True)

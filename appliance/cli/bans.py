@@ -10,9 +10,9 @@ import typer
 from rich.table import Table
 
 from appliance.cli.api_client import ApiClient
-from appliance.cli.output import console
 from appliance.errors import EX_USAGE, OperatorError
 from appliance.names import shorten
+from appliance.output import console
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -9,8 +9,8 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from appliance.cli.output import console
 from appliance.errors import EX_USAGE, OperatorError
+from appliance.output import console
 from appliance.settings import SETTINGS_FILE, Settings, describe
 
 app = typer.Typer(no_args_is_help=True, help="The service that decides who may publish and watch.")

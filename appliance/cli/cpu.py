@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import typer
 from rich.table import Table
 
-from appliance.cli.output import console
 from appliance.cli.probing import (
     ForceOption,
     JsonOption,
@@ -34,6 +33,7 @@ from appliance.media.capacity.work import Work
 from appliance.media.encode.described import described_source
 from appliance.media.encode.encoder import EncoderChoice
 from appliance.media.encode.rungs import plan_rungs
+from appliance.output import console
 from appliance.settings import SETTINGS_FILE
 
 if TYPE_CHECKING:

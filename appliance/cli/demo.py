@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from appliance.cli import output
+from appliance import output
 from appliance.demo import demo
 from appliance.program import program
 

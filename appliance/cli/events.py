@@ -13,9 +13,9 @@ import typer
 from rich.table import Table
 
 from appliance.cli.host import host_settings
-from appliance.cli.output import console, short_time
 from appliance.cli.state_client import with_state
 from appliance.errors import EX_DATAERR, EX_USAGE, OperatorError
+from appliance.output import console, short_time
 from appliance.printable import visible
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY
 from appliance.settings import SETTINGS_FILE

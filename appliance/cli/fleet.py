@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 import typer
 from rich.table import Table
 
-from appliance.cli.output import console, span
 from appliance.cli.stream_name import checked_stream_name
 from appliance.errors import EX_USAGE, OperatorError
-from appliance.ops.doctor.finding import worst
+from appliance.health.finding import worst
 from appliance.ops.doctor.report import print_findings
 from appliance.ops.fleet.ask import ask, ended, leave, on_lines
 from appliance.ops.fleet.everywhere import on_all
@@ -22,13 +21,14 @@ from appliance.ops.fleet.journals import by_time, journal_command, stream_comman
 from appliance.ops.fleet.progress import progress
 from appliance.ops.fleet.summary import Summary, summarise
 from appliance.ops.fleet.targets import read_targets
+from appliance.output import console, span
 from appliance.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from appliance.health.finding import Finding
     from appliance.media.status_reading import Reading
-    from appliance.ops.doctor.finding import Finding
     from appliance.ops.fleet.everywhere import Result
     from appliance.ops.fleet.examine import HostReport
 

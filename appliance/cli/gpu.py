@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import typer
 from rich.table import Table
 
-from appliance.cli.output import console
 from appliance.cli.probing import (
     ForceOption,
     JsonOption,
@@ -29,6 +28,7 @@ from appliance.media.capacity.gpus import find_gpus
 from appliance.media.capacity.reference import Reference
 from appliance.media.capacity.store import MeasuredGpus, keep
 from appliance.media.encode.encoder import EncoderChoice
+from appliance.output import console
 from appliance.settings import SETTINGS_FILE
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from appliance.cli.output import console, short_time
 from appliance.media.stream_client import NoStreamError, StreamSilentError
+from appliance.output import console, short_time
 from appliance.secrets.content_keys import KeyId, UnknownKeyError
 
 if TYPE_CHECKING:

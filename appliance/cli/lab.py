@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from appliance.cli import output
+from appliance import output
 from appliance.errors import EX_USAGE, OperatorError
 from appliance.lab import lab as labs
 from appliance.lab.drivers import DEFAULT_DRIVER

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Final, cast, get_args
 import typer
 from rich.table import Table
 
-from appliance.cli.output import console
 from appliance.errors import EX_USAGE, OperatorError
 from appliance.media.encode.command import RunPlan, ffmpeg_command
 from appliance.media.encode.copying import with_copy
@@ -20,6 +19,7 @@ from appliance.media.encode.encoder import EncoderChoice, choose_encoder
 from appliance.media.encode.ladder import ladder_path, load_ladder
 from appliance.media.encode.rungs import plan_rungs
 from appliance.media.encode.thumbnails import THUMBNAIL_SECONDS
+from appliance.output import console
 from appliance.settings import SETTINGS_FILE, EncoderPreference, Settings
 
 if TYPE_CHECKING:

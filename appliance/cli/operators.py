@@ -11,10 +11,10 @@ import typer
 from rich.table import Table
 
 from appliance.cli.host import host_settings
-from appliance.cli.output import console, short_time
 from appliance.cli.state_client import with_state
 from appliance.errors import EX_DATAERR, EX_USAGE, OperatorError
 from appliance.names import shorten
+from appliance.output import console, short_time
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY
 from appliance.secrets.passwords import PasswordDigest, WeakPasswordError, check_password, draw_password
 from appliance.settings import SETTINGS_FILE

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from appliance.cli.fleet import AtOnceOption, InventoryOption, JsonOption, LimitOption, SecondsOption
-from appliance.cli.output import console
-from appliance.ops.doctor.finding import worst
+from appliance.health.finding import worst
 from appliance.ops.doctor.report import print_findings
 from appliance.ops.fleet.everywhere import on_all
 from appliance.ops.fleet.examine import HostReport
@@ -18,11 +17,12 @@ from appliance.ops.fleet.progress import progress
 from appliance.ops.fleet.targets import read_targets
 from appliance.ops.preflight.hosts import NotDeployed, look, said, together
 from appliance.ops.preflight.inventory import ask_inventory
+from appliance.output import console
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from appliance.ops.doctor.finding import Finding
+    from appliance.health.finding import Finding
     from appliance.ops.fleet.everywhere import Result
 
 app = typer.Typer(help="The checklist before hosts are opened to the public.")

@@ -14,7 +14,6 @@ from rich.table import Table
 from appliance.cli.host import host_settings, require_host
 from appliance.cli.key_tables import LiveKeys
 from appliance.cli.keys import rotate_content_keys, rotate_master_key
-from appliance.cli.output import console, short_time, span
 from appliance.cli.state_client import require_root, with_state
 from appliance.errors import EX_UNAVAILABLE, EX_USAGE, OperatorError
 from appliance.media.stream_client import STREAMS_DIRECTORY, StreamClient
@@ -27,6 +26,7 @@ from appliance.ops.secret_status import (
 )
 from appliance.ops.timers import ask_timer
 from appliance.ops.valkey_password import ACL_FILE
+from appliance.output import console, short_time, span
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY, MASTER_KEY
 from appliance.secrets.rotating import ROTATING
 from appliance.settings import LONGEST_GRACE_SECONDS, SETTINGS_FILE

@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 
 from appliance.cli.api_client import ApiClient
-from appliance.cli.output import console, short_time
 from appliance.cli.stream_name import checked_stream_name
 from appliance.errors import EX_USAGE, OperatorError
+from appliance.output import console, short_time
 from appliance.settings import ViewPolicyName
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the API's answer.")]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.table import Table
 from rich.text import Text
 
-from appliance.cli.output import console, short_time, span
 from appliance.media.status_reading import Reading
 from appliance.names import stream_unit
+from appliance.output import console, short_time, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,12 +13,12 @@ from rich.table import Table
 
 from appliance.cli import stream_registry
 from appliance.cli.host import host_settings
-from appliance.cli.output import console, short_time
 from appliance.cli.stream_name import checked_stream_name
 from appliance.cli.stream_status import StreamView, short_state, unit_state
 from appliance.errors import EX_NOPERM, EX_UNAVAILABLE, OperatorError
 from appliance.media.status_reading import read_status, streams_on_disk
 from appliance.names import is_stream_name, stream_unit
+from appliance.output import console, short_time
 from appliance.settings import SETTINGS_FILE
 
 IPV4_COLUMNS = len("255.255.255.255")

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import typer
 
 from appliance.cli.host import host_settings
-from appliance.cli.output import console, span
 from appliance.cli.state_client import with_state
 from appliance.control.view.issuing import NotIssuedError, Wish, issue_checked, path_of
 from appliance.control.view.tokens import MAX_LENGTH, TokenRefusedError, read, unverified
@@ -21,6 +20,7 @@ from appliance.errors import EX_DATAERR, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, Op
 from appliance.media.stream_client import StreamClient
 from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name
 from appliance.ops.rotation import Rotation
+from appliance.output import console, span
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY, VIEW_TOKEN_KEYS
 from appliance.secrets.moment import holds
 from appliance.secrets.rotating import Rotating

@@ -10,7 +10,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from appliance.cli.api_client import ApiClient
-from appliance.cli.output import console, short_time
+from appliance.output import console, short_time
 from appliance.printable import visible
 
 

@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from appliance.control.metrics.families import Histogram
+from appliance.control.metric_families import Histogram
 from appliance.digest import digest
 from appliance.names import is_stream_name
 

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from appliance.media.iso_time import iso
+from appliance.iso_time import iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable

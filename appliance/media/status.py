@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
-from appliance.media.iso_time import iso
+from appliance.iso_time import iso
 
 if TYPE_CHECKING:
     from appliance.media.encode.encoder import EncoderChoice

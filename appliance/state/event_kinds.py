@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from appliance.media.iso_time import iso
+from appliance.iso_time import iso
 from appliance.state.events import Event
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from appliance.control.api.models import NewViewToken, ViewTokenSpec
 from appliance.control.api.operations import Operation
 from appliance.control.api.problem import ProblemError
 from appliance.control.view.issuing import NotIssuedError, Wish, issue_checked, path_of
-from appliance.media.iso_time import iso
+from appliance.iso_time import iso
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -10,7 +10,7 @@ from appliance.control.api.paging import page_parameters, page_wanted
 from appliance.control.api.problem import ProblemError
 from appliance.control.api.streams import stream_of
 from appliance.control.view.policy import TO_HAVE_IT_ASK, delivery_asks
-from appliance.media.iso_time import iso
+from appliance.iso_time import iso
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from appliance.control.backend.client import BackendClient
-from appliance.control.metrics.families import Histogram
+from appliance.control.metric_families import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from appliance.health.finding import Severity
+from appliance.health.stream import judge_status
 from appliance.media.status import State
-from appliance.ops.doctor.finding import Severity
-from appliance.ops.doctor.streams import judge_status
 
 if TYPE_CHECKING:
     from appliance.media.status_reading import Reading

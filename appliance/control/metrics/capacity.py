@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appliance.control.metrics.families import counter, gauge, put
+from appliance.control.metric_families import counter, gauge, put
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

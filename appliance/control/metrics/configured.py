@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appliance.control.metrics.families import gauge
+from appliance.control.metric_families import gauge
 from appliance.media.package.options import PackagingOptions
 from appliance.media.package.timeline import target_duration
 from appliance.media.serve.server import longest_hold

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from appliance.control.metrics.families import counter, gauge, histogram
+from appliance.control.metric_families import counter, gauge, histogram
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

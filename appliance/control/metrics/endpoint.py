@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.responses import Response
 
+from appliance.control.metric_families import Given
 from appliance.control.metrics.backend import backend_metrics
 from appliance.control.metrics.capacity import capacity_metrics
 from appliance.control.metrics.configured import configured_metrics
 from appliance.control.metrics.delivery import ask_delivery, delivery_metrics
-from appliance.control.metrics.families import Given
 from appliance.control.metrics.gpu import ask_gpus, gpu_metrics
 from appliance.control.metrics.ingest import ingest_metrics
 from appliance.control.metrics.secrets import secret_metrics

@@ -12,7 +12,7 @@ import logging
 import shutil
 from typing import TYPE_CHECKING, Final
 
-from appliance.control.metrics.families import gauge, put
+from appliance.control.metric_families import gauge, put
 from appliance.nvidia_smi import figure, query, read_gpus
 
 if TYPE_CHECKING:

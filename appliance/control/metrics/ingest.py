@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from appliance.control.metrics.families import counter, gauge, put
+from appliance.control.metric_families import counter, gauge, put
 from appliance.control.stat import StatUnavailableError, live_streams, read_xml
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from appliance.control.metrics.families import Histogram, counter, histogram
+from appliance.control.metric_families import Histogram, counter, histogram
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

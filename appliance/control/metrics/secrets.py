@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appliance.control.metrics.families import gauge
+from appliance.control.metric_families import gauge
 from appliance.secrets.credentials import MASTER_KEY
 from appliance.secrets.rotating import ROTATING
 

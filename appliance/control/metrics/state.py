@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from appliance.control.metrics.families import counter, gauge, put
+from appliance.control.metric_families import counter, gauge, put
 from appliance.state.events import Depth, Events
 from appliance.state.valkey import StateUnavailableError, translated
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
-from appliance.control.metrics.families import counter, gauge, put
+from appliance.control.metric_families import counter, gauge, put
 from appliance.media.alerts import Alert
 from appliance.media.encode.encoder import CODECS
 from appliance.media.package.rendition import RENDITION_NAME

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from appliance.media.iso_time import iso
+from appliance.iso_time import iso
 
 if TYPE_CHECKING:
     from appliance.media.package.catalogue import RenditionState, StreamState

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import OperatorError
+from appliance.health.finding import Finding, critical, warning
 from appliance.media.encode.ladder import ladder_path, load_ladder
-from appliance.ops.doctor.finding import Finding, critical, warning
 from appliance.ops.doctor.space import Room
 from appliance.ops.doctor.valkey import asked
 from appliance.state.registry import Registry

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from appliance.ops.doctor.finding import Finding, warning
+from appliance.health.finding import Finding, warning
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

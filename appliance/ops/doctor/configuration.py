@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from appliance.errors import OperatorError
-from appliance.ops.doctor.finding import Finding, critical, warning
+from appliance.health.finding import Finding, critical, warning
 from appliance.ops.doctor.host import NGINX_UNITS
 from appliance.secrets.credentials import CONTENT_KEYRING, STREAM_KEY_PEPPER, read_credential
 from appliance.secrets.keyring import Keyring

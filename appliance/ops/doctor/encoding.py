@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import OperatorError
+from appliance.health.finding import Finding, warning
 from appliance.media.capacity.machine import Machine, ffmpeg_version, ladder_mark
 from appliance.media.capacity.store import read_capacity
 from appliance.media.encode.ladder import ladder_path, load_ladder
-from appliance.ops.doctor.finding import Finding, warning
 
 if TYPE_CHECKING:
     from appliance.media.capacity.store import Capacity

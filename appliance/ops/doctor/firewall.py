@@ -8,7 +8,7 @@ import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
-from appliance.ops.doctor.finding import Finding, critical, warning
+from appliance.health.finding import Finding, critical, warning
 from appliance.ops.doctor.network import wanted_ports
 from appliance.ops.doctor.units import FIREWALL_UNIT, NEEDED, ask_units
 

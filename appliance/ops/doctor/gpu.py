@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from appliance.health.finding import Finding, critical, warning
 from appliance.nvidia_smi import figure, query, read_gpus
-from appliance.ops.doctor.finding import Finding, critical, warning
 
 if TYPE_CHECKING:
     from appliance.ops.doctor.host import Host

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import psutil
 from cryptography import x509
 
+from appliance.health.finding import Finding, warning
 from appliance.ops.doctor.configuration import certificate_file
-from appliance.ops.doctor.finding import Finding, warning
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from appliance.ops.doctor.finding import Finding, critical, warning
+from appliance.health.finding import Finding, critical, warning
 from appliance.ops.doctor.units import ask_units
 
 if TYPE_CHECKING:

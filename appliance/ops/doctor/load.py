@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from appliance.health.finding import Finding, warning
+from appliance.health.stream import judge_status
 from appliance.media.status import State
-from appliance.ops.doctor.finding import Finding, warning
-from appliance.ops.doctor.streams import judge_status
 from appliance.ops.doctor.summary import summary
 from appliance.ops.doctor.versions import release
 from appliance.printable import printable

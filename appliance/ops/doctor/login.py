@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from appliance.ops.doctor.finding import Finding, warning
+from appliance.health.finding import Finding, warning
 
 if TYPE_CHECKING:
     from appliance.ops.doctor.host import Host

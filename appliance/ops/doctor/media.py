@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from appliance.ops.doctor.finding import Finding, critical, warning
-from appliance.ops.doctor.streams import oldest_newest
+from appliance.health.finding import Finding, critical, warning
+from appliance.health.stream import oldest_newest
 
 if TYPE_CHECKING:
     from appliance.names import StreamName

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from appliance.cli.output import span
-from appliance.ops.doctor.finding import Finding, critical, warning
+from appliance.health.finding import Finding, critical, warning
 from appliance.ops.doctor.units import ask_units
+from appliance.output import span
 
 if TYPE_CHECKING:
     from appliance.ops.doctor.host import Host

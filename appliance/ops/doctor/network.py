@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from appliance.ops.doctor.finding import Finding, critical
+from appliance.health.finding import Finding, critical
 from appliance.ops.doctor.host import NGINX_UNITS
 from appliance.ops.doctor.units import NEEDED
 

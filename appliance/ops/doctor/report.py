@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from appliance.cli.output import console
 from appliance.errors import OperatorError
+from appliance.health.finding import Finding, worst
 from appliance.ops.doctor.check import in_order, run_checks
-from appliance.ops.doctor.finding import Finding, worst
 from appliance.ops.doctor.host import Host
 from appliance.ops.doctor.network import wanted_ports
 from appliance.ops.doctor.table import ALL, CHECKS
 from appliance.ops.doctor.versions import versions
+from appliance.output import console
 from appliance.settings import Settings
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from appliance.errors import OperatorError
+from appliance.health.finding import Finding, warning
 from appliance.media.stream_client import KeyInUse
-from appliance.ops.doctor.finding import Finding, warning
 from appliance.ops.doctor.units import show_units
 from appliance.ops.secret_status import secret_status
 from appliance.ops.timers import WANTS, ask_timer

@@ -11,8 +11,8 @@ import httpx
 
 from appliance.control.stat import IngestStat, StatUnavailableError
 from appliance.errors import OperatorError
+from appliance.health.finding import Finding, critical
 from appliance.media.rtmp.client import RtmpError, RtmpPlayer, RtmpRefusedError, RtmpUrl
-from appliance.ops.doctor.finding import Finding, critical
 from appliance.secrets.credentials import READER_SECRET
 from appliance.secrets.rotating import read_newest
 

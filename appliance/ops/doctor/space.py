@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from appliance.ops.doctor.finding import Finding, critical, warning
+from appliance.health.finding import Finding, critical, warning
 
 if TYPE_CHECKING:
     from appliance.ops.doctor.host import Host

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from appliance.cli.output import console, span
 from appliance.control.stat import StatUnavailableError
+from appliance.health.finding import Finding, Severity, critical, worst
+from appliance.health.stream import judge_status, oldest_newest
 from appliance.media.status import State
 from appliance.names import stream_unit
-from appliance.ops.doctor.finding import Finding, Severity, critical, worst
 from appliance.ops.doctor.report import print_findings
 from appliance.ops.doctor.services import ingest_stat
-from appliance.ops.doctor.streams import judge_status, oldest_newest
 from appliance.ops.doctor.units import ask_units
 from appliance.ops.doctor.watching import Watch
+from appliance.output import console, span
 from appliance.printable import printable
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from appliance.ops.doctor.finding import Finding, warning
+from appliance.health.finding import Finding, warning
 from appliance.ops.doctor.units import show_units
 
 if TYPE_CHECKING:

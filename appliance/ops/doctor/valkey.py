@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from appliance.errors import OperatorError
-from appliance.ops.doctor.finding import Finding, critical, warning
+from appliance.health.finding import Finding, critical, warning
 from appliance.secrets.credentials import VALKEY_PASSWORD
 from appliance.secrets.rotating import read_newest
 from appliance.state.valkey import State, StateUnavailableError, translated

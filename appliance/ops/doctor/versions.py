@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from appliance import __version__
-from appliance.ops.doctor.finding import Finding, warning
+from appliance.health.finding import Finding, warning
 from appliance.ops.doctor.units import ask_units
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import httpx
 from appliance.control.view.issuing import Wish, issue_checked
 from appliance.control.view.policy import effective
 from appliance.errors import OperatorError
+from appliance.health.finding import Finding, Severity, critical
 from appliance.media.status import State
-from appliance.ops.doctor.finding import Finding, Severity, critical
 from appliance.ops.doctor.media import decrypt, judge_media, judge_size
 from appliance.ops.doctor.playlist import Media, Newest, PlaylistError, Variant, read_media, read_variants
 from appliance.ops.doctor.valkey import asked

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from appliance.ops.doctor.finding import Finding, critical, warning
+from appliance.health.finding import Finding, critical, warning
 from appliance.ops.fleet.connection import UnreachableError
 from appliance.ops.fleet.session import CUT_OFF, Done, as_root
 from appliance.plain_json import read_object

@@ -11,7 +11,7 @@ from appliance.ops.fleet.examine import HostReport, NotDeployedError, between_ho
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from appliance.ops.doctor.finding import Finding
+    from appliance.health.finding import Finding
     from appliance.ops.fleet.everywhere import Result
     from appliance.ops.fleet.session import Session
     from appliance.ops.preflight.inventory import Inventory

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import appliance
 from appliance.errors import EX_CONFIG, EX_UNAVAILABLE, OperatorError
-from appliance.ops.doctor.finding import Finding
+from appliance.health.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from appliance.ops.preflight import exposure, secrets, site, upkeep
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from appliance.ops.doctor.finding import Finding
+    from appliance.health.finding import Finding
     from appliance.ops.preflight.planned import Planned
 
 

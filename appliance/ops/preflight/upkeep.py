@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import OperatorError
+from appliance.health.finding import Finding, critical, warning
 from appliance.media.encode.ladder import load_ladder
 from appliance.ops.doctor.capacity import judge_capacity, stream_bytes
-from appliance.ops.doctor.finding import Finding, critical, warning
 
 if TYPE_CHECKING:
     from appliance.ops.preflight.planned import Planned

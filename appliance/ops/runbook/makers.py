@@ -10,13 +10,13 @@ from functools import cache
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
-from appliance.ops.doctor.finding import Finding, critical, warning
+from appliance.health.finding import Finding, critical, warning
 from appliance.ops.runbook.texts import Function, Scope, Texts, says
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PACKAGE: Final = "appliance.ops."
+_PACKAGES: Final = ("appliance.ops.", "appliance.health.")
 _FIELDS: Final = ("what", "seen", "why", "mend")
 _EITHER: Final = "warning or critical"
 
@@ -170,4 +170,4 @@ def _resolve(node: ast.expr, called: _Called, scope: Scope) -> Any:
         case _:
             return None
     module_name = str(getattr(found, "__module__", ""))
-    return found if module_name.startswith(_PACKAGE) and module_name != Finding.__module__ else None
+    return found if module_name.startswith(_PACKAGES) and module_name != Finding.__module__ else None

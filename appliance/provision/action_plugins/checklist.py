@@ -16,7 +16,7 @@ from typing import Any
 from ansible import constants
 from ansible.plugins.action import ActionBase
 
-from appliance.ops.doctor.finding import Finding, Severity, worst
+from appliance.health.finding import Finding, Severity, worst
 from appliance.ops.preflight.planned import Planned, inventory_files
 from appliance.ops.preflight.table import OF_HOSTS, OF_SITE, answers
 from appliance.provision.values import role_defaults, worked_out

@@ -19,7 +19,7 @@ from appliance.state.events import DEAD
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from appliance.ops.doctor.finding import Finding
+    from appliance.health.finding import Finding
     from tests.integration.control.conftest import Site
     from tests.support.stub_backend import StubBackend
 

@@ -25,8 +25,8 @@ import yaml
 from appliance.cli import fleet as cli
 from appliance.cli import preflight as preflight_cli
 from appliance.cli.main import main
+from appliance.health.finding import critical, warning
 from appliance.ops.doctor.check import Outcome
-from appliance.ops.doctor.finding import critical, warning
 from appliance.ops.doctor.report import Report
 from appliance.ops.fleet import session
 from appliance.ops.fleet.session import Done

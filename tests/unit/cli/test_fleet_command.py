@@ -11,8 +11,8 @@ from rich.console import Console
 from appliance.cli import fleet
 from appliance.cli.main import main
 from appliance.errors import EX_USAGE
+from appliance.health.finding import critical
 from appliance.media.status_reading import Reading
-from appliance.ops.doctor.finding import critical
 from appliance.ops.fleet.everywhere import Result
 from appliance.ops.fleet.ssh_options import Options
 from appliance.ops.fleet.summary import Summary

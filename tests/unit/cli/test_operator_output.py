@@ -14,8 +14,8 @@ from rich.table import Table
 
 from appliance.cli import main
 from appliance.cli.host import demo_prefix
-from appliance.cli.output import console, short_time, span
 from appliance.errors import EX_NOPERM
+from appliance.output import console, short_time, span
 from appliance.program import program
 from appliance.settings import describe
 

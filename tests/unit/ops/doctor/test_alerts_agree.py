@@ -14,7 +14,7 @@ from tests.support.expressions import alerts
     [
         ("GpuHot", f"> {HOT_CELSIUS}"),
         ("ClockWrong", f"> {OFFSET_WARNING_S:g} "),
-        # as appliance.ops.doctor.streams.oldest_newest
+        # as appliance.health.stream.oldest_newest
         ("StreamStalled", "3 * appliance_configured_segment_seconds + 4"),
     ],
 )

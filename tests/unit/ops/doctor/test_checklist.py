@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from appliance.health.finding import Finding, Severity
 from appliance.media.capacity.machine import Machine
 from appliance.media.capacity.store import write_capacity
 from appliance.media.encode.ladder import load_ladder
 from appliance.ops.doctor import capacity, identity
 from appliance.ops.doctor.capacity import judge_capacity, stream_bytes
 from appliance.ops.doctor.encoding import encoding, judge_encoding
-from appliance.ops.doctor.finding import Finding, Severity
 from appliance.ops.doctor.host import Host
 from appliance.ops.doctor.identity import judge_names, names, tls
 from appliance.ops.doctor.load import Load, judge_load, load, machine, measure

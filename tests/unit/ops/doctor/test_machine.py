@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from appliance.cli.output import span
+from appliance.health.finding import Finding, Severity
 from appliance.ops.doctor import memory
-from appliance.ops.doctor.finding import Finding, Severity
 from appliance.ops.doctor.gpu import judge_gpus
 from appliance.ops.doctor.host import Host, Output
 from appliance.ops.doctor.kernel import judge_clock, judge_files, judge_sysctls, parse_offset, parse_sysctls
 from appliance.ops.doctor.memory import judge_kernel, judge_memory, judge_oom
 from appliance.ops.doctor.space import Room, judge_mode, judge_mount, judge_room
 from appliance.ops.doctor.units import Unit
+from appliance.output import span
 
 MEDIA = Path("/srv/hls")
 MOUNTS = """\

@@ -6,8 +6,8 @@ import asyncio
 import graphlib
 import time
 
+from appliance.health.finding import Finding, Severity, critical, warning, worst
 from appliance.ops.doctor.check import Check, Outcome, in_order, run_checks
-from appliance.ops.doctor.finding import Finding, Severity, critical, warning, worst
 from appliance.ops.doctor.host import Host
 from appliance.ops.doctor.table import ALL
 

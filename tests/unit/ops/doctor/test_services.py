@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from appliance.health.finding import Finding, Severity
 from appliance.ops.doctor.backend import judge_events
 from appliance.ops.doctor.configuration import judge_certificate, look_at_credentials
-from appliance.ops.doctor.finding import Finding, Severity
 from appliance.ops.doctor.firewall import judge_ruleset
 from appliance.ops.doctor.host import listens
 from appliance.ops.doctor.network import Holder, Port, judge_holders, judge_ports

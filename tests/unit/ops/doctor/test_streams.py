@@ -10,15 +10,16 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import algorithms
 
 from appliance.control.stat import StatUnavailableError
+from appliance.health.finding import Finding, Severity
+from appliance.health.stream import judge_encoder, judge_status
 from appliance.media.package.encryption import encrypt, new_iv
 from appliance.media.status_reading import Reading
 from appliance.names import StreamName, stream_unit
 from appliance.ops.doctor import streams
-from appliance.ops.doctor.finding import Finding, Severity
 from appliance.ops.doctor.host import Host
 from appliance.ops.doctor.media import decrypt, judge_media, judge_size
 from appliance.ops.doctor.playlist import PlaylistError, read_media, read_variants
-from appliance.ops.doctor.streams import judge_encoder, judge_published, judge_status
+from appliance.ops.doctor.streams import judge_published
 from appliance.ops.doctor.units import Unit
 from tests.support import status_file
 

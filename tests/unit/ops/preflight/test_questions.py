@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from appliance.ops.doctor.finding import Finding, Severity
+from appliance.health.finding import Finding, Severity
 from appliance.ops.preflight.planned import InventoryFile, Planned, inventory_files
 from appliance.ops.preflight.table import OF_HOSTS, OF_SITE, answers
 

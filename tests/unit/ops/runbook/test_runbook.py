@@ -13,8 +13,8 @@ import pytest
 import appliance.ops.doctor
 import appliance.ops.fleet
 import appliance.ops.preflight
+from appliance.health.finding import Finding, critical, warning
 from appliance.media.alerts import Alert
-from appliance.ops.doctor.finding import Finding, critical, warning
 from appliance.ops.doctor.table import ALL
 from appliance.ops.runbook.makers import Entry, entries, severity_of, source
 from appliance.ops.runbook.page import SECTIONS, page
@@ -111,7 +111,7 @@ def shown(found: list[Entry]) -> list[tuple[str, str, Texts, Texts]]:
 
 
 def test_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.ops.runbook.makers._PACKAGE", __name__)
+    monkeypatch.setattr("appliance.ops.runbook.makers._PACKAGES", (__name__,))
     assert shown(entries(caller)) == [
         (
             *("warning or critical", "PATH is (nearly) full", ("because I say so",)),

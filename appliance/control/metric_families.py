@@ -1,4 +1,4 @@
-"""What the modules of this package make their metrics with."""
+"""What metrics are made with: those that are told here, and those that are counted elsewhere."""
 
 from __future__ import annotations
 
