@@ -50,7 +50,7 @@ def generation(device: str) -> str:
 
 
 def secure_boot(variable: Path = SECURE_BOOT) -> bool:
-    """Tell whether the firmware lets the kernel load signed modules only (UEFI 2.10, 3.3: one byte of value)."""
+    """Tell whether the firmware lets the kernel load signed modules only (UEFI 2.10, 3.3)."""
     try:
         return variable.read_bytes()[4:5] == b"\1"  # four bytes of attributes come first (efivarfs)
     except OSError:
@@ -129,7 +129,7 @@ def built_modules(module: AnsibleModule, names: list[str], root: Path = MODULES)
 
 
 def flavour(release: str) -> str:
-    """Return the flavour of a Debian kernel, `amd64` or `cloud-amd64`, empty for a kernel that is not Debian's."""
+    """Return the flavour of a Debian kernel, `cloud-amd64`; empty for a kernel that is none of its."""
     found = re.fullmatch(r"\d[\w.+~]*?(?:\+deb\w+)?(?:-\d+)?-((?:[a-z]+-)?(?:amd64|arm64))", release)
     return found[1] if found else ""
 
