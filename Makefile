@@ -1,7 +1,7 @@
 # The project's verbs; `make` alone lists them. Each installs what it needs first (files/bootstrap.sh).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo down test test-vm check bench soak doctor-faults alerts runbook clean locks
+.PHONY: help demo down test test-vm test-gpu check bench soak doctor-faults alerts runbook clean locks
 
 BOOTSTRAP := files/bootstrap.sh
 # Hosts of the lab are containers, which only root starts.
@@ -28,6 +28,10 @@ test: ## everything but virtual machines: check, integration, molecule, end to e
 test-vm: ## the same site in a full virtual machine, rebooted (slow under emulation)
 	@$(BOOTSTRAP) root python player lab vm
 	@$(AS_ROOT) .venv/bin/python tests/run.py vm
+
+test-gpu: ## NVIDIA's driver on a host that has no GPU: installed, its module built, removed (fifteen minutes)
+	@$(BOOTSTRAP) root python player lab
+	@$(AS_ROOT) .venv/bin/python tests/run.py gpu
 
 check: ## lint, types and unit tests
 	@$(BOOTSTRAP) python

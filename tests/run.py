@@ -133,10 +133,10 @@ def suite_steps(suite: str, suites: list[str]) -> list[Step]:
             return check_steps()
         case "integration":
             return [*integration_steps(), *([] if "molecule" in suites else [beside()])]
-        case "molecule" | "vm":
+        case "molecule" | "vm" | "gpu":
             more = [beside()] if suite == "molecule" and "integration" in suites else []
             kept = ["--destroy=never"] if suite == "molecule" and goes_on(suites) else []
-            scenario = "vm" if suite == "vm" else "default"
+            scenario = "default" if suite == "molecule" else suite
             argv = (str(BIN / "molecule"), "test", "-s", scenario, *kept)
             return [Step("molecule", argv, env=molecule_memory()), *more]
         case "soak":
@@ -161,6 +161,7 @@ SUITES = {
     "doctor": ("faults are planted on a host, and the doctor names them", 1),
     "alerts": ("faults are planted on a host, and its alerts fire and are over", 1),
     "vm": ("the site in a virtual machine, rebooted", 1),
+    "gpu": ("a host prepared for a GPU: the driver is built, streams play without, it is removed", 1),
     "bench": ("measurements", 1),
     "soak": ("a stream for an hour, whose encoder drops out and whose keys change", 1),
 }

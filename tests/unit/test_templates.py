@@ -21,6 +21,15 @@ HOST: dict[str, Any] = {
     "hostvars": {"origin": {"ansible_host": "198.51.100.7"}},
     "groups": {"all": ["origin"], "origins": ["origin"], "state": ["origin"], "build": ["origin"]},
     "ansible_check_mode": False,
+    # what a role's own look at the host has registered
+    "__nvidia_host": {
+        "archives": [
+            {"uri": "http://deb.example", "suite": "trixie", "signed_by": "", "components": ["non-free"]}
+        ],
+        "available": ["550.163.01"],
+        "version": "",
+        "device_group_id": 990,
+    },
     "ansible_facts": {
         "architecture": "x86_64",
         "distribution": "Debian",
@@ -30,6 +39,7 @@ HOST: dict[str, Any] = {
         "machine": "x86_64",
         "in_container": True,
         "missing_packages": [],
+        "nvidia_gpus": [],
         "package_lists": True,
         "package_versions": {},
         "python_version": "3.13.5",

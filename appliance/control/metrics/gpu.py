@@ -1,7 +1,7 @@
 """The GPUs, as NVIDIA's own tool tells of them, nothing where it is not installed; and which have failed.
 
-The tool needs the devices (/dev/nvidia*), which the unit of the service is not let at before a role brings
-the driver; until then this is for hosts whose unit was changed.
+The tool needs the devices (/dev/nvidia*), which the unit of the service is let at on hosts with a GPU. Never
+run on one.
 """
 
 from __future__ import annotations

@@ -16,6 +16,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+DISPLAY = "0x03"  # PCI base class of a GPU: with a screen (0300) or without one (0302)
+NVIDIA = "0x10de"  # PCI vendor
+PCI_DEVICES = Path("/sys/bus/pci/devices")
 LISTEN = "0A"  # TCP_LISTEN of the kernel's include/net/tcp_states.h
 SSH_UNITS = ("ssh.service", "ssh.socket", "sshd.service", "sshd.socket")
 UNIT = re.compile(r"/([^/]+\.(?:service|scope|socket))(?:/|$)")
@@ -159,6 +162,18 @@ def in_container(module: AnsibleModule) -> bool:
     return bool(code == 0)
 
 
+def nvidia_gpus(root: Path = PCI_DEVICES) -> list[str]:
+    """Return the PCI id, ``10de:1eb8``, of each NVIDIA GPU, in the order of the slots (sysfs-bus-pci)."""
+    found = []
+    for device in sorted(root.iterdir()) if root.is_dir() else []:
+        vendor, kind, number = (
+            device.joinpath(name).read_text().strip() for name in ("vendor", "class", "device")
+        )
+        if vendor == NVIDIA and kind.startswith(DISPLAY):
+            found.append(f"{NVIDIA[2:]}:{number[2:]}")
+    return found
+
+
 def certificate_problems(wanted: list[dict[str, Any]]) -> list[str]:
     """Load each certificate with its key as a server would."""
     problems = []
@@ -232,6 +247,7 @@ def main() -> None:
         "distribution_release": platform.freedesktop_os_release().get("VERSION_CODENAME", ""),
         "in_container": in_container(module),
         "missing_packages": sorted(set(packages) - versions.keys()),
+        "nvidia_gpus": nvidia_gpus(),
         "package_lists": has_lists,
         "package_versions": {name: versions[name] for name in built if name in versions},
         "ssh_ports": ssh_ports(found),

@@ -11,7 +11,7 @@ from appliance.health.finding import Finding, Severity
 from appliance.media.encode.gpu_marks import GpuMarks, Mark
 from appliance.ops.doctor import memory
 from appliance.ops.doctor.gpu import gpu, judge_gpus, judge_marks, judge_xids
-from appliance.ops.doctor.host import Host, Output
+from appliance.ops.doctor.host import Host
 from appliance.ops.doctor.kernel import judge_clock, judge_files, judge_sysctls, parse_offset, parse_sysctls
 from appliance.ops.doctor.memory import judge_kernel, judge_memory, judge_oom
 from appliance.ops.doctor.space import Room, judge_mode, judge_mount, judge_room

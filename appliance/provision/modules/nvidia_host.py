@@ -1,0 +1,185 @@
+"""Look at what decides how a host gets NVIDIA's driver: one call, no change.
+
+The options are documented in ``nvidia_host.yml``.
+"""
+
+from __future__ import annotations
+
+import grp
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+SECURE_BOOT = Path("/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c")
+DRIVER_VERSION = Path("/proc/driver/nvidia/version")
+NOUVEAU = Path("/sys/module/nouveau")
+HEADERS = Path("/usr/src")
+MODULES = Path("/lib/modules")
+
+GENERATIONS = (
+    # first device id of the range, its last, its name; as NVIDIA hands ids to its chips
+    (0x0001, 0x133F, "before Maxwell"),
+    (0x1340, 0x15EF, "Maxwell"),
+    (0x15F0, 0x15FF, "Pascal"),
+    (0x1600, 0x17FF, "Maxwell"),
+    (0x1800, 0x1AFF, "before Maxwell"),
+    (0x1B00, 0x1D7F, "Pascal"),
+    (0x1D80, 0x1DFF, "Volta"),
+    (0x1E00, 0x1FFF, "Turing"),
+    (0x2080, 0x20FF, "Ampere"),
+    (0x2180, 0x21FF, "Turing"),
+    (0x2200, 0x22FF, "Ampere"),
+    (0x2300, 0x23FF, "Hopper"),
+    (0x2400, 0x25FF, "Ampere"),
+    (0x2600, 0x28FF, "Ada"),
+    (0x2900, 0x2FFF, "Blackwell"),
+    (0x3180, 0x31FF, "Blackwell"),
+)
+
+
+def generation(device: str) -> str:
+    """Return the name of a GPU's generation by its PCI id, ``10de:1eb8``; ``unknown`` for one after these."""
+    number = int(device.partition(":")[2], 16)
+    for first, last, name in GENERATIONS:
+        if first <= number <= last:
+            return name
+    return "unknown"
+
+
+def secure_boot(variable: Path = SECURE_BOOT) -> bool:
+    """Tell whether the firmware lets the kernel load signed modules only (UEFI 2.10, 3.3)."""
+    try:
+        return variable.read_bytes()[4:5] == b"\1"  # four bytes of attributes come first (efivarfs)
+    except OSError:
+        return False
+
+
+def loaded_driver(version: Path = DRIVER_VERSION) -> str:
+    """Return the version of the driver that the running kernel has, empty for none."""
+    try:
+        found = re.search(r"Kernel Module\b.*?\s(\d+\.[\d.]+)\s", version.read_text())
+    except OSError:
+        return ""
+    return found[1] if found else ""
+
+
+def installed_versions(module: AnsibleModule, packages: list[str]) -> dict[str, str]:
+    """Return the versions of those of the packages that are installed and configured."""
+    form = "--showformat=${db:Status-Status} ${Package} ${Version}\\n"
+    _, out, _ = module.run_command(["dpkg-query", "--show", form, *packages])
+    rows = [line.split() for line in out.splitlines()]
+    return {row[1]: row[2] for row in rows if row[0] == "installed"}
+
+
+def driver_packages(module: AnsibleModule) -> list[str]:
+    """Return every installed package that comes from one of NVIDIA's sources, whoever asked for it."""
+    form = "--showformat=${db:Status-Status} ${source:Package} ${Package}\\n"
+    _, out, _ = module.run_command(["dpkg-query", "--show", form])
+    rows = [line.split() for line in out.splitlines()]
+    return sorted(row[2] for row in rows if row[0] != "not-installed" and row[1].startswith("nvidia-"))
+
+
+def available_versions(module: AnsibleModule, package: str) -> list[str]:
+    """Return the versions of a package that the archive has, newest first, without Debian's revision."""
+    _, out, _ = module.run_command(["apt-cache", "madison", package])
+    rows = [line.split("|") for line in out.splitlines()]
+    return list(dict.fromkeys(row[1].strip().partition("-")[0] for row in rows if len(row) == 3))
+
+
+def archives(module: AnsibleModule, own: str, components: list[str]) -> list[dict[str, Any]]:
+    """Return where the host takes Debian's ``main`` from and ``components`` not, beside the file ``own``.
+
+    Apt itself says it (apt-get(8), ``indextargets``), whatever form its sources are written in.
+    """
+    fields = ("REPO_URI", "RELEASE", "COMPONENT", "SIGNED_BY", "SOURCESENTRY", "ORIGIN")
+    form = "|".join(f"$({field})" for field in fields)
+    _, out, _ = module.run_command(["apt-get", "indextargets", "--format", form, "Created-By: Packages"])
+    has: dict[tuple[str, str, str], set[str]] = {}
+    for line in out.splitlines():
+        uri, release, component, signed_by, entry, origin = line.split("|")
+        if origin == "Debian" and entry.rpartition(":")[0] != own:
+            key = "" if signed_by.startswith("$") else signed_by
+            has.setdefault((uri, release, key), set()).add(component)
+    found = []
+    for (uri, release, key), present in sorted(has.items()):
+        missing = [name for name in components if name not in present]
+        if "main" in present and missing:
+            found.append({"uri": uri, "suite": release, "signed_by": key, "components": missing})
+    return found
+
+
+def kernels(root: Path = HEADERS) -> list[str]:
+    """Return the Debian kernels whose headers are there, so that a module can be built for them."""
+    names = (path.name.removeprefix("linux-headers-") for path in root.glob("linux-headers-*"))
+    return sorted(name for name in names if not name.endswith("-common"))
+
+
+def built_modules(module: AnsibleModule, names: list[str], root: Path = MODULES) -> dict[str, str]:
+    """Return for which kernels DKMS has built the driver's module, and of which version (modinfo(8))."""
+    found = {}
+    for kernel in names:
+        for path in sorted(root.joinpath(kernel, "updates", "dkms").glob("nvidia-current*.ko*")):
+            if re.fullmatch(r"nvidia-current(-open)?\.ko(\.\w+)?", path.name):
+                _, out, _ = module.run_command(["modinfo", "--field", "version", str(path)])
+                found[kernel] = out.strip()
+    return found
+
+
+def flavour(release: str) -> str:
+    """Return the flavour of a Debian kernel, `cloud-amd64`; empty for a kernel that is none of its."""
+    found = re.fullmatch(r"\d[\w.+~]*?(?:\+deb\w+)?(?:-\d+)?-((?:[a-z]+-)?(?:amd64|arm64))", release)
+    return found[1] if found else ""
+
+
+def enrolled(module: AnsibleModule, key: str) -> bool:
+    """Tell whether the firmware trusts a module's signing key (mokutil(1), ``--test-key``)."""
+    _, out, _ = module.run_command(["mokutil", "--test-key", key])
+    return "is already enrolled" in out
+
+
+def main() -> None:
+    """Ansible's entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "pci_ids": {"type": "list", "elements": "str", "default": []},
+            "packages": {"type": "list", "elements": "str", "required": True},
+            "version_of": {"type": "str", "required": True},
+            "components": {"type": "list", "elements": "str", "required": True},
+            "sources_file": {"type": "path", "required": True},
+            "signing_key": {"type": "path", "required": True},
+            "device_group": {"type": "str", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    installed = installed_versions(module, params["packages"])
+    try:
+        group = grp.getgrnam(params["device_group"]).gr_gid
+    except KeyError:  # before the first run's users, in check mode
+        group = -1
+    release, names = platform.release(), kernels()
+    module.exit_json(
+        changed=False,
+        gpus=[{"id": device, "generation": generation(device)} for device in params["pci_ids"]],
+        kernel=release,
+        flavour=flavour(release),
+        kernels=names,
+        built=built_modules(module, names),
+        driver_packages=driver_packages(module),
+        secure_boot=secure_boot(),
+        signing_key_enrolled=enrolled(module, params["signing_key"]) if secure_boot() else False,
+        loaded=loaded_driver(),
+        nouveau=NOUVEAU.is_dir(),
+        installed=installed,
+        version=installed.get(params["version_of"], "").partition("-")[0],
+        available=available_versions(module, params["version_of"]),
+        archives=archives(module, params["sources_file"], params["components"]),
+        device_group_id=group,
+    )
+
+
+if __name__ == "__main__":
+    main()
