@@ -160,6 +160,7 @@ SUITES = {
     "chaos": ("parts are killed and the stream plays on", 1),
     "doctor": ("faults are planted on a host, and the doctor names them", 1),
     "alerts": ("faults are planted on a host, and its alerts fire and are over", 1),
+    "ffmpeg": ("an FFmpeg is compiled, and put to use and away under a live stream", 1),
     "vm": ("the site in a virtual machine, rebooted", 1),
     "bench": ("measurements", 1),
     "soak": ("a stream for an hour, whose encoder drops out and whose keys change", 1),
