@@ -1,4 +1,4 @@
-"""The role's own FFmpeg against the distribution's, both on one host: what each costs, brings and leaves open.
+"""The role's own FFmpeg against the distribution's, both on one host: costs, and what each brings along.
 
 The same command for both, in turn; a round's CPU time is that of its FFmpeg and nothing else.
 """
@@ -34,7 +34,7 @@ _ROLE: dict[str, str] = yaml.safe_load((TOP / "roles/ffmpeg/vars/main.yml").read
 BUILT, DISTRIBUTED = _ROLE["_ffmpeg_in_use"], _ROLE["_ffmpeg_distributed"]
 PACKAGE = _ROLE["_ffmpeg_package"]
 
-# Standard input: {"commands": two of them, "given": file on their standard input, "outputs": descriptors, "rounds"}.
+# Asked: {"commands": two of them, "given": file on their standard input, "outputs": descriptors, "rounds"}.
 # Prints for each command a list of [CPU seconds, seconds of the clock, greatest resident MB].
 _MEASURE = r"""
 import json, os, resource, subprocess, sys, time
@@ -154,34 +154,25 @@ def test_the_built_ffmpeg_costs_no_more_and_brings_less(host: Site, tables: list
     # what is in use is a copy of the package's program
     copied = int(host.run("stat", "--format=%s", BUILT).stdout)
     ours_megabytes = (sum(map(int, sizes)) * 1024 + copied) / 1e6
-    tables.append(
-        Table(
-            f"the built FFmpeg against the distribution's ({SECONDS} s of 720p30, three rungs)",
-            ["", "built", "distribution", "ratio"],
-            [
-                ["CPU seconds of the ladder", f"{ours:.2f}", f"{other:.2f}", cpu],
-                ["greatest resident MB of the ladder", f"{ours_mb:.0f}", f"{other_mb:.0f}", memory],
-                ["milliseconds to start", f"{1000 * ours_start:.0f}", f"{1000 * other_start:.0f}", start],
-                [
-                    "shared libraries loaded",
-                    str(ours_libraries),
-                    str(other_libraries),
-                    f"{ours_libraries / other_libraries:.2f}",
-                ],
-                ["packages it adds to a host", str(len(added)), str(packages), f"{len(added) / packages:.2f}"],
-                [
-                    "their installed MB",
-                    f"{ours_megabytes:.1f}",
-                    f"{megabytes:.1f}",
-                    f"{ours_megabytes / megabytes:.2f}",
-                ],
-            ],
-        )
-    )
+    rows = [
+        ["CPU seconds of the ladder", f"{ours:.2f}", f"{other:.2f}", cpu],
+        ["greatest resident MB of the ladder", f"{ours_mb:.0f}", f"{other_mb:.0f}", memory],
+        ["milliseconds to start", f"{1000 * ours_start:.0f}", f"{1000 * other_start:.0f}", start],
+        counted("shared libraries loaded", ours_libraries, other_libraries),
+        counted("packages it adds to a host", len(added), packages),
+        counted("their installed MB", ours_megabytes, megabytes),
+    ]
+    title = f"the built FFmpeg against the distribution's ({SECONDS} s of 720p30, three rungs)"
+    tables.append(Table(title, ["", "built", "distribution", "ratio"], rows))
     assert ours <= other * 1.05
     assert ours_start < other_start
     assert ours_libraries < other_libraries / 5
     assert ours_megabytes < megabytes / 5
+
+
+def counted(what: str, ours: float, other: float) -> list[str]:
+    """Return a row of two figures that are the same each time."""
+    return [what, f"{ours:.0f}", f"{other:.0f}", f"{ours / other:.2f}"]
 
 
 def needed(host: Site) -> set[str]:

@@ -78,9 +78,7 @@ class Site:
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
         return done.stdout
 
-    def run(
-        self, *command: str, check: bool = True, seconds: float = 60
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, check: bool = True, seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command on the host as root, for so long at most; its arguments arrive as they are."""
         return subprocess.run(
             [*self.ssh, shlex.join(command)],

@@ -1,4 +1,4 @@
-"""What a stream's command names is what the role asks FFmpeg for and what its own build has, and nothing else."""
+"""What a stream's command names is what the role asks FFmpeg for and what its build has, and nothing else."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 ROLE = CHECKOUT / "roles/ffmpeg"
 WANTED: dict[str, list[str]] = yaml.safe_load((ROLE / "defaults/main.yml").read_text())["ffmpeg_capabilities"]
 OTHERS = {
-    # The trial of an encoder and the probe's clip make pictures and sound of their own; a trial throws away what
-    # comes out, which the null muxer takes as it is.
+    # The trial of an encoder and the probe's clip make pictures and sound of their own; a trial throws away
+    # what comes out, which the null muxer takes as it is.
     "demuxers": {"lavfi"} | {"mov", "mpegts"},  # these two: what the doctor looks into
     "decoders": {"h264", "aac", "wrapped_avframe", "pcm_s16le"},
     "filters": {"color", "testsrc2", "noise", "sine"},
@@ -74,8 +74,9 @@ def named(command: list[str]) -> dict[str, set[str]]:
 
 
 def commands() -> dict[str, list[str]]:
-    """Return the command of the full ladder for each encoder, from a source that needs every filter; and one that
-    copies it.
+    """Return the command of the full ladder for each encoder, and one that copies a source.
+
+    The source needs every filter.
     """
     source = Source(VideoConfig(100, 42, 1920, 1080), AudioConfig(2, 44100, 2), Fraction(60))
     rungs = plan_rungs(load_ladder(CHECKOUT / "files/ladders/default.yml"), source)
