@@ -158,7 +158,8 @@ def test_one_that_does_not_prove_itself_replaces_nothing(host: Site) -> None:
     stand_in = stub(package().parent, version)
     before = host.run("sha256sum", IN_USE).stdout
     try:
-        assert "It was not put to use; the FFmpeg before it still is." in refused(host, ffmpeg_version=version)
+        said = refused(host, ffmpeg_version=version)
+        assert "It was not put to use; the FFmpeg before it still is." in said
     finally:
         stand_in.unlink()
     assert host.run("sha256sum", IN_USE).stdout == before

@@ -81,7 +81,7 @@ def commands() -> dict[str, list[str]]:
     source = Source(VideoConfig(100, 42, 1920, 1080), AudioConfig(2, 44100, 2), Fraction(60))
     rungs = plan_rungs(load_ladder(CHECKOUT / "files/ladders/default.yml"), source)
     families: tuple[EncoderFamily, ...] = ("x264", "nvenc")
-    plans = {
+    plans: dict[str, RunPlan] = {
         family: RunPlan(
             source,
             rungs,
