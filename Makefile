@@ -1,7 +1,7 @@
 # The project's verbs; `make` alone lists them. Each installs what it needs first (files/bootstrap.sh).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo down test test-vm test-gpu check bench soak doctor-faults alerts runbook clean locks
+.PHONY: help demo down test test-vm test-gpu check bench soak doctor-faults alerts ffmpeg-build runbook clean locks
 
 BOOTSTRAP := files/bootstrap.sh
 # Hosts of the lab are containers, which only root starts.
@@ -52,6 +52,10 @@ doctor-faults: ## plant faults on a host one by one, and see what the doctor say
 alerts: ## plant faults on a host that is monitored, and see each alert fire and be over
 	@$(BOOTSTRAP) root python lab tests
 	@$(AS_ROOT) .venv/bin/python tests/run.py alerts
+
+ffmpeg-build: ## compile our own FFmpeg on a host, put it to use and away under a live stream
+	@$(BOOTSTRAP) root python player lab tests
+	@$(AS_ROOT) .venv/bin/python tests/run.py ffmpeg
 
 runbook: ## write RUNBOOK.md anew from what the doctor can find
 	@$(BOOTSTRAP) python

@@ -160,6 +160,7 @@ SUITES = {
     "chaos": ("parts are killed and the stream plays on", 1),
     "doctor": ("faults are planted on a host, and the doctor names them", 1),
     "alerts": ("faults are planted on a host, and its alerts fire and are over", 1),
+    "ffmpeg": ("an FFmpeg is compiled, and put to use and away under a live stream", 1),
     "vm": ("the site in a virtual machine, rebooted", 1),
     "gpu": ("a host prepared for a GPU: the driver is built, streams play without, it is removed", 1),
     "bench": ("measurements", 1),

@@ -78,15 +78,15 @@ class Site:
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
         return done.stdout
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command on the host as root; its arguments arrive as they are."""
+    def run(self, *command: str, check: bool = True, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a command on the host as root, for so long at most; its arguments arrive as they are."""
         return subprocess.run(
             [*self.ssh, shlex.join(command)],
             capture_output=True,
             text=True,
             check=check,
             stdin=subprocess.DEVNULL,
-            timeout=60,
+            timeout=seconds,
         )
 
     def rtmp(self, stream: str) -> str:

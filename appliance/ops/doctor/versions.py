@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from appliance.ops.doctor.host import Host
     from appliance.ops.doctor.units import Unit
 
-_PACKAGES: Final = ("appliance-nginx", "ffmpeg", "valkey-server", "systemd", "openssl")
+_PACKAGES: Final = ("appliance-nginx", "ffmpeg", "appliance-ffmpeg", "valkey-server", "systemd", "openssl")
 
 _RESTARTED_FOR: Final = {
     "appliance-ingest.service": "ingest.conf",

@@ -6,8 +6,9 @@ another recipe (other configure arguments, other patches) is not taken for the w
 Task arguments:
 
 ``name``        Debian package name
+``software``    what it is made of, as messages name it
 ``cache``       folder on the controller that holds the .deb files of one release and architecture
-``recipe``      folder on the controller whose files are the recipe
+``recipes``     folders on the controller whose files are the recipe
 ``ingredients`` what else decides the result (a dict, as an upstream checksum)
 ``version``     of the software or of a package; empty: the newest cached
 
@@ -19,7 +20,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +30,15 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 HASH_DIGITS = 8
+# What follows the version of the software in that of a package: what else is compiled in, and the recipe.
+REVISION = re.compile(rf"(\+rtmp[0-9.]+-1)?\+r[0-9a-f]{{{HASH_DIGITS}}}$")
 
 
-def recipe_hash(recipe: Path, ingredients: dict[str, Any]) -> str:
-    """Return the SHA-256 (hex) over names and contents of the recipe's files and over the ingredients."""
+def recipe_hash(recipes: Sequence[Path], ingredients: dict[str, Any]) -> str:
+    """Return the SHA-256 (hex) over names and contents of the recipes' files and over the ingredients."""
     digest = hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode())
-    for path in sorted(recipe.rglob("*")):
-        relative = path.relative_to(recipe)
+    files = [(path.relative_to(recipe), path) for recipe in recipes for path in recipe.rglob("*")]
+    for relative, path in sorted(files):
         if path.is_file() and "__pycache__" not in relative.parts:
             content = path.read_bytes()
             digest.update(f"\0{relative}\0{len(content)}\0".encode() + content)
@@ -62,8 +67,9 @@ def matches(package_version: str, wanted: str, recipe: str) -> bool:
         return True
     if not package_version.endswith(f"+r{recipe[:HASH_DIGITS]}"):
         return False
-    software = package_version.rpartition("+rtmp")[0]
-    return wanted in ("", software, software.rpartition("-")[0])
+    software = REVISION.sub("", package_version)
+    # Debian's epoch, as in 7:7.1.5-0+deb13u1, is in no package of ours.
+    return wanted.rpartition(":")[2] in ("", software, software.rpartition("-")[0])
 
 
 def choose(cache: Path, name: str, wanted: str, recipe: str) -> tuple[Path, str] | None:
@@ -92,14 +98,16 @@ class ActionModule(ActionBase):
         """
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = self._task.args
-        name, wanted, cache = arguments["name"], str(arguments["version"]), Path(arguments["cache"])
-        digest = recipe_hash(Path(arguments["recipe"]), dict(arguments["ingredients"]))
+        name, software = arguments["name"], arguments["software"]
+        wanted, cache = str(arguments["version"]), Path(arguments["cache"])
+        recipes = [Path(recipe) for recipe in arguments["recipes"]]
+        digest = recipe_hash(recipes, dict(arguments["ingredients"]))
         chosen = choose(cache, name, wanted, digest)
-        if chosen is None and "+rtmp" in wanted:
+        if chosen is None and REVISION.search(wanted):
             held = sorted(path.name for path in cache.glob(f"{name}_*.deb")) or ["nothing"]
             raise AnsibleActionFail(
-                f"nginx_version '{wanted}' names a built package that is not cached; {cache} holds "
-                f"{', '.join(held)}. Name one of them, or a version of nginx, or leave it empty."
+                f"{software}_version '{wanted}' names a built package that is not cached; {cache} holds "
+                f"{', '.join(held)}. Name one of them, or a version of {software}, or leave it empty."
             )
         package, version = chosen or ("", "")
         result.update(changed=False, recipe_hash=digest, package=str(package), package_version=version)

@@ -1,9 +1,12 @@
-"""What a stream's command names is what the role asks FFmpeg for, and nothing else."""
+"""What a stream's command names is what the role asks FFmpeg for and what its build has, and nothing else."""
 
 from __future__ import annotations
 
 import itertools
+import os
 import re
+import subprocess
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +16,7 @@ import yaml
 
 from appliance.media.codec.codec_config import AudioConfig, VideoConfig
 from appliance.media.encode.command import RunPlan, ffmpeg_command
+from appliance.media.encode.copying import with_copy
 from appliance.media.encode.encoder import EncoderChoice
 from appliance.media.encode.ladder import load_ladder
 from appliance.media.encode.rungs import plan_rungs
@@ -22,9 +26,34 @@ if TYPE_CHECKING:
     from appliance.media.encode.ladder import EncoderFamily
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-WANTED: dict[str, list[str]] = yaml.safe_load((CHECKOUT / "roles/ffmpeg/defaults/main.yml").read_text())[
-    "ffmpeg_capabilities"
-]
+ROLE = CHECKOUT / "roles/ffmpeg"
+WANTED: dict[str, list[str]] = yaml.safe_load((ROLE / "defaults/main.yml").read_text())["ffmpeg_capabilities"]
+OTHERS = {
+    # The trial of an encoder and the probe's clip make pictures and sound of their own; a trial throws away
+    # what comes out, which the null muxer takes as it is.
+    "demuxers": {"lavfi"} | {"mov", "mpegts"},  # these two: what the doctor looks into
+    "decoders": {"h264", "aac", "wrapped_avframe", "pcm_s16le"},
+    "filters": {"color", "testsrc2", "noise", "sine"},
+    "encoders": {"wrapped_avframe", "pcm_s16le"},
+    "muxers": {"null", "flv"},
+    # SRT is for sources that come by it.
+    "protocols": {"file", "srt"},
+}
+"""What no stream's command names, and who uses it."""
+
+COMPONENTS = {
+    "encoder": "encoders",
+    "decoder": "decoders",
+    "demuxer": "demuxers",
+    "indev": "demuxers",
+    "muxer": "muxers",
+    "protocol": "protocols",
+    "bsf": "bsfs",
+    "filter": "filters",
+}
+"""FFmpeg's list, by the kind that its configure script knows."""
+NAMES = {"libsrt": "srt", "dump_extradata": "dump_extra"}
+"""What configure calls otherwise than the lists."""
 
 
 def named(command: list[str]) -> dict[str, set[str]]:
@@ -38,46 +67,113 @@ def named(command: list[str]) -> dict[str, set[str]]:
         "filters": {step.partition("=")[0] for step in re.split("[;,]", graph)},
         "demuxers": {value for option, value in pairs[:first_output] if option == "-f"},
         "muxers": {value for option, value in pairs[first_output:] if option == "-f"},
+        "bsfs": {value.partition("=")[0] for option, value in pairs if option.startswith("-bsf")},
+        "hwaccels": {value for option, value in pairs if option == "-hwaccel"},
         "protocols": {match[1] for word in command if (match := re.match(r"([a-z]+):[0-9]+$", word))},
     }
 
 
-def commands() -> dict[EncoderFamily, list[str]]:
-    """Return the command of the full ladder for each encoder, from a source that needs every filter."""
+def commands() -> dict[str, list[str]]:
+    """Return the command of the full ladder for each encoder, and one that copies a source.
+
+    The source needs every filter.
+    """
     source = Source(VideoConfig(100, 42, 1920, 1080), AudioConfig(2, 44100, 2), Fraction(60))
     rungs = plan_rungs(load_ladder(CHECKOUT / "files/ladders/default.yml"), source)
     families: tuple[EncoderFamily, ...] = ("x264", "nvenc")
-    return {
-        family: ffmpeg_command(
-            RunPlan(
-                source,
-                rungs,
-                EncoderChoice(family, "asked for"),
-                segment_seconds=2,
-                part_seconds=0.25,
-                begin_s=1,
-                thumbnail_seconds=10,
-                gpu_decodes=family == "nvenc",
-            ),
-            outputs=range(3, 5 + len(rungs)),
-            progress=9,
+    plans: dict[str, RunPlan] = {
+        family: RunPlan(
+            source,
+            rungs,
+            EncoderChoice(family, "asked for"),
+            segment_seconds=2,
+            part_seconds=0.25,
+            begin_s=1,
+            thumbnail_seconds=10,
+            gpu_decodes=family == "nvenc",
         )
         for family in families
     }
+    plans["copying"] = replace(plans["x264"], rungs=with_copy(rungs, source, None)[0])
+    assert plans["copying"].copies
+    return {
+        name: ffmpeg_command(plan, outputs=range(3, 3 + len(plan.outputs)), progress=9)
+        for name, plan in plans.items()
+    }
 
 
-@pytest.mark.parametrize("family", ["x264", "nvenc"])
-def test_the_role_asks_for_what_the_command_names(family: EncoderFamily) -> None:
-    for listing, names in named(commands()[family]).items():
-        assert names, listing
-        assert names <= set(WANTED[listing]), listing
+@pytest.mark.parametrize("name", ["x264", "nvenc", "copying"])
+def test_the_role_asks_for_what_the_command_names(name: str) -> None:
+    found = named(commands()[name])
+    assert found["encoders"] - {"copy"}
+    for listing, names in found.items():
+        assert names - {"copy"} <= set(WANTED[listing]), listing
 
 
-def test_the_role_asks_for_nothing_that_no_stream_uses() -> None:
+def test_the_role_asks_for_nothing_that_nobody_uses() -> None:
     used = [named(command) for command in commands().values()]
-    # The trial of an encoder makes a picture of its own and throws it away; SRT is an ingest protocol.
-    others = {"filters": {"color"}, "muxers": {"null"}, "protocols": {"srt"}}
-    for listing in used[0]:
-        assert set(WANTED[listing]) == set.union(
-            *(names[listing] for names in used), others.get(listing, set())
-        )
+    for listing, wanted in WANTED.items():
+        names = set().union(*(each.get(listing, set()) for each in used)) - {"copy"}
+        assert set(wanted) == names | OTHERS.get(listing, set()), listing
+        assert len(wanted) == len(set(wanted))
+
+
+def enabled() -> dict[str, set[str]]:
+    """Return what the role's own build has, by kind: as configure knows it, and `hwaccel` and `parser`."""
+    found: dict[str, set[str]] = {}
+    for line in (ROLE / "files/package/configure-arguments").read_text().splitlines():
+        if match := re.fullmatch(r"--enable-([a-z]+)=([a-z0-9_,]+)", line):
+            found.setdefault(match[1], set()).update(match[2].split(","))
+    return found
+
+
+def test_the_build_has_what_the_role_asks_for_and_nothing_else() -> None:
+    built: dict[str, set[str]] = {}
+    for kind, listing in COMPONENTS.items():
+        names = enabled()[kind]
+        built.setdefault(listing, set()).update(NAMES.get(name, name) for name in names)
+    assert built["bsfs"] - set(WANTED["bsfs"]) == {"extract_extradata"}  # FFmpeg's own, for Transport Streams
+    built["bsfs"].discard("extract_extradata")
+    assert built == {listing: set(names) for listing, names in WANTED.items() if listing != "hwaccels"}
+    assert enabled()["hwaccel"] == {"h264_nvdec"}
+    assert enabled()["parser"] == {"h264", "aac"}
+
+
+def test_the_build_speaks_no_other_protocol() -> None:
+    lines = (ROLE / "files/package/configure-arguments").read_text().splitlines()
+    assert {"--disable-everything", "--disable-autodetect"} <= set(lines)
+    assert enabled()["protocol"] == {"pipe", "file", "libsrt"}
+    assert not [line for line in lines if re.match(r"--enable-(openssl|gnutls|network|nonfree)", line)]
+
+
+STUB = r"""#!/bin/sh
+case $* in
+    *-encoders*) echo ' V....D libx264  x'; echo ' A....D aac  y' ;;
+    *-demuxers*) printf ' D   mov,mp4,m4a  z\n D d lavfi  device\n' ;;
+    *testsrc2*) exec sh -c "$ENCODING" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("wanted", "encoding", "said"),
+    [
+        (["encoders/aac", "encoders/libx264", "demuxers/mp4", "demuxers/lavfi"], "exit 0", ""),
+        (["encoders/aac", "encoders/mjpeg", "bsfs/dump_extra"], "exit 0", "encoders/mjpeg\nbsfs/dump_extra"),
+        (["encoders/aac"], "echo Conversion failed >&2; exit 69", "Conversion failed\nexit status 69"),
+        (["encoders/aac"], "echo a frame is broken >&2", "a frame is broken"),
+    ],
+)
+def test_the_trial(tmp_path: Path, wanted: list[str], encoding: str, said: str) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text(STUB)
+    program.chmod(0o755)
+    done = subprocess.run(
+        ["sh", str(ROLE / "files/package/trial"), "works", str(program), *wanted],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ENCODING": encoding},
+    )
+    assert done.returncode == (1 if said else 0)
+    assert done.stdout.partition(":\n")[2].strip() == said

@@ -1,8 +1,9 @@
-"""Which nginx package is taken from the cache, and what the throwaway chroot installs from."""
+"""Which package is taken from the cache, what the throwaway chroot installs from, and what a build says."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from appliance.provision.action_plugins import cached_package
 if TYPE_CHECKING:
     from types import ModuleType
 
-FILES = Path(__file__).parents[3] / "roles" / "nginx" / "files"
+ROLES = Path(__file__).parents[3] / "roles"
+FILES = ROLES / "built_package/files"
 RECIPE = "1a2b3c4d" + "0" * 56
 OLD_RECIPE = "ffffffff" + "0" * 56
 
@@ -56,26 +58,39 @@ def test_choice(cache: Path, wanted: str, taken: str | None) -> None:
     assert chosen is None or chosen[0].exists()
 
 
+@pytest.mark.parametrize("wanted", ["", "7.1.5", "7.1.5-0+deb13u1", "7:7.1.5-0+deb13u1"])
+def test_a_version_may_have_debians_epoch(tmp_path: Path, wanted: str) -> None:
+    version = f"7.1.5-0+deb13u1+r{RECIPE[:8]}"
+    (tmp_path / f"appliance-ffmpeg_{version}_amd64.deb").touch()
+    chosen = cached_package.choose(tmp_path, "appliance-ffmpeg", wanted, RECIPE)
+    assert chosen is not None
+    assert chosen[1] == version
+
+
 def test_an_empty_or_missing_cache_has_nothing(tmp_path: Path) -> None:
     assert cached_package.choose(tmp_path / "none", "appliance-nginx", "", RECIPE) is None
 
 
 def test_the_recipe_hash_follows_content_name_and_ingredients(tmp_path: Path) -> None:
-    recipe = tmp_path / "recipe"
+    common, recipe = tmp_path / "common", tmp_path / "recipe"
+    common.mkdir()
+    (common / "build-package").write_text("#!/bin/bash\n")
     (recipe / "patches").mkdir(parents=True)
     (recipe / "configure-arguments").write_text("--with-threads\n")
-    seen = {cached_package.recipe_hash(recipe, {})}
-    seen.add(cached_package.recipe_hash(recipe, {"source": "upstream"}))
+    seen = {cached_package.recipe_hash([common, recipe], {})}
+    seen.add(cached_package.recipe_hash([common, recipe], {"source": "upstream"}))
     (recipe / "patches" / "a.patch").write_text("x")
-    seen.add(cached_package.recipe_hash(recipe, {}))
+    seen.add(cached_package.recipe_hash([common, recipe], {}))
     (recipe / "patches" / "a.patch").rename(recipe / "patches" / "b.patch")
-    seen.add(cached_package.recipe_hash(recipe, {}))
+    seen.add(cached_package.recipe_hash([common, recipe], {}))
     (recipe / "configure-arguments").write_text("--with-threads\n--with-debug\n")
-    seen.add(cached_package.recipe_hash(recipe, {}))
-    assert len(seen) == 5
+    seen.add(cached_package.recipe_hash([common, recipe], {}))
+    (common / "build-package").write_text("#!/bin/bash -e\n")
+    seen.add(cached_package.recipe_hash([common, recipe], {}))
+    assert len(seen) == 6
     (recipe / "__pycache__").mkdir()
     (recipe / "__pycache__" / "x.pyc").write_text("x")
-    assert cached_package.recipe_hash(recipe, {}) in seen
+    assert cached_package.recipe_hash([common, recipe], {}) in seen
 
 
 @pytest.fixture(scope="module")
@@ -152,25 +167,47 @@ def test_a_failed_build_says_why(
     assert message in str(error)
 
 
+def functions(*names: str) -> str:
+    """Return functions of build-package, and what they say things with."""
+    wanted = [f"/^{name}()/,/^}}/p" for name in names]
+    script = ["/^say()/p", "/^fail()/p", "/^lines()/p", "/^record()/,/^}/p", *wanted]
+    command = ["sed", "-n", ";".join(script), str(FILES / "recipe/build-package")]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
 @pytest.mark.skipif(shutil.which("patch") is None, reason="patch is not installed here")
 def test_a_patch_that_does_not_fit_says_so(builder: ModuleType, tmp_path: Path) -> None:
-    (tmp_path / "nginx").mkdir()
-    (tmp_path / "nginx/nginx.c").write_text("another version\n")
+    (tmp_path / "nginx.c").write_text("another version\n")
     (tmp_path / "patches").mkdir()
     change = "--- a/nginx.c\n+++ b/nginx.c\n@@ -1 +1 @@\n-this version\n+mended\n"
     (tmp_path / "patches/wakes.patch").write_text(change)
-    functions = subprocess.run(
-        ["sed", "-n", "/^say()/p;/^fail()/p;/^compile()/,/^}/p", str(FILES / "package/build-package")],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    script = f"set -euo pipefail\nrecipe=$1 work=$1 nginx_version=1.30.0\n{functions}\ncompile\n"
+    script = "set -euo pipefail\nrecipe=$1 SOFTWARE=nginx version=1.30.0\ncd $1\n"
+    script += f"{functions('apply_patches')}\napply_patches\n"
     done = subprocess.run(
-        ["bash", "-c", script, "compile", str(tmp_path)], check=False, capture_output=True, text=True
+        ["bash", "-c", script, "patch", str(tmp_path)], check=False, capture_output=True, text=True
     )
     assert done.returncode == 5
     (tmp_path / "build.log").write_text(done.stdout + done.stderr)
     error = builder.failure(tmp_path / "build.log", 1)
     assert error.code == 5
     assert str(error).startswith("wakes.patch does not fit nginx 1.30.0; set nginx_version")
+
+
+RECIPES = sorted(path.parent for path in ROLES.glob("*/files/package/recipe.sh"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.parts[-3])
+def test_a_recipe_defines_what_a_build_calls(builder: ModuleType, recipe: Path) -> None:
+    script = f". {recipe}/recipe.sh\ndeclare -F upstream_version compile lay_out control_fields\n"
+    script += 'test -n "$source_package" && test "${#programs[@]}" -gt 0\nversion=1.0\ncontrol_fields\n'
+    done = subprocess.run(["bash", "-euc", script], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    fields = [line for line in done.stdout.splitlines() if not line.startswith(" ")][4:]
+    assert all(re.match(r"[A-Z][a-z]+: ", line) for line in fields)
+    assert fields[-1].startswith("Description: ")
+    assert {"gcc", "make", "libc6-dev"} < set(builder.build_packages(recipe))
+    assert not [line for line in builder.build_packages(recipe) if re.search(r"[^a-z0-9.+-]", line)]
+
+
+def test_recipes_are_of_roles_that_say_so() -> None:
+    assert [path.parts[-3] for path in RECIPES] == ["ffmpeg", "nginx"]
