@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from appliance.media.status_reading import Reading
     from appliance.ops.fleet.everywhere import Result
     from appliance.ops.fleet.examine import HostReport
+    from appliance.ops.fleet.targets import Target
 
 app = typer.Typer(no_args_is_help=True, help="The hosts of the inventory, over SSH: look after all at once.")
 
@@ -261,6 +262,22 @@ def exec_command(
     raise typer.Exit(int(any(result.value and not result.value.well for result in results)))
 
 
+def _with_streams(targets: Sequence[Target]) -> list[Target]:
+    """Those that may have a stream, and a word about each other. Raises OperatorError when there is none."""
+    found = [target for target in targets if target.streaming]
+    if not found:
+        names = ", ".join(target.name for target in targets)
+        raise OperatorError(
+            f"{names}: {_NO_STREAMING_HOST}; a stream is said something of on hosts in the group origins",
+            exit_code=EX_USAGE,
+            hint="name one of those: --limit",
+        )
+    for target in targets:
+        if not target.streaming:
+            typer.echo(f"{target.name}: {_NO_STREAMING_HOST}, left out", err=True)
+    return found
+
+
 @app.command("logs")
 def logs_command(
     *,
@@ -289,6 +306,7 @@ def logs_command(
         raise OperatorError("--stream goes without --unit and --grep", exit_code=EX_USAGE)
     else:
         command = stream_command(checked_stream_name(stream), since=since, lines=lines, follow=follow)
+        targets = _with_streams(targets)
     if follow:
         results = on_lines(targets, command, None, len(targets), root=True)
     else:

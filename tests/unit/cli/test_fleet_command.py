@@ -14,6 +14,7 @@ from appliance.errors import EX_USAGE
 from appliance.health.finding import critical
 from appliance.media.status_reading import Reading
 from appliance.ops.fleet.everywhere import Result
+from appliance.ops.fleet.session import Done
 from appliance.ops.fleet.ssh_options import Options
 from appliance.ops.fleet.summary import Summary
 from appliance.ops.fleet.targets import Target
@@ -54,3 +55,42 @@ def test_on_a_narrow_terminal_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) ->
     assert "monitor1: no streaming host" in text
     rows = [line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│")]
     assert "".join(rows) == host
+
+
+def _targets(**streaming: bool) -> list[Target]:
+    return [Target(name, None, Options(), streams) for name, streams in streaming.items()]
+
+
+@pytest.mark.parametrize("follow", [[], ["--follow"]])
+def test_who_has_no_streams_is_not_asked_of_one(
+    follow: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fleet, "read_targets", lambda *_: _targets(origin1=True, monitor1=False))
+    asked: list[str] = []
+
+    def answer(targets: list[Target], *_: object, **__: object) -> list[Result[Done]]:
+        asked.extend(target.name for target in targets)
+        return [Result(target, Done(0, "", ""), 1.0) for target in targets]
+
+    monkeypatch.setattr(fleet, "ask", answer)
+    monkeypatch.setattr(fleet, "on_lines", answer)
+    with pytest.raises(SystemExit) as left:
+        main(["fleet", "logs", "--stream", "demo", *follow])
+    assert left.value.code == 0
+    assert asked == ["origin1"]
+    assert capsys.readouterr().err == "monitor1: no streaming host, left out\n"
+    # Its own journal it has.
+    asked.clear()
+    with pytest.raises(SystemExit):
+        main(["fleet", "logs", *follow])
+    assert asked == ["origin1", "monitor1"]
+
+
+def test_of_monitors_alone_no_stream_is_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fleet, "read_targets", lambda *_: _targets(monitor1=False))
+    with pytest.raises(SystemExit) as left:
+        main(["fleet", "logs", "--stream", "demo"])
+    assert left.value.code == EX_USAGE
+    assert "monitor1: no streaming host" in capsys.readouterr().err
