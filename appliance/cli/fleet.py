@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
@@ -38,13 +39,31 @@ app = typer.Typer(no_args_is_help=True, help="The hosts of the inventory, over S
 
 def _some(limit: str | None) -> str | None:
     """A limit that names somebody: Ansible takes an empty one, such as an unset variable's, for all hosts."""
-    if limit is not None and not limit.strip(" ,:"):
+    if limit is None:
+        return None
+    # As Ansible parts them; what begins with @ is a file with one to a line, such as its own retry files.
+    pieces = [piece.strip() for piece in limit.split("," if "," in limit else ":")]
+    named = [name for piece in pieces for name in (_listed(piece[1:]) if piece[:1] == "@" else [piece])]
+    if not any(named):
         raise OperatorError(
             f"--limit {limit!r} names no host; allowed is a host, a group or a pattern of them",
             exit_code=EX_USAGE,
             hint="for all hosts leave it out",
         )
     return limit
+
+
+def _listed(file: str) -> list[str]:
+    """The lines of the file of a limit. Raises OperatorError when it cannot be read."""
+    try:
+        return [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise OperatorError(
+            f"--limit @{file}: {why}; allowed is a file with a host, a group or a pattern on each line",
+            exit_code=EX_USAGE,
+            hint=f"see: ls -l {shlex.quote(file)}; for all hosts leave --limit out",
+        ) from None
 
 
 InventoryOption = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from rich.console import Console
@@ -18,6 +18,9 @@ from appliance.ops.fleet.session import Done
 from appliance.ops.fleet.ssh_options import Options
 from appliance.ops.fleet.summary import Summary
 from appliance.ops.fleet.targets import Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize("limit", ["", " ", ","])
@@ -94,3 +97,45 @@ def test_of_monitors_alone_no_stream_is_asked(
         main(["fleet", "logs", "--stream", "demo"])
     assert left.value.code == EX_USAGE
     assert "monitor1: no streaming host" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file or directory"),
+        (b"", "names no host"),
+        (b"\n  \n", "names no host"),
+        (b"\xff\xfe", "it is no text"),
+        ("folder", "Is a directory"),
+    ],
+)
+def test_a_limit_s_file_without_a_host_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    content: bytes | str | None,
+    said: str,
+) -> None:
+    file = tmp_path / "site.retry"
+    if content == "folder":
+        file.mkdir()
+    elif isinstance(content, bytes):
+        file.write_bytes(content)
+    monkeypatch.setattr(fleet, "read_targets", lambda *_: pytest.fail("it went on"))
+    with pytest.raises(SystemExit) as left:
+        main(["fleet", "status", "--limit", f"@{file}"])
+    assert left.value.code == EX_USAGE
+    error = capsys.readouterr().err
+    assert said in error
+    assert f"@{file}" in error
+
+
+def test_a_limit_s_file_is_ansible_s_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, asked = tmp_path / "site.retry", []
+    file.write_text("origin1\n")
+    monkeypatch.setattr(fleet, "read_targets", lambda *given: asked.append(given) or _targets(origin1=True))
+    monkeypatch.setattr(fleet, "on_lines", lambda *_, **__: [])
+    with pytest.raises(SystemExit) as left:
+        main(["fleet", "exec", "--limit", f"@{file}", "true"])
+    assert left.value.code == 0
+    assert asked == [(None, f"@{file}")]
