@@ -24,7 +24,7 @@ class _Pipe(io.FileIO):
     SystemExit and no OSError: that one is taken for a host's, a file's or a socket's where it passes.
     """
 
-    def write(self, data: Buffer, /) -> int | None:
+    def write(self, data: Buffer, /) -> int:
         """As FileIO's. Raises SystemExit when nobody reads."""
         try:
             return super().write(data)

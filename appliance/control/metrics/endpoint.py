@@ -52,12 +52,14 @@ class Metrics:
         except (TypeError, ValueError):  # it trips over a version that is no number
             encode, content_type = choose_encoder("")
         settings = self._control.settings
-        state, xml, gpus, delivery, not_after, rotations, uses = await asyncio.gather(
+        state, xml, gpus, (delivery, not_after), rotations, uses = await asyncio.gather(
             ask_state(self._control.state),
             self._ingest(),
             ask_gpus(),
-            ask_delivery(settings.delivery_port),
-            ask_certificate(settings.delivery_tls_port, proxied=settings.delivery_proxy_protocol),
+            asyncio.gather(
+                ask_delivery(settings.delivery_port),
+                ask_certificate(settings.delivery_tls_port, proxied=settings.delivery_proxy_protocol),
+            ),
             asyncio.to_thread(rotations_due, self._control.secrets),
             self._control.admission.uses(),
         )

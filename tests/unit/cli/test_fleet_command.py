@@ -133,7 +133,12 @@ def test_a_limit_s_file_without_a_host_is_refused(
 def test_a_limit_s_file_is_ansible_s_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, asked = tmp_path / "site.retry", []
     file.write_text("origin1\n")
-    monkeypatch.setattr(fleet, "read_targets", lambda *given: asked.append(given) or _targets(origin1=True))
+
+    def read(*given: object) -> list[Target]:
+        asked.append(given)
+        return _targets(origin1=True)
+
+    monkeypatch.setattr(fleet, "read_targets", read)
     monkeypatch.setattr(fleet, "on_lines", lambda *_, **__: [])
     with pytest.raises(SystemExit) as left:
         main(["fleet", "exec", "--limit", f"@{file}", "true"])

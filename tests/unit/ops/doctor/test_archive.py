@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appliance.errors import OperatorError
-from appliance.ops.doctor import archive
 from appliance.ops.doctor.archive import write_archive
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def test_one_that_fails_leaves_nothing(
         if written > 2:
             raise fault
 
-    monkeypatch.setattr(archive.tarfile.TarFile, "addfile", fail)
+    monkeypatch.setattr(tarfile.TarFile, "addfile", fail)
     with pytest.raises(OperatorError if isinstance(fault, OSError) else KeyboardInterrupt) as refused:
         write_archive(tmp_path / "support.tar.gz", TEXTS, BEGAN)
     assert list(tmp_path.iterdir()) == []
