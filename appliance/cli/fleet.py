@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
@@ -31,19 +32,38 @@ if TYPE_CHECKING:
     from appliance.media.status_reading import Reading
     from appliance.ops.fleet.everywhere import Result
     from appliance.ops.fleet.examine import HostReport
+    from appliance.ops.fleet.targets import Target
 
 app = typer.Typer(no_args_is_help=True, help="The hosts of the inventory, over SSH: look after all at once.")
 
 
 def _some(limit: str | None) -> str | None:
     """A limit that names somebody: Ansible takes an empty one, such as an unset variable's, for all hosts."""
-    if limit is not None and not limit.strip(" ,:"):
+    if limit is None:
+        return None
+    # As Ansible parts them; what begins with @ is a file with one to a line, such as its own retry files.
+    pieces = [piece.strip() for piece in limit.split("," if "," in limit else ":")]
+    named = [name for piece in pieces for name in (_listed(piece[1:]) if piece[:1] == "@" else [piece])]
+    if not any(named):
         raise OperatorError(
             f"--limit {limit!r} names no host; allowed is a host, a group or a pattern of them",
             exit_code=EX_USAGE,
             hint="for all hosts leave it out",
         )
     return limit
+
+
+def _listed(file: str) -> list[str]:
+    """The lines of the file of a limit. Raises OperatorError when it cannot be read."""
+    try:
+        return [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise OperatorError(
+            f"--limit @{file}: {why}; allowed is a file with a host, a group or a pattern on each line",
+            exit_code=EX_USAGE,
+            hint=f"see: ls -l {shlex.quote(file)}; for all hosts leave --limit out",
+        ) from None
 
 
 InventoryOption = Annotated[
@@ -261,6 +281,22 @@ def exec_command(
     raise typer.Exit(int(any(result.value and not result.value.well for result in results)))
 
 
+def _with_streams(targets: Sequence[Target]) -> list[Target]:
+    """Those that may have a stream, and a word about each other. Raises OperatorError when there is none."""
+    found = [target for target in targets if target.streaming]
+    if not found:
+        names = ", ".join(target.name for target in targets)
+        raise OperatorError(
+            f"{names}: {_NO_STREAMING_HOST}; a stream is said something of on hosts in the group origins",
+            exit_code=EX_USAGE,
+            hint="name one of those: --limit",
+        )
+    for target in targets:
+        if not target.streaming:
+            typer.echo(f"{target.name}: {_NO_STREAMING_HOST}, left out", err=True)
+    return found
+
+
 @app.command("logs")
 def logs_command(
     *,
@@ -289,6 +325,7 @@ def logs_command(
         raise OperatorError("--stream goes without --unit and --grep", exit_code=EX_USAGE)
     else:
         command = stream_command(checked_stream_name(stream), since=since, lines=lines, follow=follow)
+        targets = _with_streams(targets)
     if follow:
         results = on_lines(targets, command, None, len(targets), root=True)
     else:

@@ -203,6 +203,12 @@ GROUPS: dict[str, list[Fault]] = {
             f"{_VALKEY} valkey CONFIG SET maxmemory $(cat /root/maxmemory)",
         ),
         Fault(
+            "Valkey's folder is closed to it",
+            ("ValkeyCannotSave",),
+            f"{_VALKEY} chmod u-w /var/lib/valkey; valkey BGREWRITEAOF",
+            f"{_VALKEY} chmod u+w /var/lib/valkey; valkey BGREWRITEAOF",
+        ),
+        Fault(
             "an event nobody would take",
             ("EventsGivenUp",),
             f"{_VALKEY} valkey XADD appliance:events:dead '*' "

@@ -211,6 +211,13 @@ FAULTS = [
         "Valkey writes no log",
     ),
     Fault(
+        "Valkey cannot write its log anew",
+        f"{_VALKEY} chmod u-w /var/lib/valkey; valkey BGREWRITEAOF; sleep 1",
+        f"{_VALKEY} chmod u+w /var/lib/valkey; valkey BGREWRITEAOF; sleep 1",
+        "valkey",
+        "Valkey cannot write its log anew",
+    ),
+    Fault(
         "Valkey evicts",
         f"{_VALKEY} valkey CONFIG SET maxmemory-policy allkeys-lru",
         f"{_VALKEY} valkey CONFIG SET maxmemory-policy noeviction",

@@ -45,6 +45,9 @@ _OUT_SECONDS: Final = 600.0
 _WAITING: Final = 8
 """Comparisons that may wait for their turn; each holds 32 MiB while it is made."""
 
+_NOBODY: Final = "-"
+"""In the audit: a name that no operator has, or that nobody could look up."""
+
 _REFUSED: Final = "the name or the password is not right"
 
 
@@ -75,8 +78,11 @@ class SigningIn:
         self._waiting = 0
 
     async def sign_in(self, request: Request) -> Response:
-        """200 with a cookie; 401 for a wrong name or password, 403 for another page or plain HTTP, 429."""
-        name = "-"
+        """200 with a cookie; 401 for a wrong name or password, 403 for another page or plain HTTP, 429.
+
+        The audit has the names of operators alone: people type passwords where a name belongs.
+        """
+        name = ""
         try:
             changes_from_our_page(request)
             _over_https(request)
@@ -87,10 +93,10 @@ class SigningIn:
                 await self._sessions.end(before)
             session_id, session = await self._sessions.begin(operator)
         except ProblemError as problem:
-            audit(request, "sign in", name, problem.status, problem.detail)
+            audit(request, "sign in", await self._known(name), problem.status, problem.detail)
             return problem.response()
         except StateUnavailableError as error:
-            audit(request, "sign in", name, 503, str(error))
+            audit(request, "sign in", _NOBODY, 503, str(error))
             return silent_state()
         audit(request, "sign in", name, 200)
         answer = JSONResponse({"operator": session.operator}, headers=NO_STORE)
@@ -117,6 +123,13 @@ class SigningIn:
         except StateUnavailableError:
             return silent_state()
         return JSONResponse({"operator": None if session is None else session.operator}, headers=NO_STORE)
+
+    async def _known(self, name: str) -> str:
+        """`name` when an operator has it, else what stands for any other."""
+        try:
+            return name if name and await self._operators.find(name) is not None else _NOBODY
+        except StateUnavailableError:
+            return _NOBODY
 
     async def _operator(self, given: _Credentials, address: str) -> Operator:
         """Raises ProblemError 401 and 429, StateUnavailableError."""

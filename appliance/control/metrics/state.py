@@ -53,9 +53,22 @@ def state_metrics(report: StateReport | None, *, with_events: bool) -> Iterator[
     primary = gauge("valkey_primary", "1 when this Valkey is a primary, 0 when it is a replica.")
     primary.add_metric([], info.get("role") == "master")
     yield primary
-    good = gauge("valkey_append_only_file_ok", "1 while Valkey can write its append-only file.")
-    good.add_metric([], info.get("aof_last_write_status") == "ok")
-    yield good
+    for name, text, field in (
+        (
+            "valkey_append_only_file_ok",
+            "1 while Valkey can write its append-only file.",
+            "aof_last_write_status",
+        ),
+        (
+            "valkey_append_only_file_rewrite_ok",
+            "1 while Valkey can write its append-only file anew, which else only grows.",
+            "aof_last_bgrewrite_status",
+        ),
+        ("valkey_snapshot_ok", "1 while Valkey's last snapshot (RDB) was written.", "rdb_last_bgsave_status"),
+    ):
+        good = gauge(name, text)
+        good.add_metric([], info.get(field) == "ok")
+        yield good
     for name, text, field in (
         ("valkey_memory_used_bytes", "Memory of Valkey's data.", "used_memory"),
         ("valkey_memory_max_bytes", "Its bound; beyond it Valkey takes no more.", "maxmemory"),

@@ -94,12 +94,20 @@ def judge_valkey(info: Mapping[str, Any], seconds: float) -> list[Finding]:
         seen, mend = "appendonly no", "systemctl restart valkey-server; see /etc/valkey/appliance.conf"
         why = "after a restart registered streams, keys and events are gone"
         findings.append(critical("Valkey writes no log", seen, why, mend))
-    elif info.get("aof_last_write_status") == "err" or info.get("aof_last_bgrewrite_status") == "err":
-        write, rewrite = info.get("aof_last_write_status"), info.get("aof_last_bgrewrite_status")
-        seen = f"last write: {write}, rewrite: {rewrite}"
+    elif info.get("aof_last_write_status") == "err":
+        seen = f"last write: err, rewrite: {info.get('aof_last_bgrewrite_status')}"
         why = "it refuses writes, and no publisher is let in"
         mend = f"df -h /var/lib/valkey; {_SEE}"
         findings.append(critical("Valkey cannot write its log", seen, why, mend))
+    elif info.get("aof_last_bgrewrite_status") == "err":
+        seen = "last write: ok, rewrite: err"
+        why = "the log only grows; when the disk is full Valkey refuses writes, and no publisher is let in"
+        mend = f"df -h /var/lib/valkey; then: valkey-cli BGREWRITEAOF; {_SEE}"
+        findings.append(warning("Valkey cannot write its log anew", seen, why, mend))
+    if info.get("rdb_last_bgsave_status") == "err":
+        seen, mend = "last snapshot: err", f"df -h /var/lib/valkey; then: valkey-cli BGSAVE; {_SEE}"
+        why = "a copy of what it holds, for a backup or a replica, was not made"
+        findings.append(warning("Valkey cannot write a snapshot", seen, why, mend))
     if info.get("maxmemory_policy", "noeviction") != "noeviction":
         seen = f"maxmemory-policy {info['maxmemory_policy']}; allowed is noeviction"
         why = "it throws leases away when it is full, and a second publisher gets in"

@@ -117,6 +117,8 @@ async def test_every_part_is_told_of(busy: Site) -> None:
         ("appliance_valkey_up",): 1,
         ("appliance_valkey_primary",): 1,
         ("appliance_valkey_append_only_file_ok",): 1,
+        ("appliance_valkey_append_only_file_rewrite_ok",): 1,
+        ("appliance_valkey_snapshot_ok",): 1,
         ("appliance_stream_up", "demo"): 1,
         ("appliance_configured_reload_hold_seconds",): 1.2,
         ("appliance_configured_content_key_seconds",): 300,

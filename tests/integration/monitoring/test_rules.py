@@ -159,6 +159,12 @@ FAULTS = {
         }
     ),
     "ValkeyCannotWrite": Fault({f"appliance_valkey_append_only_file_ok{{{HOST}}}": steps(1, 0)}),
+    "ValkeyCannotSave": Fault(
+        {
+            f"appliance_valkey_append_only_file_rewrite_ok{{{HOST}}}": steps(1, 0),
+            f"appliance_valkey_snapshot_ok{{{HOST}}}": steps(1, 1),
+        }
+    ),
     "DecisionsFail": Fault(
         {f'appliance_control_requests_total{{{HOST},endpoint="view",code="503"}}': growing(0, 10)},
         {"endpoint": "view"},

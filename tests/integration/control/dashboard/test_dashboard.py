@@ -58,7 +58,8 @@ async def test_only_who_signs_in_sees_anything(site: Site, front: Front) -> None
     for path in ("live", "history", "streams/demo/keys", "streams/demo/thumbnail.jpg"):
         answer = await front.ask("GET", path)
         assert answer.status_code == 401, path
-    for name, password in ((NAME, "not-the-password"), ("nobody", PASSWORD), (NAME, "")):
+    # The third typed the password where the name belongs.
+    for name, password in ((NAME, "not-the-password"), ("nobody", PASSWORD), (PASSWORD, ""), (NAME, "")):
         refused = await front.sign_in(name, password)
         assert refused.status_code == 401
         assert refused.json()["detail"] == "the name or the password is not right"
@@ -74,9 +75,11 @@ async def test_only_who_signs_in_sees_anything(site: Site, front: Front) -> None
     async with site.valkey_client() as valkey:
         kept = [await valkey.dump(key) or b"" for key in await valkey.keys("appliance:operator*")]
     log = site.control.log.read_text()
-    assert not any(secret in text for secret in (session_id, PASSWORD) for text in (*map(str, kept), log))
+    assert not any(
+        secret in text for secret in (session_id, PASSWORD, "nobody") for text in (*map(str, kept), log)
+    )
     verdicts = [(line["operator"], line["status"]) for line in audited(site, "sign in")]
-    assert verdicts == [(NAME, 401), ("nobody", 401), (NAME, 401), (NAME, 200)]
+    assert verdicts == [(NAME, 401), ("-", 401), ("-", 401), (NAME, 401), (NAME, 200)]
     assert (await front.ask("DELETE", "session")).status_code == 204
     front.http.cookies.set("operator", session_id, domain="127.0.0.1", path="/dashboard")
     assert await front.operator() is None
@@ -121,6 +124,8 @@ async def test_guessing_locks_a_name_out(site: Site, front: Front) -> None:
     assert (await front.sign_in("eve", "wrong")).status_code == 401
     locked = await front.sign_in("eve", "wrong")
     assert locked.status_code == 429
+    assert [line["operator"] for line in audited(site, "sign in")] == ["-"] * 3
+    assert '"eve"' not in site.control.log.read_text()
     assert 0 < int(locked.headers["retry-after"]) <= 600
     assert (await front.sign_in()).status_code == 200
 

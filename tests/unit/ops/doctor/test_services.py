@@ -221,6 +221,7 @@ INFO = {
     "aof_enabled": 1,
     "aof_last_write_status": "ok",
     "aof_last_bgrewrite_status": "ok",
+    "rdb_last_bgsave_status": "ok",
     "connected_clients": 5,
     "maxclients": 1000,
 }
@@ -234,6 +235,12 @@ INFO = {
         ({"used_memory": 250 << 20}, ["Valkey is full"]),
         ({"aof_enabled": 0}, ["Valkey writes no log"]),
         ({"aof_last_write_status": "err"}, ["Valkey cannot write its log"]),
+        (
+            {"aof_last_write_status": "err", "aof_last_bgrewrite_status": "err"},
+            ["Valkey cannot write its log"],
+        ),
+        ({"aof_last_bgrewrite_status": "err"}, ["Valkey cannot write its log anew"]),
+        ({"rdb_last_bgsave_status": "err"}, ["Valkey cannot write a snapshot"]),
         ({"maxmemory_policy": "allkeys-lru"}, ["Valkey forgets when it is full"]),
         ({"connected_clients": 900}, ["Valkey's connections run out"]),
         (
