@@ -18,6 +18,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from appliance.media.capacity.store import write_capacity
 from tests.integration.control.conftest import eventually
 from tests.integration.control.processes import Server
 from tests.support import status_file
@@ -28,6 +29,8 @@ from tests.support.rendering import render
 from tests.support.shown_certificate import shown
 from tests.support.stub_backend import StubBackend, answer
 from tests.support.traffic import traffic_line
+from tests.unit.media.capacity.measured import capacity
+from tests.unit.media.capacity.measured import gpu as measured_gpu
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -49,9 +52,11 @@ CERTIFICATE_ENDS = datetime(2099, 5, 4, 3, 2, 1, tzinfo=UTC)
 
 @pytest.fixture
 def settings(settings: dict[str, Any], backend: StubBackend, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    write_capacity(tmp_path / "capacity.json", capacity(measured_gpu()))
     with shown(tmp_path, CERTIFICATE_ENDS) as delivery:
         yield {
             **settings,
+            "capacity_file": str(tmp_path / "capacity.json"),
             "http_callback_url": backend.url,
             "event_retry_seconds": 0.05,
             "delivery_tls_port": delivery.port,
@@ -142,6 +147,8 @@ async def test_every_part_is_told_of(busy: Site) -> None:
         ("appliance_gpu_utilization_ratio", "0"): 0.37,
         ("appliance_gpu_memory_bytes", "0"): 81559 * 2**20,
         ("appliance_gpu_encoder_sessions", "0"): 3,
+        ("appliance_gpu_failed", "0"): 0,
+        ("appliance_capacity_refused_publishes_total",): 0,
     }
     assert {key: seen.get(key) for key in expected} == expected
     assert ("appliance_delivery_up",) in seen
