@@ -44,6 +44,9 @@ _LOOK = "while sleep 0.05; do ffmpeg -version >/dev/null 2>&1 || date +%T.%N >>/
 def host() -> Iterator[Site]:
     """A host with the distribution's FFmpeg, and somebody who looks whether there is one."""
     with provisioned(LAB) as made:
+        # of a host that was kept
+        made.run("systemctl", "stop", "no-ffmpeg.service", check=False)
+        made.run("rm", "-f", "/run/no-ffmpeg")
         made.run("systemd-run", "--unit=no-ffmpeg", "/bin/sh", "-c", _LOOK)
         yield made
 
