@@ -62,7 +62,7 @@ class KeyOperations:
                 id="revokeStreamKey", method="DELETE", path="/streams/{stream}/keys/{key}",
                 scope="streams:write", summary="Revoke a stream key, and drop who publishes with it",
                 handler=self.revoke, status=204,
-                problems={**missing, 400: "The grace is out of bounds.", 404: "There is no such key."},
+                problems={404: "The stream is not registered, or there is no such key."},
                 parameters=[
                     Parameter(
                         name="grace_seconds", text="For so long it goes on to let publishers in.",

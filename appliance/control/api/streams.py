@@ -56,7 +56,6 @@ class StreamOperations:
             Operation(
                 id="listStreams", method="GET", path="/streams", scope="streams:read",
                 summary="The registered streams", handler=self.page, answer=StreamPage,
-                problems={400: "A query parameter is out of bounds."},
                 parameters=page_parameters("Streams"),
             ),
             Operation(

@@ -1,4 +1,4 @@
-"""What the API answers where delivery answers in the control service's place, and what it is told of who asks."""
+"""What delivery answers in the control service's place, as problems, and what it tells it of who asks."""
 
 from __future__ import annotations
 
