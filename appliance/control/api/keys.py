@@ -135,7 +135,7 @@ class KeyOperations:
             await self._control.registry.replace_key(stream.name, replace(key, revoked_at=_iso(ends)))
         lease = await self._control.leases.get(stream.name)
         if lease is not None and lease.key_id == key_id and grace == 0:
-            await self._control.dropper.ask(stream.name, lease.session, f"its key {key_id} was revoked")
+            await self._control.dropper.ask(lease, f"its key {key_id} was revoked", ending="revoked")
 
 
 def _repeated(record: KeyRecord, key: str) -> NewKey:
