@@ -148,6 +148,11 @@ CALLBACK_URL: Final = _callback_url()
 LADDER: Final = matching(
     r"[A-Za-z0-9][A-Za-z0-9_-]*", "the name of a file in /etc/appliance/ladders, without .yml"
 )
+DELIVERY_URL: Final = matching(
+    # Whatever an inventory may name a host by.
+    r"(https?://([A-Za-z0-9._-]+|\[[0-9A-Za-z:.%_-]+\])(:[0-9]{1,5})?)?",
+    "https://NAME[:PORT] or http://NAME[:PORT], or empty for the kernel's name over HTTP",
+)
 HOST: Final = matching(r"[A-Za-z0-9.-]{0,255}", "a host name, or empty for the kernel's")
 SOURCE: Final = matching(
     r"[1-9][0-9]{2,3}x[1-9][0-9]{2,3}@(?:[1-9][0-9]?|1[0-9]{2}|2[0-3][0-9]|240)",

@@ -17,6 +17,7 @@ from appliance.names import shorten
 from appliance.setting_rules import (
     BOOL,
     CALLBACK_URL,
+    DELIVERY_URL,
     HOST,
     HTTP,
     LADDER,
@@ -88,7 +89,10 @@ class Settings:
         "/run/appliance-ingest/control.sock", PATH, "Unix socket on which the ingest nginx drops publishers."
     )
     delivery_port: int = _setting(
-        8080, integer(1, LAST_PORT), "Port of HTTP delivery, for the addresses that commands print."
+        8080, integer(1, LAST_PORT), "Port of HTTP delivery, which the host's own programs look at."
+    )
+    delivery_url: str = _setting(
+        "", DELIVERY_URL, "Where viewers reach this host, for the addresses that commands print."
     )
     delivery_tls_port: int = _setting(
         0, integer(0, LAST_PORT), "Port of HTTPS delivery, whose certificate /metrics tells of; 0: none."

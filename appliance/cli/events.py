@@ -43,8 +43,9 @@ def tail_command(
 ) -> None:
     """Show the newest events, the newest last.
 
-    Their state: `settled` (the backend took it, or it is a dead letter), `attempt 3` (the third is going on
-    or waited for), `new` (not looked at yet). Nothing is stored where no backend is set.
+    Their state: `delivered` (the backend took it), `dead` (given up, a dead letter), `replayed` (was one, and
+    is told again further down), `attempt 3` (the third is going on or waited for), `new` (not looked at yet).
+    Nothing is stored where no backend is set.
     """
 
     async def show(events: Events) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import socket
 import sys
 from pathlib import Path
 
@@ -18,6 +19,11 @@ def host_settings(command: str, file: Path = SETTINGS_FILE) -> Settings:
     """
     require_host(command, file)
     return Settings.load(file)
+
+
+def viewers_url(known: Settings) -> str:
+    """Where viewers reach this host; by the kernel's name over plain HTTP where the settings do not say."""
+    return known.delivery_url or f"http://{known.node or socket.gethostname()}:{known.delivery_port}"
 
 
 def require_host(command: str, file: Path = SETTINGS_FILE) -> None:

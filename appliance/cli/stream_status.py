@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.table import Table
 from rich.text import Text
 
+from appliance.cli.host import viewers_url
 from appliance.media.capacity.placing import use_of
 from appliance.media.status_reading import Reading
 from appliance.names import stream_unit
@@ -75,9 +75,8 @@ class StreamView:
 
     @property
     def address(self) -> str:
-        """Of the multivariant playlist, by this host's name."""
-        host = self.settings.node or socket.gethostname()
-        return f"http://{host}:{self.settings.delivery_port}/hls/{self.name}.m3u8"
+        """Of the multivariant playlist."""
+        return f"{viewers_url(self.settings)}/hls/{self.name}.m3u8"
 
     def describe(self) -> dict[str, Any]:
         """The status file's content, and below `seen` what follows from it; ages are seconds."""

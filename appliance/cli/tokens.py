@@ -12,10 +12,18 @@ from typing import Annotated, Any
 
 import typer
 
-from appliance.cli.host import host_settings
+from appliance.cli.host import host_settings, viewers_url
 from appliance.cli.state_client import with_state
 from appliance.control.view.issuing import NotIssuedError, Wish, issue_checked, path_of
-from appliance.control.view.tokens import MAX_LENGTH, TokenRefusedError, read, unverified
+from appliance.control.view.policy import ViewPolicy, policy_of
+from appliance.control.view.tokens import (
+    ALL_STREAMS,
+    MAX_LENGTH,
+    TokenRefusedError,
+    ViewToken,
+    read,
+    unverified,
+)
 from appliance.errors import EX_DATAERR, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, OperatorError
 from appliance.media.stream_client import StreamClient
 from appliance.names import InvalidStreamNameError, StreamName, parse_stream_name
@@ -26,6 +34,7 @@ from appliance.secrets.moment import holds
 from appliance.secrets.rotating import Rotating
 from appliance.secrets.token_keys import TokenKey, TokenKeys
 from appliance.settings import SETTINGS_FILE, Settings
+from appliance.state.registry import Registry
 from appliance.state.valkey import State
 
 app = typer.Typer(no_args_is_help=True, help="View tokens: who may watch what, and until when.")
@@ -47,6 +56,14 @@ _MEANINGS = {
     "nbf": "not before",
     "exp": "expires",
 }
+_VERDICTS = {
+    "token": "it lets in",
+    "unknown": "it lets in",
+    "open": "it lets in, as anybody is let in without it: the stream is open",
+    "backend": "this host would take it, and is not asked: the stream's viewers are the backend's",
+}
+"""By the stream's policy; also where that could not be looked up."""
+
 _TIMES = ("ent_exp", "iat", "nbf", "exp")
 
 
@@ -96,7 +113,7 @@ def issue_command(
     except NotIssuedError as error:
         raise OperatorError(str(error), exit_code=EX_USAGE) from None
     path = path_of(token, text)
-    host = f"http://{known.node or socket.gethostname()}:{known.delivery_port}"
+    host = viewers_url(known)
     url = None if path is None else f"{host}{path}"
     page = None if path is None else f"{host}/watch/{token.stream}#{text}"
     if as_json:
@@ -116,51 +133,93 @@ def show_command(
     *,
     stream: Annotated[str | None, typer.Option(help="The stream to watch; else the token's own.")] = None,
     entitlement: Annotated[
-        str | None, typer.Option(help="What the stream wants paid, as it was registered.")
+        str | None, typer.Option(help="What the stream wants paid; else as it is registered.")
     ] = None,
     ip: Annotated[str | None, typer.Option(help="The viewer's address; else it is not looked at.")] = None,
     settings: SettingsOption = SETTINGS_FILE,
     directory: DirectoryOption = CREDENTIALS_DIRECTORY,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print {accepted, status, reason, header, claims}.")
+        bool,
+        typer.Option(
+            "--json", help="Print {accepted, status, reason, header, claims, policy, entitlement, not_known}."
+        ),
     ] = False,
 ) -> None:
     """Explain the view token on standard input: what it says, whether it lets in, and why not.
 
-    Exit status 65 when it would be refused. Sessions are not counted.
+    Exit status 65 when it would be refused. What the stream is registered with is looked up; what cannot be
+    known is named.
     """
     known, keys, now = host_settings("tokens show", settings), _keys(directory), time.time()
     verifying = keys.valid(datetime.fromtimestamp(now, UTC))
     text = typer.get_binary_stream("stdin").read(MAX_LENGTH + 2).decode("ascii", "replace").strip()
     wanted = None if stream is None else _stream(stream)
     refused: TokenRefusedError | None = None
+    policy: ViewPolicy | None = None
+    unknown: list[str] = []
     header: dict[str, Any] = {}
     claims: dict[str, Any] = {}
     try:
         header, claims = unverified(text)
         token = read(text, verifying, now=now, max_seconds=known.view_token_max_seconds)
+        what = wanted or (None if token.stream == ALL_STREAMS else StreamName(token.stream))
+        policy, unknown = _policy(what, known, directory)
         token.permit(
-            wanted or StreamName(token.stream),
+            what or StreamName(ALL_STREAMS),
             now=now,
             needs_entitlement=known.view_needs_entitlement,
-            entitlement=entitlement,
+            entitlement=entitlement or (policy.entitlement if policy else None),
         )
         if ip is not None:
             token.permit_address(ip)
+        unknown += _unknown(token, ip, what)
     except TokenRefusedError as error:
         refused = error
     if as_json:
         verdict = {"accepted": refused is None, "status": refused.status if refused else 204}
         reason = refused.reason if refused else None
-        typer.echo(json.dumps({**verdict, "reason": reason, "header": header, "claims": claims}))
+        looked_up = {
+            "policy": policy.name if policy else None,
+            "entitlement": policy.entitlement if policy else None,
+            "not_known": unknown,
+        }
+        said = {**verdict, "reason": reason, "header": header, "claims": claims, **looked_up}
+        typer.echo(json.dumps(said))
     else:
         _print(header, claims, keys, now)
+        if policy is not None:
+            wants = "" if policy.entitlement is None else f", it wants {json.dumps(policy.entitlement)}"
+            typer.echo(f"{'policy':<12} {policy.name}{wants}")
     if refused is not None:
         raise OperatorError(
             f"the token is refused with {refused.status}: {refused.reason}", exit_code=EX_DATAERR
         )
     if not as_json:
-        typer.echo("it lets in")
+        typer.echo(_VERDICTS[policy.name if policy else "token"])
+        for each in unknown:
+            typer.echo(f"{'not known':<12} {each}")
+
+
+def _policy(
+    stream: StreamName | None, known: Settings, directory: Path
+) -> tuple[ViewPolicy | None, list[str]]:
+    """How `stream` may be watched, as far as it can be looked up, and what cannot be known of it."""
+    if stream is None:
+        return None, ["what its streams are registered with, and want paid; of one: --stream NAME"]
+    try:
+        registered = with_state(known, directory, lambda state: Registry(state).get(stream))
+    except OperatorError as error:
+        return None, [f"what {stream} is registered with, and wants paid: {error.message}"]
+    policy = policy_of(registered, known)
+    of_backend = "what the backend says of it, in whatever form its tokens are"
+    return policy, [of_backend] if policy.name == "backend" else []
+
+
+def _unknown(token: ViewToken, ip: str | None, stream: StreamName | None) -> list[str]:
+    """What of a token that holds is looked at when somebody watches with it, and not here."""
+    found = [] if token.network is None or ip is not None else ["where the viewer is: --ip ADDRESS"]
+    sessions = "whether its session was ended, and how often its viewer watches at once"
+    return [*found, f"{sessions}: appliance viewers {stream or 'NAME'}"]
 
 
 def _print(header: dict[str, Any], claims: dict[str, Any], keys: TokenKeys, now: float) -> None:

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from appliance.control.audit import record
+from appliance.control.audit import record, untrusted
 from appliance.control.responses import detail
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ MAX_BODY: Final = 16 * 1024
 
 _MAX_FIELDS: Final = 100
 _BODY_SECONDS: Final = 5.0
+_LOOKED_AT: Final = 8192
+_MODULE_FIRST: Final = 20
+"""Of a body that is no callback: bytes and fields, among which the module's own are."""
 
 
 class MalformedCallbackError(Exception):
@@ -99,22 +102,38 @@ def parse_callback(body: bytes) -> Callback:
 
 async def read_or_refuse(request: Request, event: str) -> Callback | Response:
     """The callback in `request`, or the answer 400 to what is none, which is logged as a refused `event`."""
+    body = bytearray()
     try:
-        return await read_callback(request)
+        await _read(request, body)
+        return parse_callback(bytes(body))
     except MalformedCallbackError as error:
-        record(event, level=logging.WARNING, verdict="refused", status=400, reason=str(error))
+        level, reason = logging.WARNING, str(error)
     except ClientDisconnect:
         # Nobody hears the answer, and nothing has been decided yet.
-        record(event, verdict="refused", status=400, reason="the caller hung up before its body was complete")
+        level, reason = logging.INFO, "the caller hung up before its body was complete"
+    peer = "" if request.client is None else request.client.host
+    record(event, level=level, verdict="refused", status=400, reason=reason, **about(bytes(body), peer))
     return detail(400, "Malformed request")
 
 
-async def read_callback(request: Request) -> Callback:
-    """Reads and parses the body of `request`, at most MAX_BODY bytes within five seconds.
+def about(body: bytes, peer: str) -> dict[str, str]:
+    """What the log may say of a `body` that is no callback: `client_ip` and, where it can be told, `stream`.
+
+    By its first fields, which are the module's own; the last one may be cut. `peer`: who sent it.
+    """
+    fields = body[:_LOOKED_AT].split(b"&", _MODULE_FIRST)[:-1]
+    first: dict[str, str] = {}
+    for name, value in parse_qsl(b"&".join(fields).decode("latin-1")):
+        first.setdefault(name, value)
+    stream = {"stream": untrusted(first["name"])} if "name" in first else {}
+    return {"client_ip": untrusted(first.get("addr", peer)), **stream}
+
+
+async def _read(request: Request, body: bytearray) -> None:
+    """Reads the body of `request` into `body`, at most MAX_BODY bytes and a little within five seconds.
 
     Raises MalformedCallbackError, and ClientDisconnect when the caller hangs up before the end.
     """
-    body = bytearray()
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             async for chunk in request.stream():
@@ -123,4 +142,3 @@ async def read_callback(request: Request) -> Callback:
                     raise MalformedCallbackError(f"the body is longer than {MAX_BODY} bytes")
     except TimeoutError:
         raise MalformedCallbackError("the body did not arrive in time") from None
-    return parse_callback(bytes(body))

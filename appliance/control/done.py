@@ -81,7 +81,11 @@ class Done:
             # A refused second publisher has a "done" of its own, which must not end the first one's stream.
             if lease is None or (lease.host, lease.client) != (self._control.host, callback.client):
                 return None
-            told = publish_ended(lease, "left") if self._control.backend else None
+            told = (
+                publish_ended(lease, self._control.dropper.ending_of(lease))
+                if self._control.backend
+                else None
+            )
             return lease if await leases.release(lease, told=told) else None
         except StateUnavailableError as error:
             record("release", level=logging.WARNING, stream=stream, reason=str(error))

@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 import httpx
 
 from appliance.control.audit import record
 from appliance.names import APPLICATION, StreamName, is_stream_name
+from appliance.state.event_kinds import Ending
 from appliance.state.valkey import PREFIX, State, StateUnavailableError, translated
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from appliance.state.lease import Lease
     from appliance.state.leases import Leases
 
 CHANNEL: Final = f"{PREFIX}drop"
@@ -48,18 +50,35 @@ class Dropper:
             timeout=_SECONDS,
             trust_env=False,
         )
+        self._dropped: dict[StreamName, tuple[str, Ending]] = {}
 
-    async def ask(self, stream: StreamName, session: str, reason: str) -> None:
-        """Tells all hosts to drop the publisher of `stream` whose lease has `session`.
+    async def ask(self, lease: Lease, reason: str, *, ending: Ending) -> None:
+        """Tells all hosts to drop the publisher that has `lease`. Raises StateUnavailableError.
 
-        Raises StateUnavailableError.
+        `reason`: for the log; `ending`: for the backend.
         """
-        message = json.dumps({"stream": stream, "session": session, "reason": reason})
+        told = {"stream": lease.stream, "session": lease.session, "reason": reason, "ending": ending}
+        message = json.dumps(told)
         with translated():
             await self._state.client.publish(CHANNEL, message)
 
-    async def drop(self, stream: StreamName, reason: str) -> None:
-        """Ends the connection that publishes `stream` on this host. Raises DropError."""
+    async def drop(self, lease: Lease, reason: str, *, ending: Ending) -> None:
+        """Ends the connection that has `lease`, which is of this host. Raises DropError."""
+        # nginx says that somebody left, not why, and may do so before it answers.
+        self._dropped[lease.stream] = (lease.session, ending)
+        try:
+            connections = await self._drop(lease.stream)
+        except DropError:
+            self._dropped.pop(lease.stream, None)
+            raise
+        record("drop", stream=lease.stream, reason=reason, connections=connections)
+
+    def ending_of(self, lease: Lease) -> Ending:
+        """Why the publisher of `lease`, of whom nginx says that it left, did so. Asked once."""
+        session, ending = self._dropped.pop(lease.stream, ("", "left"))
+        return ending if session == lease.session else "left"
+
+    async def _drop(self, stream: StreamName) -> str:
         try:
             answer = await self._http.get(
                 "/control/drop/publisher", params={"app": APPLICATION, "name": stream}
@@ -68,7 +87,7 @@ class Dropper:
             raise DropError(f"ingest: {str(error) or type(error).__name__}") from error
         if answer.status_code != httpx.codes.OK:
             raise DropError(f"ingest: status {answer.status_code}")
-        record("drop", stream=stream, reason=reason, connections=answer.text.strip())
+        return answer.text.strip()
 
     async def listen(self, leases: Leases, host: str) -> None:
         """Drops for ever what somebody asks for and `host` holds the lease of."""
@@ -97,7 +116,8 @@ class Dropper:
         try:
             asked = json.loads(text)
             stream, session, reason = (str(asked[name]) for name in ("stream", "session", "reason"))
-        except (ValueError, KeyError, TypeError):
+            ending: Ending = asked.get("ending", "dropped")
+        except (ValueError, KeyError, TypeError, AttributeError):
             return  # somebody else's
         if not is_stream_name(stream):
             return
@@ -105,6 +125,6 @@ class Dropper:
         if lease is None or (lease.host, lease.session) != (host, session):
             return
         try:
-            await self.drop(lease.stream, reason)
+            await self.drop(lease, reason, ending=ending if ending in get_args(Ending) else "dropped")
         except DropError as error:
             record("drop", level=logging.WARNING, stream=stream, reason=str(error))

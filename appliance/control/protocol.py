@@ -21,12 +21,22 @@ HEAD_SECONDS: Final = 5.0
 HEAD_BYTES: Final = 32 * 1024
 """Address and headers together; nginx passes on 32 kB at most (`large_client_header_buffers`)."""
 
+HEADERS: Final = 100
+"""How many there may be: each costs more than its bytes. A browser sends twenty."""
+
+_BETWEEN: Final = len(": \r\n")
+
+
+class _HeadTooLongError(Exception):
+    """A request's head is complete, and has too many bytes or headers."""
+
 
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1, which hangs up on those who send too much or too slowly."""
 
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _is_long = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(GatheredWrites(transport, self.loop))  # type: ignore[arg-type]
@@ -38,6 +48,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         awaited = self._head_timer
+        # Only heads that are complete with such a read are looked at again; it costs the others nothing.
+        self._is_long = self._head_bytes + len(data) > HEAD_BYTES
         super().data_received(data)
         if self._head_timer is None:
             return
@@ -54,7 +66,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_complete()
+        if len(self.headers) > HEADERS or (self._is_long and self._whole_head() > HEAD_BYTES):
+            raise _HeadTooLongError  # uvicorn takes it for the parser's: it answers 400, and closes
         super().on_headers_complete()
+
+    def _whole_head(self) -> int:
+        """Bytes of address and headers, as near as what the parser leaves of them tells."""
+        return len(self.url) + sum(len(name) + len(value) + _BETWEEN for name, value in self.headers)
 
     def _await_head(self) -> None:
         self._head_bytes = 0

@@ -190,7 +190,8 @@ class Publish:
             after = (await self._control.ingest.status()).publishers.get(holder.stream)
             if before is None or before.client != holder.client or before != after:
                 return False
-            await self._control.dropper.drop(holder.stream, "silent, and its encoder came back with its key")
+            why = "silent, and its encoder came back with its key"
+            await self._control.dropper.drop(holder, why, ending="lost")
         except (StatUnavailableError, DropError) as error:
             record("takeover", level=logging.WARNING, stream=holder.stream, reason=str(error))
             return False

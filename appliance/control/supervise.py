@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from appliance.control.context import Control
     from appliance.media.status_reading import Reading
     from appliance.names import StreamName
+    from appliance.state.event_kinds import Ending
     from appliance.state.lease import Lease
     from appliance.state.registry import Limits
 
@@ -61,16 +62,16 @@ class Supervisor:
     async def _look(self, lease: Lease) -> None:
         entry = await self._control.registry.look(lease.stream, lease.key_id)
         if entry.stream is None:
-            await self._drop(lease, "the stream is not registered any more")
+            await self._drop(lease, "the stream is not registered any more", "revoked")
         elif entry.key is None or is_revoked(entry.key, datetime.now(UTC)):
-            await self._drop(lease, f"its key {lease.key_id} was revoked")
+            await self._drop(lease, f"its key {lease.key_id} was revoked", "revoked")
         else:
             await self._look_at_limits(lease, entry.stream.limits)
 
     async def _look_at_limits(self, lease: Lease, limits: Limits) -> None:
         if (reason := self._exceeds(lease, limits)) is not None:
             await self._control.registry.keep_out(lease.stream, reason, KEPT_OUT_SECONDS)
-            await self._drop(lease, reason)
+            await self._drop(lease, reason, "limit")
 
     async def _look_at_keyless(self, leases: Sequence[Lease]) -> None:
         """Those of whom no key is known: nobody asks for one, or it is lost."""
@@ -89,7 +90,9 @@ class Supervisor:
                 continue
             self._troubles(f"it is not known which key let its publisher in; {mend}", part=lease.stream)
             if await self._any_revoked(lease):
-                await self._drop(lease, "a key of it was revoked, and by which it came is not known")
+                await self._drop(
+                    lease, "a key of it was revoked, and by which it came is not known", "revoked"
+                )
             else:
                 await self._look_at_limits(lease, stream.limits)
         self._unknown = unknown
@@ -117,9 +120,9 @@ class Supervisor:
         since = self._exceeded_since.setdefault(lease.stream, time.monotonic())
         return reason if time.monotonic() - since >= PATIENCE_SECONDS else None
 
-    async def _drop(self, lease: Lease, reason: str) -> None:
+    async def _drop(self, lease: Lease, reason: str, ending: Ending) -> None:
         try:
-            await self._control.dropper.drop(lease.stream, reason)
+            await self._control.dropper.drop(lease, reason, ending=ending)
         except DropError as error:
             # The next round asks again.
             record("drop", stream=lease.stream, reason=str(error))

@@ -22,8 +22,12 @@ PLAY_STARTED: Final = "play.started"
 PLAY_ENDED: Final = "play.ended"
 KEY_ROTATED: Final = "key.rotated"
 
-Ending = Literal["left", "lost"]
-"""How we know of an end: nginx said so, or a comparison found nobody (`appliance.control.ends`)."""
+Ending = Literal["left", "lost", "dropped", "revoked", "limit"]
+"""Why somebody is gone.
+
+left: by itself, as nginx said; lost: a comparison found nobody (`appliance.control.ends`). Of publishers also
+dropped: an operator asked for it; revoked: its key was revoked, or its stream removed; limit: it broke one.
+"""
 
 
 def publish_started(lease: Lease) -> Event:

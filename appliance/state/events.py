@@ -20,7 +20,7 @@ from valkey.exceptions import ResponseError
 from appliance.state.valkey import COMMAND_SECONDS, PREFIX, Script, State, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 EVENTS: Final = f"{PREFIX}events"
 DEAD: Final = f"{PREFIX}events:dead"
@@ -197,12 +197,19 @@ class Events:
         """The newest `count` events, the oldest of them first, each with its state in a word or two."""
         with translated():
             rows = await self._client.xrevrange(EVENTS, count=count)
-            delivered_to = await self._delivered_to()
-            pending = {}
-            if rows and delivered_to:
+            read_to = await self._read_to()
+            pending, dead = {}, set[str]()
+            if rows and read_to:
                 found = await self._client.xpending_range(EVENTS, GROUP, rows[-1][0], rows[0][0], count)
                 pending = {row["message_id"]: int(row["times_delivered"]) for row in found}
-        return [(Entry.read(*item), _state(item[0], delivered_to, pending)) for item in reversed(rows)]
+                # Nothing is a dead letter before it was an event.
+                letters = await self._client.xrange(DEAD, min=rows[-1][0])
+                dead = {fields.get("id", "") for _, fields in letters}
+        told, later = list[tuple[Entry, str]](), set[str]()
+        for entry in (Entry.read(*item) for item in rows):
+            told.append((entry, _state(entry, read_to, pending, dead, later)))
+            later.add(entry.event.identity)
+        return told[::-1]
 
     async def after(self, position: str) -> list[Entry]:
         """Events behind `position`, in order; waits a moment for one."""
@@ -217,7 +224,7 @@ class Events:
             if not str(error).startswith("BUSYGROUP"):
                 raise
 
-    async def _delivered_to(self) -> str | None:
+    async def _read_to(self) -> str | None:
         """Up to which position events were read, None when nobody ever did."""
         group = await self._group()
         return None if group is None else str(group["last-delivered-id"])
@@ -236,12 +243,21 @@ def _fields(event: Event) -> dict[Any, Any]:
     return dict(zip(arguments[::2], arguments[1::2], strict=True))
 
 
-def _state(position: str, delivered_to: str | None, pending: Mapping[str, int]) -> str:
-    if position in pending:
-        return f"attempt {pending[position]}"
-    if delivered_to is None or _order(position) > _order(delivered_to):
+def _state(
+    entry: Entry,
+    read_to: str | None,
+    pending: Mapping[str, int],
+    dead: Collection[str],
+    later: Collection[str],
+) -> str:
+    """`dead`: the ids of the dead letters; `later`: of the events behind this one."""
+    if entry.position in pending:
+        return f"attempt {pending[entry.position]}"
+    if read_to is None or _order(entry.position) > _order(read_to):
         return "new"
-    return "settled"
+    if entry.event.identity in later:  # it was a dead letter
+        return "replayed"
+    return "dead" if entry.event.identity in dead else "delivered"
 
 
 def _order(position: str) -> tuple[int, ...]:

@@ -26,18 +26,35 @@ MAY_PUBLISH = set(os.environ.get("MAY_PUBLISH", "demo").split())
 MAY_PLAY = set(os.environ.get("MAY_PLAY", "demo").split())
 ON_AIR: dict[str, dict[str, Any]] = {}
 SEEN: set[str] = set()
+BEGAN: dict[str, str] = {}
+"""When the newest publisher of each stream came, also of those that have left."""
+ENDED: set[str] = set()
+"""The sessions that are over."""
 
 
 async def message(request: Request) -> tuple[str, dict[str, Any]]:
-    """The id and the content of a request that is really from the streaming host; 401 to all others."""
+    """The id and the content of a request that is really from the streaming host; 401 to all others.
+
+    A question says in `call` what it asks; 400 when it was signed for another path than it comes to.
+    """
     body = await request.body()
     try:
         identity = verify(request.headers, body, SECRETS)
     except NotFromTheStreamingHostError as error:
         raise HTTPException(401, "Not signed by the streaming host") from error
-    if request.headers.get("content-type", "").startswith("application/json"):
-        return identity, json.loads(body)
-    return identity, dict(parse_qsl(body.decode()))
+    try:
+        if request.headers.get("content-type", "").startswith("application/json"):
+            fields = json.loads(body)
+        else:
+            fields = dict(parse_qsl(body.decode()))
+    except ValueError as error:
+        raise HTTPException(400, "Neither JSON nor a form") from error
+    if not isinstance(fields, dict):
+        raise HTTPException(400, "No object")
+    asked = request.url.path.removeprefix("/auth/")
+    if asked != request.url.path and fields.get("call") != asked:
+        raise HTTPException(400, "Signed for another path")
+    return identity, fields
 
 
 @app.post("/auth/publish")
@@ -76,11 +93,12 @@ async def publish_done(given: tuple[str, dict[str, Any]] = Depends(message)) -> 
 async def event(given: tuple[str, dict[str, Any]] = Depends(message)) -> dict[str, str]:
     """Answer 2xx once the event is stored: until then it comes again, and the stream's next one waits."""
     identity, told = given
-    if not {"type", "data"} <= told.keys():  # somebody sends a question here that was signed for another path
+    data = told.get("data")
+    if not isinstance(data, dict) or "type" not in told:  # a question that was signed for another path
         raise HTTPException(400, "No event")
     if identity not in SEEN:  # it may come twice
         SEEN.add(identity)
-        remember(told["type"], told["data"])
+        remember(str(told["type"]), str(told.get("timestamp")), data)
     return {"status": "recorded"}
 
 
@@ -90,11 +108,24 @@ async def on_air() -> dict[str, dict[str, Any]]:
     return ON_AIR
 
 
-def remember(kind: str, data: dict[str, Any]) -> None:
-    """Store what happened."""
+def remember(kind: str, when: str, data: dict[str, Any]) -> None:
+    """Store what happened at `when` (ISO 8601, UTC).
+
+    Events of a stream come in order, but for those that were given up and are told again later
+    (`appliance events replay`): a beginning may follow its own end, or the next publisher's beginning.
+    """
     log.info("%s %s", kind, data)
+    stream, session = data.get("stream"), data.get("session")
+    # Anything else is told for its own sake; taken all the same, or it would come again and again.
+    if not isinstance(stream, str) or not isinstance(session, str):
+        return
     if kind == "publish.started":
-        ON_AIR[data["stream"]] = data
-    # The end of a connection that another has replaced ends nothing.
-    elif kind == "publish.ended" and ON_AIR.get(data["stream"], {}).get("session") == data["session"]:
-        del ON_AIR[data["stream"]]
+        if session in ENDED or when < BEGAN.get(stream, ""):
+            return
+        BEGAN[stream] = when
+        ON_AIR[stream] = data
+    elif kind == "publish.ended":
+        ENDED.add(session)
+        # The end of a connection that another has replaced ends nothing.
+        if ON_AIR.get(stream, {}).get("session") == session:
+            del ON_AIR[stream]

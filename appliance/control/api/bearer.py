@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING, Final
 
+from appliance.control.api.caller import require_secrecy
 from appliance.control.api.problem import ProblemError
 
 if TYPE_CHECKING:
@@ -17,14 +18,19 @@ ADMIN: Final = "admin"
 """Who shows the host's own credential `admin-token`, as its commands do: everything is allowed."""
 
 _MOST_LETTERS: Final = 256
+_IN_THE_CLEAR: Final = (
+    "over plain HTTP anybody on the way could read the bearer token; use https://, and replace a token that "
+    "was sent without it"
+)
 
 
 async def authorise(request: Request, control: Control, scope: Scope) -> str:
     """Returns the id of the token that allows `scope`, which the log may name.
 
     What is known of it stands in `request.state.token`, None for ADMIN. Raises ProblemError 401 without a
-    valid token and 403 without the scope; StateUnavailableError.
+    valid token, and 403 without the scope or over plain HTTP from another host; StateUnavailableError.
     """
+    require_secrecy(request, _IN_THE_CLEAR)
     scheme, _, shown = request.headers.get("authorization", "").partition(" ")
     shown = shown.strip()
     if scheme.lower() != "bearer" or not shown or len(shown) > _MOST_LETTERS:

@@ -62,7 +62,7 @@ class KeyOperations:
                 id="revokeStreamKey", method="DELETE", path="/streams/{stream}/keys/{key}",
                 scope="streams:write", summary="Revoke a stream key, and drop who publishes with it",
                 handler=self.revoke, status=204,
-                problems={**missing, 400: "The grace is out of bounds.", 404: "There is no such key."},
+                problems={404: "The stream is not registered, or there is no such key."},
                 parameters=[
                     Parameter(
                         name="grace_seconds", text="For so long it goes on to let publishers in.",
@@ -135,7 +135,7 @@ class KeyOperations:
             await self._control.registry.replace_key(stream.name, replace(key, revoked_at=_iso(ends)))
         lease = await self._control.leases.get(stream.name)
         if lease is not None and lease.key_id == key_id and grace == 0:
-            await self._control.dropper.ask(stream.name, lease.session, f"its key {key_id} was revoked")
+            await self._control.dropper.ask(lease, f"its key {key_id} was revoked", ending="revoked")
 
 
 def _repeated(record: KeyRecord, key: str) -> NewKey:

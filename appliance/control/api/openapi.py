@@ -19,19 +19,27 @@ if TYPE_CHECKING:
     from appliance.control.api.operations import Operation
 
 _REF: Final = "#/components/schemas/{model}"
+_SERVERS: Final = [
+    {"url": "/", "description": "The host that this document is from; from other hosts over HTTPS only."}
+]
 _EVERYWHERE: Final = {
+    400: "A query parameter is unknown, stands there twice, or is out of bounds.",
     401: "No valid bearer token was shown.",
-    403: "The token lacks the scope.",
+    403: "The token lacks the scope, it came over plain HTTP, or the API is not for this address.",
+    429: "Too many requests of this address.",
     500: "Something unexpected went wrong; the log of the service has it.",
+    502: "The control service of this host does not answer at the moment.",
     503: "The shared state is not available at the moment.",
+    504: "The control service of this host takes too long.",
 }
 _WITH_A_BODY: Final = {
-    400: "The body broke off.",
+    400: "A query parameter is unknown or stands there twice, or the body broke off.",
     408: "The body did not come in time.",
     413: "The body is too long.",
     415: "The body is not JSON.",
     422: "The body is not what this operation takes.",
 }
+_RETRY_AFTER: Final = {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
 
 
 class Problem(BaseModel):
@@ -56,6 +64,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Live-streaming appliance", "version": __version__},
+        "servers": _SERVERS,
         "paths": paths,
         "components": {
             "schemas": definitions["$defs"],
@@ -96,6 +105,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     for status, text in problems.items():
         content = {MEDIA_TYPE: {"schema": _reference(Problem)}}
         answers[str(status)] = {"description": text, "content": content}
+        if status == 429:
+            answers[str(status)]["headers"] = {"Retry-After": _RETRY_AFTER}
     return dict(sorted(answers.items()))
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
@@ -13,13 +14,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from appliance.control.api.bearer import authorise
+from appliance.control.api.caller import address_of
 from appliance.control.api.problem import ProblemError
 from appliance.control.audit import record, untrusted
 from appliance.control.responses import NO_STORE
+from appliance.names import shorten
 from appliance.state.valkey import StateUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from starlette.requests import Request
 
@@ -48,7 +51,8 @@ class Operation:
 
     scope: what a token must have; handler: takes the request and its body, read, and returns what is
     answered, or raises ProblemError; body, answer: their types, None for none; status: of success; problems:
-    what else it answers, by status, beside 401, 403 and 503, which all do.
+    what else it answers, by status, beside what all do (`openapi`); parameters: all that there are, others
+    are refused.
     """
 
     id: str
@@ -66,6 +70,7 @@ class Operation:
 
 def route(operation: Operation, control: Control) -> Route:
     """Returns where Starlette finds `operation`."""
+    known = {each.name for each in operation.parameters if each.where == "query"}
     body = None if operation.body is None else TypeAdapter(operation.body)
     answer = None if operation.answer is None else TypeAdapter(operation.answer)
 
@@ -73,6 +78,7 @@ def route(operation: Operation, control: Control) -> Route:
         asked_by = "-"
         try:
             asked_by = await authorise(request, control, operation.scope)
+            _check_query(request, known)
             given = None if body is None else parsed(await read_body(request), body)
             result = await operation.handler(request, given)
         except ProblemError as problem:
@@ -111,6 +117,21 @@ def whole_number(request: Request, name: str, *, default: int, low: int, high: i
     return int(given)
 
 
+def _check_query(request: Request, known: Collection[str]) -> None:
+    """Raises ProblemError 400 for a query parameter that is none of `known`, or stands there twice.
+
+    One that is passed over would mean something else than whoever wrote it meant.
+    """
+    seen = set[str]()
+    for name, _ in request.query_params.multi_items():
+        if name not in known:
+            allowed = ", ".join(sorted(known)) or "none"
+            raise ProblemError(400, f"the query parameter {shorten(name)} is unknown; allowed: {allowed}")
+        if name in seen:
+            raise ProblemError(400, f"the query parameter {name} stands there twice")
+        seen.add(name)
+
+
 async def read_body(request: Request) -> bytes:
     """The body, which is JSON. Raises ProblemError 400, 408, 413 and 415."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -136,16 +157,16 @@ def parsed(data: bytes, adapter: TypeAdapter[Any]) -> Any:
         return adapter.validate_json(data)
     except ValidationError as error:
         errors = [
-            {"pointer": "#/" + "/".join(str(step) for step in each["loc"]), "detail": each["msg"]}
+            {"pointer": pointer(each["loc"]), "detail": each["msg"]}
             for each in error.errors(include_url=False, include_input=False, include_context=False)
         ]
         raise ProblemError(422, "the body is not what this operation takes", errors=errors) from None
 
 
-def address_of(request: Request) -> str:
-    """Who asks: delivery says for whom it asks, and lets nobody else say it."""
-    peer = "" if request.client is None else request.client.host
-    return request.headers.get("x-forwarded-for", "") or peer
+def pointer(steps: Iterable[object]) -> str:
+    """A JSON pointer, as a URI's fragment has it (RFC 6901, section 6); "#" is the whole."""
+    escaped = (str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+    return "#" + "".join(f"/{quote(step, safe='~', errors='replace')}" for step in escaped)
 
 
 def _record(operation: Operation, request: Request, asked_by: str, status: int, reason: str | None) -> None:

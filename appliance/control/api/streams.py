@@ -56,7 +56,6 @@ class StreamOperations:
             Operation(
                 id="listStreams", method="GET", path="/streams", scope="streams:read",
                 summary="The registered streams", handler=self.page, answer=StreamPage,
-                problems={400: "A query parameter is out of bounds."},
                 parameters=page_parameters("Streams"),
             ),
             Operation(
@@ -120,7 +119,7 @@ class StreamOperations:
         await self._control.registry.remove(stream.name)
         lease = await self._control.leases.get(stream.name)
         if lease is not None:
-            await self._control.dropper.ask(stream.name, lease.session, "the stream was removed")
+            await self._control.dropper.ask(lease, "the stream was removed", ending="revoked")
 
     async def drop(self, request: Request, _: Any) -> None:
         """Drops the publisher, and waits until it is gone."""
@@ -135,7 +134,7 @@ async def drop_publisher(control: Control, name: StreamName, reason: str) -> Non
     lease = await control.leases.get(name)
     if lease is None:
         raise ProblemError(404, f"nobody publishes the stream {name}")
-    await control.dropper.ask(name, lease.session, reason)
+    await control.dropper.ask(lease, reason, ending="dropped")
     for _ in range(round(_DROP_SECONDS / _LOOK_SECONDS)):
         now = await control.leases.get(name)
         if now is None or now.session != lease.session:

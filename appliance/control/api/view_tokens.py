@@ -30,7 +30,10 @@ class ViewTokenOperations:
                 id="createViewToken", method="POST", path="/view-tokens", scope="view-tokens:write",
                 summary="Issue a view token, with which somebody may watch", handler=self.create,
                 body=ViewTokenSpec, answer=NewViewToken, status=201,
-                problems={400: "No such token can be issued, or the body broke off."},
+                problems={
+                    400: "No such token can be issued, a query parameter is unknown or stands there "
+                    "twice, or the body broke off."
+                },
             ),
         ]  # fmt: skip
 

@@ -33,7 +33,6 @@ class ViewerOperations:
                 summary="Who watches a stream: the sessions of the last 30 s", handler=self.page,
                 answer=ViewerPage, parameters=page_parameters("Viewers"),
                 problems={
-                    400: "A query parameter is out of bounds.",
                     404: "It is no name of a stream.",
                     409: "The delivery of this host asks nobody who may watch, so nobody is known.",
                 },

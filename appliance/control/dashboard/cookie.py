@@ -9,17 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from appliance.control.api.caller import is_secure
+
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
 _SECURE_NAME: Final = "__Host-operator"
 _PLAIN_NAME: Final = "operator"
-
-
-def is_secure(request: Request) -> bool:
-    """Whether the browser came over HTTPS: delivery says so, and lets nobody else say it."""
-    return request.headers.get("x-forwarded-proto") == "https"
 
 
 def shown(request: Request) -> str:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import JSONResponse, Response
 
-from appliance.control.api.operations import address_of
+from appliance.control.api.caller import address_of, is_secure
 from appliance.control.api.problem import ProblemError
 from appliance.control.audit import record, untrusted
-from appliance.control.dashboard.cookie import is_secure, shown
+from appliance.control.dashboard.cookie import shown
 from appliance.control.responses import NO_STORE
 from appliance.state.valkey import StateUnavailableError
 

@@ -15,11 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.responses import JSONResponse, Response
 
 from appliance.address import subject
-from appliance.control.api.operations import address_of, parsed, read_body
+from appliance.control.api.caller import address_of, require_secrecy
+from appliance.control.api.operations import parsed, read_body
 from appliance.control.api.problem import ProblemError
 from appliance.control.attempts import Attempts
-from appliance.control.callback import is_loopback
-from appliance.control.dashboard.cookie import give, is_secure, shown, take_back
+from appliance.control.dashboard.cookie import give, shown, take_back
 from appliance.control.dashboard.guard import audit, changes_from_our_page, from_our_page, silent_state
 from appliance.control.responses import NO_STORE
 from appliance.digest import digest
@@ -49,6 +49,10 @@ _NOBODY: Final = "-"
 """In the audit: a name that no operator has, or that nobody could look up."""
 
 _REFUSED: Final = "the name or the password is not right"
+_IN_THE_CLEAR: Final = (
+    "over plain HTTP anybody on the way could read the password; use https://, or a tunnel: "
+    "ssh -L 8080:127.0.0.1:8080 HOST"
+)
 
 
 class _Credentials(BaseModel):
@@ -85,7 +89,7 @@ class SigningIn:
         name = ""
         try:
             changes_from_our_page(request)
-            _over_https(request)
+            require_secrecy(request, _IN_THE_CLEAR)
             given: _Credentials = parsed(await read_body(request), _CREDENTIALS)
             name = given.name
             operator = await self._operator(given, address_of(request))
@@ -163,16 +167,6 @@ class SigningIn:
                 return await asyncio.to_thread(kept.fits, password)
         finally:
             self._waiting -= 1
-
-
-def _over_https(request: Request) -> None:
-    """Raises ProblemError 403 when the password came in the clear, from somewhere else than this host."""
-    if not is_secure(request) and not is_loopback(address_of(request)):
-        raise ProblemError(
-            403,
-            "over plain HTTP anybody on the way could read the password; use https://, or a tunnel: "
-            "ssh -L 8080:127.0.0.1:8080 HOST",
-        )
 
 
 def _later(seconds: float, why: str) -> ProblemError:

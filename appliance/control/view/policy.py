@@ -73,6 +73,15 @@ def effective(
     return "token" if name == "open" and entitlement is not None else name
 
 
+def policy_of(stream: RegisteredStream | None, settings: Settings) -> ViewPolicy:
+    """How `stream` may be watched; None for one that is not registered."""
+    default, needs = settings.view_policy, settings.view_needs_entitlement
+    if stream is None:
+        return ViewPolicy(default, needs)
+    name = effective(stream.view, stream.entitlement, default)
+    return ViewPolicy(name, needs, stream.entitlement)
+
+
 def delivery_asks(settings: Settings) -> bool:
     """Whether delivery asks who may watch; with a policy for all streams it does in any case."""
     return settings.delivery_view_auth or settings.view_policy != "open"
@@ -162,10 +171,4 @@ class RegistryPolicy:
             del self._known[next(iter(self._known))]
 
     def _policy(self, stream: RegisteredStream | StateUnavailableError | None) -> ViewPolicy | str:
-        if isinstance(stream, StateUnavailableError):
-            return str(stream)
-        default, needs = self._settings.view_policy, self._settings.view_needs_entitlement
-        if stream is None:
-            return ViewPolicy(default, needs)
-        name = effective(stream.view, stream.entitlement, default)
-        return ViewPolicy(name, needs, stream.entitlement)
+        return str(stream) if isinstance(stream, StateUnavailableError) else policy_of(stream, self._settings)

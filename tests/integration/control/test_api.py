@@ -42,13 +42,18 @@ async def test_a_body_that_is_refused_is_told_where(site: Site) -> None:
         ({"limits": {"kbps": 0}}, "#/limits/kbps"),
         ({"limits": {"kbit": 1}}, "#/limits/kbit"),
         ({"policy": "open"}, "#/policy"),
-        ([], "#/"),
+        ({"a/b~c d": 1}, "#/a~1b~0c%20d"),
+        ([], "#"),
     ]
     for body, pointer in cases:
         answer = await site.api("PUT", "streams/concert", body)
         assert answer.status_code == 422, body
         assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
     token = {"Authorization": f"Bearer {site.admin_token}"}
+    broken = await site.http.put(
+        "/api/v1/streams/concert", content="{", headers={**token, "Content-Type": "application/json"}
+    )
+    assert [error["pointer"] for error in broken.json()["errors"]] == ["#"]
     form = await site.http.put("/api/v1/streams/concert", data={"a": "b"}, headers=token)
     assert form.status_code == 415
     long = await site.api("PUT", "streams/concert", {"allow": ["192.0.2.0/24"] * 10_000})
@@ -82,6 +87,41 @@ async def test_pages_follow_each_other(site: Site) -> None:
         assert (await site.api("GET", f"streams?limit={limit}")).status_code == 400
         refused = await site.api("DELETE", f"streams/s00/keys/aaaaaaaa?grace_seconds={limit}9999999")
         assert refused.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "named"),
+    [
+        ("GET", "streams?limit=2&limit=3", "limit stands there twice"),
+        ("GET", "streams?limit=2&limt=3", "'limt' is unknown; allowed: after, limit"),
+        ("GET", "streams/concert?limit=2", "'limit' is unknown; allowed: none"),
+        ("PUT", "streams/concert?view=open", "'view' is unknown"),
+        ("DELETE", "streams/concert/keys/a?grace_second=9", "allowed: grace_seconds"),
+    ],
+)
+async def test_a_query_that_would_be_passed_over_is_refused(
+    site: Site, method: str, path: str, named: str
+) -> None:
+    answer = await site.api(method, path, {} if method == "PUT" else None)
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+    assert named in answer.json()["detail"]
+    assert (await site.api("GET", "streams/concert")).status_code == 404
+
+
+async def test_a_token_is_taken_over_https_or_from_this_host_alone(site: Site) -> None:
+    elsewhere = {"X-Forwarded-For": "192.0.2.7"}  # as delivery sets them
+    for scheme in ({}, {"X-Forwarded-Proto": "http"}):
+        refused = await site.api("GET", "streams", **elsewhere, **scheme)
+        assert (refused.status_code, refused.headers["content-type"]) == (403, "application/problem+json")
+        assert "plain HTTP" in refused.json()["detail"]
+    assert site.control.events("api")[-1]["client_ip"] == "192.0.2.7"
+    for who in (
+        {**elsewhere, "X-Forwarded-Proto": "https"},
+        {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http"},
+        {"X-Forwarded-For": "::1", "X-Forwarded-Proto": "http"},
+        {},
+    ):
+        assert (await site.api("GET", "streams", **who)).status_code == 200, who
 
 
 async def test_a_repeated_request_makes_one_key(site: Site) -> None:
@@ -162,11 +202,15 @@ async def test_the_document_describes_what_is_answered(site: Site, path: str) ->
     schema = document["components"]["schemas"][reference.rpartition("/")[2]]
     answer = (await site.api("GET", path)).json()
     assert set(schema["required"]) <= answer.keys() <= set(schema["properties"])
+    assert document["servers"][0]["url"] == "/"
+    for status in ("400", "401", "403", "429", "502"):
+        assert "application/problem+json" in operation["responses"][status]["content"]
+    assert "Retry-After" in operation["responses"]["429"]["headers"]
 
 
 async def test_every_decision_stands_in_the_log_with_who_asked(site: Site) -> None:
     """What is let in and what is not, read or changed; no token of either."""
-    for_whom = {"X-Forwarded-For": "192.0.2.7"}  # as delivery sets it
+    for_whom = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}  # as delivery sets them
     foreign = "at_0123"
     assert (await site.api("GET", "streams", **for_whom)).status_code == 200
     assert (await site.api("GET", "streams", token=foreign, **for_whom)).status_code == 401

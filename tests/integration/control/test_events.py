@@ -139,7 +139,7 @@ async def test_an_operator_sees_events_and_their_state(host: Host) -> None:
     assert status == 0
     rows = [[cell.strip() for cell in line.split("│")[2:-1]] for line in out.splitlines() if "evt_" in line]
     assert rows == [
-        ["demo", "publish.started", first.identity, "settled"],
+        ["demo", "publish.started", first.identity, "delivered"],
         ["demo", "publish.ended", second.identity, "attempt 1"],
         ["demo", "publish.started", third.identity, "attempt 1"],
     ]
@@ -152,6 +152,30 @@ async def test_an_operator_sees_events_and_their_state(host: Host) -> None:
         "state": "attempt 1",
         "body": json.loads(third.body),
     }
+
+
+async def test_a_dead_letter_is_no_delivered_event(host: Host) -> None:
+    async def states() -> list[tuple[str, str]]:
+        return [(entry.event.type, state) for entry, state in await host.events.newest(10)]
+
+    await host.add("a", "b", "c")
+    await host.events.left_over("here")
+    entries = await host.events.read("here")
+    await host.events.settle(entries[0])
+    for entry in entries[1:]:
+        await host.events.bury(entry, attempts=7, reason="the backend answered 500")
+    await host.add("d")
+    assert await states() == [("a", "delivered"), ("b", "dead"), ("c", "dead"), ("d", "new")]
+    assert [json.loads(line)["state"] for line in (await host.call("tail", "--json"))[1].splitlines()] == [
+        state for _, state in await states()
+    ]
+    assert await host.events.replay((await host.events.dead())[0])
+    *before, again = await states()
+    assert before == [("a", "delivered"), ("b", "replayed"), ("c", "dead"), ("d", "new")]
+    assert again == ("b", "new")
+    for entry in await host.events.read("here"):
+        await host.events.bury(entry, attempts=7, reason="the backend answered 500")
+    assert [state for _, state in await states()] == ["delivered", "replayed", "dead", "dead", "dead"]
 
 
 async def test_following_shows_what_comes(host: Host) -> None:

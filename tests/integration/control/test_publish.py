@@ -192,5 +192,10 @@ async def test_a_body_that_is_no_callback(site: Site) -> None:
         answer = await site.http.post("/auth/publish", content=body)
         assert answer.status_code == 400
         assert answer.json() == {"detail": "Malformed request"}
+    sent = b"app=live&addr=192.0.2.7&clientid=1&call=publish&name=demo&type=live&key=secret&name=other"
+    assert (await site.http.post("/auth/publish", content=sent)).status_code == 400
+    refused = [(line.get("stream"), line["client_ip"]) for line in site.control.events("publish")]
+    assert refused == [("demo", "127.0.0.1"), *[(None, "127.0.0.1")] * 2, ("demo", "192.0.2.7")]
+    assert "secret" not in site.control.log.read_text()
     assert (await site.http.post("/auth/publish", content=b"")).status_code == 403
     assert (await site.http.get("/auth/publish")).status_code == 405

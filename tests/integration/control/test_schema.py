@@ -21,7 +21,7 @@ EXAMPLES: Final = 25
 
 async def test_every_operation_answers_as_it_is_described(site: Site) -> None:
     document = await site.get("/api/v1/openapi.json")
-    # Unknown parameters are ignored, and every request has the token: what is "negative" may still be right.
+    # Every request has the token: what is "negative" may still be right.
     # And no schema says which texts are networks: what is "positive" may still be refused.
     bearer = {"Authorization": f"Bearer {site.admin_token}"}
     await site.api("PUT", "streams/concert", {})

@@ -20,9 +20,11 @@ from typer.testing import CliRunner, Result
 from appliance.cli.tokens import app
 from appliance.control.view.tokens import ViewToken, issue, read
 from appliance.errors import EX_CONFIG, EX_DATAERR, EX_NOPERM, EX_USAGE, OperatorError
+from appliance.names import StreamName
 from appliance.secrets.credentials import replace_credential
 from appliance.secrets.making import make_missing
 from appliance.secrets.token_keys import TokenKeys
+from appliance.state.registry import RegisteredStream
 from tests.support.access import open_to_others
 
 
@@ -66,6 +68,13 @@ def test_a_token_comes_with_the_address_that_plays(host: Path) -> None:
     assert (token.stream, token.viewer, token.network, token.entitlement) == ("demo", None, None, None)
     assert made["expires"] == token.expires
     assert abs(token.expires - time.time() - 3600) < 30
+
+
+def test_the_address_is_the_one_that_viewers_know(host: Path) -> None:
+    write_settings(host, view_policy="token", node="origin", delivery_url="https://live.example.org:8443")
+    made = issued(host, "demo")
+    assert made["url"].startswith("https://live.example.org:8443/hls/t/")
+    assert made["page"].startswith("https://live.example.org:8443/watch/demo#")
 
 
 def test_it_says_what_was_asked_for(host: Path) -> None:
@@ -153,7 +162,50 @@ def test_a_good_token_is_explained(host: Path) -> None:
     assert lines["address"] == '"192.0.2.7/32"'
     assert lines["key"] == f'"{keys(host).current}" (the one that signs), "HS256"'
     assert "in 60 min" in lines["expires"]
-    assert "it lets in" in result.stdout
+    assert "it lets in\n" in result.stdout
+    assert re.search(r"not known +what demo is registered with, and wants paid: Valkey at ", result.stdout)
+    assert re.search(r"not known +whether its session was ended", result.stdout)
+    assert "where the viewer is" not in result.stdout
+    assert "not known    where the viewer is: --ip" in call(host, "show", given=made["token"]).stdout
+
+
+def test_of_a_token_for_all_streams_it_is_said_what_is_missing(host: Path) -> None:
+    said = json.loads(call(host, "show", "--json", given=issued(host, "*")["token"]).stdout)
+    assert (said["accepted"], said["policy"]) == (True, None)
+    assert "--stream NAME" in said["not_known"][0]
+
+
+@pytest.mark.parametrize(
+    ("registered", "settings", "options", "status", "said"),
+    [
+        (None, {}, [], 204, "it lets in\n"),
+        ({"entitlement": "match"}, {}, [], 402, 'policy       token, it wants "match"\n'),
+        ({"entitlement": "match"}, {}, ["--entitlement=match"], 204, "it lets in\n"),
+        ({"view": "open"}, {}, [], 204, "as anybody is let in without it"),
+        (None, {"view_policy": "open"}, [], 204, "as anybody is let in without it"),
+        ({"view": "backend"}, {}, [], 204, "not known    what the backend says of it"),
+        ({"view": "backend"}, {}, [], 204, "the stream's viewers are the backend's"),
+    ],
+)
+def test_what_the_stream_is_registered_with_is_looked_up(
+    *,
+    host: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    registered: dict[str, Any] | None,
+    settings: dict[str, Any],
+    options: list[str],
+    status: int,
+    said: str,
+) -> None:
+    made = issued(host, "demo", *options)
+    write_settings(host, **{"view_policy": "token", **settings})
+    stream = registered and RegisteredStream(name=StreamName("demo"), created_at="", **registered)
+    monkeypatch.setattr("appliance.cli.tokens.with_state", lambda *_: stream)
+    result = call(host, "show", given=made["token"])
+    assert (result.exit_code == 0) == (status == 204)
+    assert said in result.stdout
+    shown = json.loads(call(host, "show", "--json", given=made["token"]).stdout)
+    assert (shown["status"], shown["entitlement"]) == (status, (registered or {}).get("entitlement"))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from appliance.control.callback import (
     MODULE_FIELDS,
     Callback,
     MalformedCallbackError,
+    about,
     is_loopback,
     parse_callback,
 )
@@ -58,6 +59,27 @@ def test_the_name_comes_out_as_nginx_has_it(name: str) -> None:
 def test_too_many_fields_are_refused() -> None:
     with pytest.raises(MalformedCallbackError, match="too many"):
         parse_callback(b"&".join(b"a%d=1" % number for number in range(200)))
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b"addr=192.0.2.7&name=de", {"client_ip": "192.0.2.7"}),  # it may be cut
+        (b"addr=192.0.2.7&name=demo&", {"client_ip": "192.0.2.7", "stream": "demo"}),
+        (b"name=demo&name=other&addr=a&addr=b&", {"client_ip": "a", "stream": "demo"}),
+        (b"x" * 20_000, {"client_ip": "peer"}),
+        (b"a=1&" * 30 + b"name=demo&", {"client_ip": "peer"}),
+        (b"n%61me=%0a%ff&", {"client_ip": "peer", "stream": "'\\n\\ufffd'"}),
+        (b"", {"client_ip": "peer"}),
+    ],
+)
+def test_of_what_is_no_callback_it_is_told_whose_it_is(body: bytes, named: dict[str, str]) -> None:
+    assert about(body, "peer") == named
+
+
+@given(st.binary(max_size=300))
+def test_whatever_it_is_the_log_has_a_line(body: bytes) -> None:
+    assert "client_ip" in about(body, "peer")
 
 
 @pytest.mark.parametrize(

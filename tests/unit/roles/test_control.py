@@ -185,3 +185,20 @@ def test_every_setting_that_a_variable_decides_is_refused_elsewhere() -> None:
     [limit] = [limit for limit in limits if limit.get("of") == ["control_settings"]]
     assert re.findall(r"'(\w+)'", limit["that"])[1:] == sorted(owned)
     assert all(name in limit["allowed"] for name in owned)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ({"inventory_hostname": "origin", "ansible_host": "192.0.2.7"}, "https://192.0.2.7:8443"),
+        ({"inventory_hostname": "origin1.example.net"}, "https://origin1.example.net:8443"),
+        ({"inventory_hostname": "my_host", "delivery_https_port": 443}, "https://my_host"),
+        ({"ansible_host": "2001:db8::7"}, "https://[2001:db8::7]:8443"),
+        ({"ansible_host": "192.0.2.7", "delivery_tls": False}, "http://192.0.2.7:8080"),
+        ({"inventory_hostname": "localhost"}, "https://localhost:8443"),
+        ({"ansible_host": "192.0.2.7", "delivery_url": "https://live.example"}, "https://live.example"),
+    ],
+)
+def test_commands_print_the_address_that_viewers_know(render: Render, host: dict[str, Any], url: str) -> None:
+    text = render("control", "appliance.yml.j2", **host)
+    assert Settings.from_mapping(yaml.safe_load(text)).delivery_url == url

@@ -55,6 +55,7 @@ def test_the_program_gets_the_same_values() -> None:
     assert settings.control_url == "http://127.0.0.1:28000"
     assert settings.delivery_port == 28080
     assert settings.delivery_tls_port == 28443
+    assert settings.delivery_url == "https://198.51.100.7:28443"
     assert settings.valkey_socket == "/run/valkey/other"
 
 

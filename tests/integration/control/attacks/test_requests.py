@@ -82,6 +82,27 @@ async def test_who_is_slow_or_has_no_end_is_hung_up_on(site: Site) -> None:
     assert "Traceback" not in site.control.log.read_text()
 
 
+async def test_a_head_that_comes_at_once_has_the_same_bound(site: Site) -> None:
+    """Whole, in one read or a few; with a body behind it, or behind another request."""
+    ask, end = b"GET /health HTTP/1.1\r\nHost: x\r\n", b"\r\n\r\n"
+    long, many = b"X-Long: " + b"a" * 100_000, b"\r\n".join([b"X: y"] * 1000)
+    put = b"PUT /api/v1/streams/demo HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n"
+    bearer = f"Authorization: Bearer {site.admin_token}\r\nContent-Type: application/json".encode()
+    cases = [
+        (ask + long + end, 400),
+        (ask + b"X: " + b"a" * 33_000 + end, 400),
+        (b"GET /health?" + b"a" * 40_000 + b" HTTP/1.1\r\nHost: x" + end, 400),
+        (ask + many + end, 400),
+        (ask + b"\r\n".join([b"X: y"] * 101) + end, 400),
+        (ask + b"\r\n".join([b"X: y"] * 90) + end, 200),
+        (ask + b"X: " + b"a" * 30_000 + end, 200),
+        (put + bearer + end + b"{}" + b" " * 59_998, 201),  # it is the body that is long
+    ]
+    answers = await asyncio.gather(*(exchange(site, sent) for sent, _ in cases))
+    assert [status for status, _, _ in answers] == [status for _, status in cases]
+    assert "Traceback" not in site.control.log.read_text()
+
+
 async def test_a_thousand_who_say_nothing_keep_nobody_out(site: Site) -> None:
     connections = [await asyncio.open_connection("127.0.0.1", site.control.port) for _ in range(1000)]
     try:

@@ -23,6 +23,38 @@ async def seen(site: Site) -> bool:
     return lease is not None and lease.seen
 
 
+async def test_why_a_publisher_had_to_go_is_told(site: Site, backend: StubBackend) -> None:
+    """Of all the host knows the reason; nginx says the same of each."""
+
+    async def registered(name: str, **limits: int) -> str:
+        await site.api("PUT", f"streams/{name}", {"limits": limits})
+        return str((await site.api("POST", f"streams/{name}/keys", {})).json()["key"])
+
+    keys = {name: await registered(name) for name in ("concert", "studio")}
+    keys["short"] = await registered("short", seconds=1)
+    for name, key in keys.items():
+        await site.publish(f"{name}?key={key}")
+    await site.publish("demo")
+    leaving = await site.publish("second")
+    revoked = f"streams/concert/keys/{keys['concert'].partition('.')[0]}"
+    for path in (revoked, "streams/studio", "streams/demo/publisher"):
+        assert (await site.api("DELETE", path)).status_code == 204
+    await leaving.close()
+    await eventually(lambda: told(backend).count("publish.ended") == 5)
+    ended = [event["data"] for event in events(backend) if event["type"] == "publish.ended"]
+    assert {data["stream"]: data["reason"] for data in ended} == {
+        "concert": "revoked",
+        "studio": "revoked",
+        "demo": "dropped",
+        "short": "limit",
+        "second": "left",
+    }
+    # who comes back, and leaves, was not dropped
+    await (await site.publish("demo")).close()
+    await eventually(lambda: told(backend).count("publish.ended") == 6)
+    assert events(backend)[-1]["data"]["reason"] == "left"
+
+
 async def test_a_lost_end_is_told_by_the_comparison(site: Site, backend: StubBackend) -> None:
     gone = await site.publish("demo")
     await eventually(lambda: seen(site))

@@ -50,10 +50,12 @@ def test_without_a_token_there_is_nothing_to_see(delivery: Delivery, control: Co
 
 @TOKENS
 @pytest.mark.parametrize("path", PROTECTED)
-@pytest.mark.parametrize("by", ["cookie", "address"])
+@pytest.mark.parametrize("by", ["cookie", "address", "header"])
 def test_a_token_opens(*, delivery: Delivery, control: Control, path: str, by: str) -> None:
     if by == "cookie":
-        answer, _ = delivery.ask(path, Cookie=f"other=1; view={GOOD}")
+        answer, _ = delivery.ask(path, Cookie=f"other=1; view={GOOD}", Authorization="Basic YTpi")
+    elif by == "header":
+        answer, _ = delivery.ask(path, Authorization=f"bearer {GOOD}")
     else:
         answer, _ = delivery.ask(within(GOOD, path))
     assert answer.status == 200
@@ -97,9 +99,14 @@ def test_relative_addresses_keep_the_token(delivery: Delivery) -> None:
 
 
 @TOKENS
-def test_the_address_goes_before_the_cookie(delivery: Delivery) -> None:
+def test_the_address_goes_before_the_header_and_that_before_the_cookie(delivery: Delivery) -> None:
     assert delivery.ask(within(BAD, "/hls/demo.m3u8"), Cookie=f"view={GOOD}")[0].status == 401
     assert delivery.ask(within(GOOD, "/hls/demo.m3u8"), Cookie=f"view={BAD}")[0].status == 200
+    assert delivery.ask(within(BAD, "/hls/demo.m3u8"), Authorization=f"Bearer {GOOD}")[0].status == 401
+    for first, status in ((GOOD, 200), (BAD, 401)):
+        other = BAD if first == GOOD else GOOD
+        sent = {"Authorization": f"Bearer {first}", "Cookie": f"view={other}"}
+        assert delivery.ask("/hls/demo.m3u8", **sent)[0].status == status
 
 
 @TOKENS
@@ -237,6 +244,8 @@ def test_a_preflight_request_needs_no_token(delivery: Delivery, control: Control
 @pytest.mark.parametrize("token", ["x", "a.b", "a.b.c d", GOOD.replace(".", "!"), GOOD + "a" * 2048])
 def test_what_cannot_be_a_token_is_not_passed_on(delivery: Delivery, control: Control, token: str) -> None:
     assert delivery.ask("/hls/demo.m3u8", Cookie=f"view={token}")[0].status == 401
+    assert delivery.ask("/hls/demo.m3u8", Authorization=f"Bearer {token}")[0].status == 401
+    # asked about once: the answer is remembered
     assert [view["X-View-Token"] for view in control.views] == ["malformed"]
 
 
@@ -251,7 +260,8 @@ def test_a_viewer_cannot_speak_for_delivery(delivery: Delivery, control: Control
 
 @TOKENS
 def test_keys_are_asked_for_without_the_token(delivery: Delivery, control: Control) -> None:
-    delivery.ask(within(GOOD, f"/hls/demo/keys/{KID}"), Cookie=f"view={GOOD}")
+    sent = {"Cookie": f"view={GOOD}", "Authorization": f"Bearer {GOOD}"}
+    delivery.ask(within(GOOD, f"/hls/demo/keys/{KID}"), **sent)
     [asked] = control.asked
     assert GOOD not in json.dumps(asked)
 
