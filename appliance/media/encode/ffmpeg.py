@@ -30,6 +30,9 @@ _STOP_S: Final = 5.0
 _STUCK_S: Final = 0.5
 """A killed FFmpeg is waited for no longer: a driver whose GPU is lost may hold it for ever."""
 
+_HUNG_STUCK_S: Final = 0.1
+"""The same of one that hung: nothing came out of it, so nothing is lost with it."""
+
 _LAST_LINES: Final = 5
 _MOST_ERRORS: Final = 20
 _QUIET_LINES: Final = 200
@@ -161,12 +164,12 @@ class FFmpeg:
     def give_up(self, reason: str) -> None:
         """Kills it; `ended` will say `reason`."""
         self._given_up = reason
-        self._kill()
+        self._kill(_HUNG_STUCK_S)
 
-    def _kill(self) -> None:
+    def _kill(self, patience_s: float = _STUCK_S) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
-        asyncio.get_running_loop().call_later(_STUCK_S, self._abandon)
+        asyncio.get_running_loop().call_later(patience_s, self._abandon)
 
     def _abandon(self) -> None:
         """Waits no longer for a process that was killed and does not go: nothing of it counts any more."""

@@ -38,7 +38,7 @@ ms, and some programs see a sign in the last bit."""
 
 _START_MS: Final = MEDIA_START_S * 1000
 _SILENT_SEGMENTS: Final = 3
-_GPU_SILENT_S: Final = 1.5
+_GPU_SILENT_S: Final = 1.2
 """A GPU that has encoded, and now takes pictures for so long without giving one back (beside the length of a
 part, in which they come), has failed: viewers have to go on within five seconds."""
 _GPU_UNANSWERED: Final = 30
