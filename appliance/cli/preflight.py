@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from appliance.ops.doctor.finding import Finding
     from appliance.ops.fleet.everywhere import Result
 
-app = typer.Typer(help="The checklist before hosts are opened to the public.")
+app = typer.Typer(help="The checklist before hosts are opened to the public.", subcommand_metavar="")
 
 _SITE = "the site"
 

@@ -109,6 +109,13 @@ FAULTS = [
         "settings",
         "window_segment: unknown setting",
     ),
+    Fault(
+        "settings closed to the services",
+        "chmod 0600 /etc/appliance/appliance.yml",
+        "chmod 0755 /etc/appliance; chmod 0644 /etc/appliance/appliance.yml",
+        "settings",
+        "closed to the services.*appliance-control, appliance-stream may not read it: mode 0600",
+    ),
     _file(
         "secret missing",
         f"{_CREDENTIALS}/view-token-keys",
@@ -210,7 +217,7 @@ FAULTS = [
     Fault(
         "Valkey frozen",
         f"{_MAIN} kill -STOP $(main valkey-server)",
-        f"{_MAIN} kill -CONT $(main valkey-server)",
+        "systemctl restart valkey-server",  # the mend that is printed, which has to end it
         "valkey",
         "Valkey does not answer",
     ),
@@ -245,7 +252,7 @@ FAULTS = [
     Fault(
         "Valkey became a replica",
         f"{_VALKEY} valkey REPLICAOF 127.0.0.1 7777",
-        f"{_VALKEY} valkey REPLICAOF NO ONE",
+        "appliance valkey REPLICAOF NO ONE",
         "valkey",
         "Valkey is a replica",
     ),
@@ -259,7 +266,7 @@ FAULTS = [
     Fault(
         "control service frozen",
         f"{_MAIN} kill -STOP $(main appliance-control)",
-        f"{_MAIN} kill -CONT $(main appliance-control)",
+        "systemctl restart appliance-control",
         "control",
         "the control service does not answer",
     ),
@@ -281,7 +288,7 @@ FAULTS = [
     Fault(
         "ingest frozen",
         f"{_WORKER} kill -STOP $(worker appliance-ingest)",
-        f"{_WORKER} kill -CONT $(worker appliance-ingest)",
+        "systemctl restart appliance-ingest",
         "ingest",
         "ingest does not speak RTMP|ingest's statistics do not answer",
     ),
