@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 import typer
 from rich.table import Table
 
-from appliance.cli.output import console, span
+from appliance.cli.output import console, page, span
 from appliance.cli.stream_name import checked_stream_name
 from appliance.errors import EX_USAGE, OperatorError
 from appliance.ops.doctor.finding import worst
@@ -132,20 +132,11 @@ def _told(report: HostReport | NoStreamingHost) -> tuple[str, bool]:
 
 
 def _print_findings(found: dict[str, list[Finding]], others: Sequence[str]) -> None:
-    out = console()
+    out = page()
     bad = {host: findings for host, findings in found.items() if findings}
-    if out.is_terminal:
-        for host, findings in bad.items():
-            out.print(f"{host}:", style="bold")
-            print_findings(tuple(findings))
-    elif bad:
-        table = Table()
-        for heading in ("host", "severity", "what", "seen", "mend"):
-            table.add_column(heading, overflow="fold")
-        for host, findings in bad.items():
-            for finding in findings:
-                table.add_row(host, finding.severity.name, finding.what, finding.seen, finding.mend)
-        out.print(table)
+    for host, findings in bad.items():
+        out.print(f"{host}:", style="bold")
+        print_findings(tuple(findings))
     for host in others:
         out.print(f"{host}: {_NO_STREAMING_HOST}")
     count = len(found) - len(bad)

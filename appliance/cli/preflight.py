@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from appliance.cli.fleet import AtOnceOption, InventoryOption, JsonOption, LimitOption, SecondsOption
-from appliance.cli.output import console
+from appliance.cli.output import page
 from appliance.ops.doctor.finding import worst
 from appliance.ops.doctor.report import print_findings
 from appliance.ops.fleet.everywhere import on_all
@@ -97,7 +97,7 @@ def _ask_hosts(
 
 
 def _print(found: dict[str, list[Finding]], bare: list[str]) -> None:
-    out = console()
+    out = page()
     for where, findings in found.items():
         if findings:
             out.print(f"{where}:", style="bold")

@@ -9,10 +9,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from appliance.cli.output import console, span
+from appliance.cli.output import page, span
 from appliance.control.stat import StatUnavailableError
 from appliance.media.status import State
 from appliance.names import stream_unit
@@ -73,10 +73,11 @@ class Way:
 
     def print(self) -> None:
         """For a person, or a pipe."""
-        table = Table("step", "verdict", "seen")
+        out = page()
+        table = Table("step", "verdict", Column("seen", overflow="fold"))
         for step in self.steps:
             table.add_row(step.name, step.verdict.value, Text(step.seen))
-        console().print(table)
+        out.print(table)
         if self.findings:
             print_findings(self.findings)
 

@@ -46,7 +46,7 @@ def test_there_is_such_a_command(words: str) -> None:
     command = root.commands[area]
     while getattr(command, "commands", None) and rest and rest[0] in command.commands:
         command = command.commands[rest.pop(0)]
-    # What is left is an option or, in capitals, what takes the place of a name; `appliance viewers` lists by itself.
+    # What is left is an option or, in capitals, the place of a name.
     names = getattr(command, "commands", {})
     assert not names or not rest or not rest[0].islower() or rest[0][0] in "-/", f"{words}: {list(names)}"
     known = {
