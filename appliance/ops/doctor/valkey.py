@@ -10,6 +10,7 @@ from appliance.errors import OperatorError
 from appliance.ops.doctor.finding import Finding, critical, warning
 from appliance.secrets.credentials import VALKEY_PASSWORD
 from appliance.secrets.rotating import read_newest
+from appliance.state.registry import Registry
 from appliance.state.valkey import State, StateUnavailableError, translated
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 _SLOW_S: Final = 0.1
 _LAG_S: Final = 10
+_PAGE: Final = 500
 _SEE: Final = "see why: systemctl status valkey-server; journalctl -u valkey-server -n 50"
 _RESTART: Final = f"systemctl restart valkey-server, which ends one that hangs, and keeps its data; {_SEE}"
 
@@ -39,6 +41,21 @@ async def asked(host: Host, ask: Callable[[State], Awaitable[T]]) -> T:
         return await ask(state)
     finally:
         await state.close()
+
+
+async def registered(host: Host) -> list[str] | None:
+    """The names of the registered streams; None where Valkey does not tell them."""
+
+    async def ask(state: State) -> list[str]:
+        names: list[str] = []
+        while page := await Registry(state).page(after=names[-1] if names else "", limit=_PAGE):
+            names += [stream.name for stream in page]
+        return names
+
+    try:
+        return await asked(host, ask)
+    except (OperatorError, StateUnavailableError):
+        return None  # the checks `credentials` and `valkey` say it
 
 
 async def valkey(host: Host) -> list[Finding]:

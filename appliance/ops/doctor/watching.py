@@ -14,6 +14,7 @@ from appliance.control.view.policy import effective
 from appliance.errors import OperatorError
 from appliance.media.status import State
 from appliance.ops.doctor.finding import Finding, Severity, critical
+from appliance.ops.doctor.host import USER_AGENT
 from appliance.ops.doctor.media import decrypt, judge_media, judge_size
 from appliance.ops.doctor.playlist import Media, Newest, PlaylistError, Variant, read_media, read_variants
 from appliance.ops.doctor.valkey import asked
@@ -73,7 +74,10 @@ class Watch:
         port = self._host.settings.delivery_port
         try:
             async with httpx.AsyncClient(
-                base_url=f"http://127.0.0.1:{port}", timeout=3, trust_env=False
+                base_url=f"http://127.0.0.1:{port}",
+                timeout=3,
+                trust_env=False,
+                headers={"User-Agent": USER_AGENT},
             ) as http:
                 return await self._watch(http)
         except httpx.HTTPError as error:
