@@ -61,7 +61,7 @@ FAULTS = [
         "mount -o remount,size=96m /srv/hls; head -c 200M /dev/zero >/srv/hls/ballast || true",
         f"rm /srv/hls/ballast; mount -o remount,size=25% /srv/hls; systemctl restart {UNIT}",
         "space",
-        "/srv/hls is full",
+        "/srv/hls is full.*ballast",
     ),
     Fault(
         "media root out of inodes",
@@ -69,7 +69,7 @@ FAULTS = [
         "seq 4000 | xargs touch 2>/dev/null || true",
         f"rm -r /srv/hls/.ballast; mount -o remount,nr_inodes=200000 /srv/hls; systemctl restart {UNIT}",
         "space",
-        "/srv/hls is (nearly )?full of files",
+        "/srv/hls is (nearly )?full of files.*ballast",
     ),
     Fault(
         "media root read-only",
