@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PIPE_COLUMNS = 10_000
 """Width of a table that a program reads: wide enough that nothing is cut or folded."""
+
+PAGE_COLUMNS = 100
+"""Width of long texts where nobody says how wide a line may be."""
+
+_LEAST = 40
+"""Columns below which texts cannot be read."""
 
 
 def console() -> Console:
@@ -26,6 +38,30 @@ def folding_table(*headings: str, title: str | None = None) -> Table:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table
+
+
+def page() -> Console:
+    """Return standard output for long texts, which are folded between words.
+
+    As wide as the terminal; in a pipe as COLUMNS says, or 100. No line is for a program to read: for those
+    there is --json.
+    """
+    out = console()
+    if out.is_terminal:
+        return out
+    wanted = os.environ.get("COLUMNS", "")
+    width = int(wanted) if wanted.isascii() and wanted.isdigit() and int(wanted) >= _LEAST else PAGE_COLUMNS
+    return Console(width=width, markup=False, emoji=False, highlight=False)
+
+
+def print_block(out: Console, rows: Iterable[tuple[str, str]]) -> None:
+    """Print texts below each other, indented, each behind its name in a column of its own."""
+    block = Table.grid(padding=(0, 2))
+    block.add_column(no_wrap=True, style="dim")
+    block.add_column(overflow="fold")
+    for name, text in rows:
+        block.add_row(f"  {name}", Text(text))
+    out.print(block)
 
 
 def short_time(text: str) -> str:

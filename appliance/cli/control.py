@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Column, Table
 from rich.text import Text
 
 from appliance.errors import EX_USAGE, OperatorError
-from appliance.output import console
+from appliance.output import page, print_block
 from appliance.settings import SETTINGS_FILE, Settings, describe
 
 app = typer.Typer(no_args_is_help=True, help="The service that decides who may publish and watch.")
@@ -42,14 +41,12 @@ def check_config(
     /dev/null is an empty one: every setting with its default, its meaning and what is allowed.
     """
     settings = Settings.load(file)
-    out = console()
-    out.print(f"{file}: good", markup=False)
-    columns = [Column(name, overflow="fold") for name in ("value", "default", "meaning", "allowed")]
-    table = Table(Column("setting", no_wrap=True), *columns, box=None)
+    out = page()
+    out.print(f"{file}: good", soft_wrap=True)
     for name, default, allowed, meaning in describe():
-        cells = (_as_yaml(getattr(settings, name)), _as_yaml(default), meaning, allowed)
-        table.add_row(name, *map(Text, cells))
-    out.print(table)
+        value = _as_yaml(getattr(settings, name))
+        out.print(Text(f"{name}: {value}", style="bold"))
+        print_block(out, (("default", _as_yaml(default)), ("allowed", allowed), ("meaning", meaning)))
 
 
 def _as_yaml(value: object) -> str:

@@ -27,7 +27,7 @@ _ALONE: Final = {
 }
 """Options that ask for something else than a report, or for another, and those that would be lost on it."""
 
-app = typer.Typer(help="What is wrong with this host, and what mends it.")
+app = typer.Typer(help="What is wrong with this host, and what mends it.", subcommand_metavar="")
 
 
 @app.callback(invoke_without_command=True)

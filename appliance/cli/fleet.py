@@ -22,7 +22,7 @@ from appliance.ops.fleet.journals import by_time, journal_command, stream_comman
 from appliance.ops.fleet.progress import progress
 from appliance.ops.fleet.summary import Summary, summarise
 from appliance.ops.fleet.targets import read_targets
-from appliance.output import console, span
+from appliance.output import console, page, span
 from appliance.printable import printable
 
 if TYPE_CHECKING:
@@ -152,20 +152,11 @@ def _told(report: HostReport | NoStreamingHost) -> tuple[str, bool]:
 
 
 def _print_findings(found: dict[str, list[Finding]], others: Sequence[str]) -> None:
-    out = console()
+    out = page()
     bad = {host: findings for host, findings in found.items() if findings}
-    if out.is_terminal:
-        for host, findings in bad.items():
-            out.print(f"{host}:", style="bold")
-            print_findings(tuple(findings))
-    elif bad:
-        table = Table()
-        for heading in ("host", "severity", "what", "seen", "mend"):
-            table.add_column(heading, overflow="fold")
-        for host, findings in bad.items():
-            for finding in findings:
-                table.add_row(host, finding.severity.name, finding.what, finding.seen, finding.mend)
-        out.print(table)
+    for host, findings in bad.items():
+        out.print(f"{host}:", style="bold")
+        print_findings(tuple(findings))
     for host in others:
         out.print(f"{host}: {_NO_STREAMING_HOST}")
     count = len(found) - len(bad)

@@ -18,7 +18,7 @@ from appliance.ops.doctor.load import measure
 from appliance.ops.doctor.summary import summary
 from appliance.settings import SETTINGS_FILE
 
-app = typer.Typer(help="What this host carries, measured and kept for the checklist.")
+app = typer.Typer(help="What this host carries, measured and kept for the checklist.", subcommand_metavar="")
 
 
 @app.callback(invoke_without_command=True)

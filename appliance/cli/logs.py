@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from appliance.ops.stream_log import Line
 
-app = typer.Typer(help="What the host's units say of one stream.")
+app = typer.Typer(help="What the host's units say of one stream.", subcommand_metavar="")
 
 
 @app.callback(invoke_without_command=True)

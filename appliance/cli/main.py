@@ -39,6 +39,7 @@ AREAS = {
     "logs": "What the host's units say of one stream.",
     "bans": "Who may not publish after failing too often.",
     "api-tokens": "Bearer tokens of the API for the platform's own programs.",
+    "valkey": "Valkey's own commands on this host.",
     "operators": "Who may use the dashboard.",
     "events": "What the backend is told, and what it would not take.",
     "keys": "The keys of what is streamed: see, change, forget.",

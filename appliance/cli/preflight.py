@@ -17,7 +17,7 @@ from appliance.ops.fleet.progress import progress
 from appliance.ops.fleet.targets import read_targets
 from appliance.ops.preflight.hosts import NotDeployed, look, said, together
 from appliance.ops.preflight.inventory import ask_inventory
-from appliance.output import console
+from appliance.output import page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from appliance.health.finding import Finding
     from appliance.ops.fleet.everywhere import Result
 
-app = typer.Typer(help="The checklist before hosts are opened to the public.")
+app = typer.Typer(help="The checklist before hosts are opened to the public.", subcommand_metavar="")
 
 _SITE = "the site"
 
@@ -97,7 +97,7 @@ def _ask_hosts(
 
 
 def _print(found: dict[str, list[Finding]], bare: list[str]) -> None:
-    out = console()
+    out = page()
     for where, findings in found.items():
         if findings:
             out.print(f"{where}:", style="bold")

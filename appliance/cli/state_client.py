@@ -53,5 +53,5 @@ def with_state(known: Settings, directory: Path, use: Callable[[State], Awaitabl
         raise OperatorError(
             f"Valkey at {socket}: {str(error).removeprefix('Valkey: ')}",
             exit_code=EX_UNAVAILABLE,
-            hint="see why: systemctl status valkey-server; journalctl -u valkey-server",
+            hint="systemctl restart valkey-server ends one that hangs; see why: journalctl -u valkey-server",
         ) from None

@@ -108,5 +108,5 @@ def _cannot_be_opened(error: SealError, who: str = "") -> OperatorError:
         f"{error} (in Valkey{who})",
         exit_code=EX_CONFIG,
         hint="hosts of one site have one HLS_ENCRYPTION_KEY; where that changed, "
-        "`valkey-cli HDEL appliance:secrets NAME` forgets what cannot be opened any more",
+        "`appliance valkey HDEL appliance:secrets NAME` forgets what cannot be opened any more",
     )

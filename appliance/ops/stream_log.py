@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from appliance.errors import EX_UNAVAILABLE, OperatorError
 from appliance.names import stream_unit
+from appliance.ops.doctor.host import USER_AGENT
 from appliance.plain_json import read_object
 from appliance.printable import visible
 
@@ -56,7 +57,7 @@ class Line:
 
 
 def stream_log(stream: StreamName, *, since: str, follow: bool) -> Iterator[Line]:
-    """The lines about `stream`.
+    """The lines about `stream`, without those that the doctor makes when it watches it.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ def stream_log(stream: StreamName, *, since: str, follow: bool) -> Iterator[Line
                 line = read_line(text)
                 if line is None:
                     trouble = trouble if text.startswith("{") else text.strip()
-                elif line.unit == own or concerns(stream, line):
+                elif line.unit == own or (concerns(stream, line) and not by_doctor(line)):
                     yield line
         finally:
             process.terminate()  # one that follows would go on
@@ -117,6 +118,13 @@ def read_line(text: str) -> Line | None:
         with contextlib.suppress(ValueError):
             fields = read_object(message)
     return Line(at, unit, visible(message), fields)
+
+
+def by_doctor(line: Line) -> bool:
+    """Whether delivery tells of a request of this host's own doctor: who looks for a fault has made it."""
+    said = line.fields or {}
+    own = said.get("remote_addr") in {"127.0.0.1", "::1"}
+    return own and said.get("user_agent") == USER_AGENT
 
 
 def concerns(stream: StreamName, line: Line) -> bool:

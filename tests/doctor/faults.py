@@ -36,7 +36,7 @@ FAULTS = [
         "mount -o remount,size=96m /srv/hls; head -c 200M /dev/zero >/srv/hls/ballast || true",
         f"rm /srv/hls/ballast; mount -o remount,size=25% /srv/hls; systemctl restart {UNIT}",
         "space",
-        "/srv/hls is full",
+        "/srv/hls is full.*ballast",
     ),
     Fault(
         "media root out of inodes",
@@ -44,7 +44,7 @@ FAULTS = [
         "seq 4000 | xargs touch 2>/dev/null || true",
         f"rm -r /srv/hls/.ballast; mount -o remount,nr_inodes=200000 /srv/hls; systemctl restart {UNIT}",
         "space",
-        "/srv/hls is (nearly )?full of files",
+        "/srv/hls is (nearly )?full of files.*ballast",
     ),
     Fault(
         "media root read-only",
@@ -83,6 +83,13 @@ FAULTS = [
         "echo 'window_segment: 10' >>/etc/appliance/appliance.yml",
         "settings",
         "window_segment: unknown setting",
+    ),
+    Fault(
+        "settings closed to the services",
+        "chmod 0600 /etc/appliance/appliance.yml",
+        "chmod 0755 /etc/appliance; chmod 0644 /etc/appliance/appliance.yml",
+        "settings",
+        "closed to the services.*appliance-control, appliance-stream may not read it: mode 0600",
     ),
     changed_file(
         "secret missing",
@@ -185,7 +192,7 @@ FAULTS = [
     Fault(
         "Valkey frozen",
         f"{_MAIN} kill -STOP $(main valkey-server)",
-        f"{_MAIN} kill -CONT $(main valkey-server)",
+        "systemctl restart valkey-server",  # the mend that is printed, which has to end it
         "valkey",
         "Valkey does not answer",
     ),
@@ -227,7 +234,7 @@ FAULTS = [
     Fault(
         "Valkey became a replica",
         f"{_VALKEY} valkey REPLICAOF 127.0.0.1 7777",
-        f"{_VALKEY} valkey REPLICAOF NO ONE",
+        "appliance valkey REPLICAOF NO ONE",
         "valkey",
         "Valkey is a replica",
     ),
@@ -241,7 +248,7 @@ FAULTS = [
     Fault(
         "control service frozen",
         f"{_MAIN} kill -STOP $(main appliance-control)",
-        f"{_MAIN} kill -CONT $(main appliance-control)",
+        "systemctl restart appliance-control",
         "control",
         "the control service does not answer",
     ),
@@ -263,7 +270,7 @@ FAULTS = [
     Fault(
         "ingest frozen",
         f"{_WORKER} kill -STOP $(worker appliance-ingest)",
-        f"{_WORKER} kill -CONT $(worker appliance-ingest)",
+        "systemctl restart appliance-ingest",
         "ingest",
         "ingest does not speak RTMP|ingest's statistics do not answer",
     ),

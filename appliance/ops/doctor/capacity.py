@@ -10,9 +10,7 @@ from appliance.errors import OperatorError
 from appliance.health.finding import Finding, critical, warning
 from appliance.media.encode.ladder import ladder_path, load_ladder
 from appliance.ops.doctor.space import Room
-from appliance.ops.doctor.valkey import asked
-from appliance.state.registry import Registry
-from appliance.state.valkey import State, StateUnavailableError
+from appliance.ops.doctor.valkey import registered
 
 if TYPE_CHECKING:
     from appliance.media.encode.ladder import Ladder
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 
 _PARTS_SECONDS: Final = 14
 """Seconds of parts beside the segments that they are parts of (roles/origin/defaults)."""
-
-_PAGE: Final = 500
 
 
 async def capacity(host: Host) -> list[Finding]:
@@ -34,23 +30,8 @@ async def capacity(host: Host) -> list[Finding]:
     size = Room.of(Path(host.settings.media_root)).size
     if not size:
         return []  # the check `space` says it
-    streams = {*host.settings.allowed_stream_keys, *await _registered(host)}
+    streams = {*host.settings.allowed_stream_keys, *(await registered(host) or ())}
     return judge_capacity(size, stream_bytes(host.settings, ladder), max(1, len(streams)))
-
-
-async def _registered(host: Host) -> list[str]:
-    """The names of the registered streams."""
-
-    async def ask(state: State) -> list[str]:
-        names: list[str] = []
-        while page := await Registry(state).page(after=names[-1] if names else "", limit=_PAGE):
-            names += [stream.name for stream in page]
-        return names
-
-    try:
-        return await asked(host, ask)
-    except (OperatorError, StateUnavailableError):
-        return []  # the checks `credentials` and `valkey` say it
 
 
 def stream_bytes(settings: Settings, ladder: Ladder) -> float:

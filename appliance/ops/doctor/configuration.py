@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pwd
 import re
 import ssl
 import stat
@@ -30,19 +31,58 @@ _NGINX_PREFIX: Final = "/var/lib/appliance-nginx/check"
 """Where the roles have a configuration checked too: nothing of the running nginx is touched."""
 
 
+_REPLACED_BY: Final = {
+    **{name: f"appliance secrets rotate {name}" for name in ROTATING},
+    CONTENT_KEYRING: "appliance keys rotate --master",
+    STREAM_KEY_PEPPER: "nothing else, it says nothing without Valkey's data (all stream keys hang on it)",
+}
+"""What replaces the secret in a file that somebody may have read."""
+_ALL: Final = "replace what stands in it (appliance secrets status, appliance keys rotate --master)"
+
+_READERS: Final = ("appliance-control", "appliance-stream")
+"""The users of the units that read the settings: a root that reads everything says nothing of them."""
+
+
 async def settings(host: Host) -> list[Finding]:
-    """The settings file can be read, and holds what is allowed."""
-    if host.settings_error is None:
-        return []
-    return [
-        critical(
-            f"the settings {host.settings_file} are refused",
-            host.settings_error,
-            "the control service and the streams do not start with them; the checks below took the defaults",
-            f"mend it and look: appliance control check-config {host.settings_file}; "
-            "or run playbooks/site.yml again",
+    """The settings file can be read by those who run with it, and holds what is allowed."""
+    findings = []
+    if host.settings_error is not None:
+        findings.append(
+            critical(
+                f"the settings {host.settings_file} are refused",
+                host.settings_error,
+                "the control service and the streams do not start with them; the checks below took the "
+                "defaults",
+                f"mend it and look: appliance control check-config {host.settings_file}; "
+                "or run playbooks/site.yml again",
+            )
         )
-    ]
+    kept_out = [user for user in _READERS if not await _may_read(host, user)]
+    if kept_out:
+        file = host.settings_file
+        mode, above = (stat.S_IMODE(path.stat().st_mode) for path in (file, file.parent))
+        findings.append(
+            critical(
+                f"the settings {file} are closed to the services",
+                f"{', '.join(kept_out)} may not read it: mode {mode:04o} in a folder of {above:04o}; "
+                "allowed: 0644 in 0755",
+                "what runs goes on; after its next start no publisher is let in, and no new stream begins",
+                f"chmod 0755 {file.parent}; chmod 0644 {file}",
+            )
+        )
+    return findings
+
+
+async def _may_read(host: Host, user: str) -> bool:
+    """Whether `user` can read the settings; yes where there is no such user, or no such file."""
+    try:
+        known = pwd.getpwnam(user)
+    except KeyError:
+        return True
+    if not host.settings_file.exists():
+        return True
+    become = ("setpriv", f"--reuid={known.pw_uid}", f"--regid={known.pw_gid}", "--init-groups")
+    return (await host.run(*become, "test", "-r", str(host.settings_file))).status != 1
 
 
 async def credentials(host: Host) -> list[Finding]:
@@ -73,7 +113,7 @@ def look_at_credentials(directory: Path) -> list[Finding]:
                     f"{path} is open to others than root",
                     f"mode {stat.S_IMODE(found.st_mode):04o}, owner {found.st_uid}; allowed: root alone",
                     "somebody else on the host may have read what lets publish, watch or decrypt",
-                    f"chmod go= {path}; chown root:root {path}; then: appliance secrets rotate NAME",
+                    f"chmod go= {path}; chown root:root {path}; then: {_REPLACED_BY.get(path.name, _ALL)}",
                 )
             )
     return findings

@@ -6,6 +6,7 @@ from typing import Final
 
 import httpx
 
+from appliance.ops.doctor.host import USER_AGENT
 from appliance.printable import printable
 
 PLAYLIST_BYTES: Final = 2 << 20
@@ -38,7 +39,7 @@ class Delivery:
     def __init__(self, port: int) -> None:
         self._origin = httpx.URL(f"http://127.0.0.1:{port}")
         # As it is: what is packed can be a thousand times as large as what comes.
-        headers = {"Accept-Encoding": "identity"}
+        headers = {"Accept-Encoding": "identity", "User-Agent": USER_AGENT}
         self._http = httpx.AsyncClient(
             base_url=self._origin, headers=headers, timeout=_SECONDS, trust_env=False, follow_redirects=False
         )

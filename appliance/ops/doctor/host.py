@@ -26,6 +26,9 @@ NGINX_UNITS: Final = {"ingest": "appliance-ingest.service", "delivery": "applian
 
 _COMMAND_SECONDS: Final = 3.0
 
+USER_AGENT: Final = "appliance-doctor"
+"""What the doctor calls itself where it watches, so that its requests can be told from those of viewers."""
+
 
 @dataclass
 class Host:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
 from rich.text import Text
 
 from appliance.errors import OperatorError
@@ -18,7 +17,7 @@ from appliance.ops.doctor.host import Host
 from appliance.ops.doctor.network import wanted_ports
 from appliance.ops.doctor.table import ALL, CHECKS
 from appliance.ops.doctor.versions import versions
-from appliance.output import console
+from appliance.output import page, print_block
 from appliance.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class Report:
 
     def print(self) -> None:
         """For a person, or a pipe."""
-        out = console()
+        out = page()
         if self.findings:
             print_findings(self.findings)
         count = len(self.outcomes)
@@ -68,34 +67,15 @@ class Report:
 
 
 def print_findings(findings: tuple[Finding, ...]) -> None:
-    """A block for each on a terminal, a row for each in a pipe; causes stand first."""
-    out = console()
-    if not out.is_terminal:
-        table = Table("severity", "check", "what", "seen", "why", "mend", "follows")
-        for one in findings:
-            table.add_row(
-                one.severity.name,
-                one.check,
-                one.what,
-                one.seen,
-                one.why,
-                one.mend,
-                ", ".join(one.follows) or "-",
-            )
-        out.print(table)
-        return
+    """A block for each; causes stand first."""
+    out = page()
     colours = {1: "yellow", 2: "red"}
     for one in findings:
         head = Text.assemble((one.severity.name, f"bold {colours[one.severity]}"), f"  {one.what}")
         if one.follows:
             head.append(f"  (may follow from: {', '.join(one.follows)})", style="dim")
         out.print(head)
-        block = Table.grid(padding=(0, 2))
-        block.add_column(no_wrap=True, style="dim")
-        block.add_column(overflow="fold")
-        for name, text in (("seen", one.seen), ("means", one.why), ("mend", one.mend)):
-            block.add_row(f"  {name}", Text(text))
-        out.print(block)
+        print_block(out, (("seen", one.seen), ("means", one.why), ("mend", one.mend)))
 
 
 def this_host(file: Path, names: Iterable[str] = ()) -> Host:

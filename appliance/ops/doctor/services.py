@@ -26,9 +26,18 @@ _SECONDS: Final = 2.0
 _READY_SECONDS: Final = 3.5
 """The same of `/ready`, which itself gives each part two seconds to answer (appliance.control.stat)."""
 
-_SEE_VALKEY: Final = "see why: systemctl status valkey-server; journalctl -u valkey-server -n 50"
-_SEE_CONTROL: Final = "see why: systemctl status appliance-control; journalctl -u appliance-control -n 50"
-_SEE_INGEST: Final = "see why: systemctl status appliance-ingest; journalctl -u appliance-ingest -n 50"
+_SEE_VALKEY: Final = (
+    "see why: appliance doctor --only valkey; journalctl -u valkey-server -n 50; then: "
+    "systemctl restart valkey-server"
+)
+_SEE_CONTROL: Final = (
+    "see why: systemctl status appliance-control; journalctl -u appliance-control -n 50; then: "
+    "systemctl restart appliance-control (what is live goes on)"
+)
+_SEE_INGEST: Final = (
+    "see why: systemctl status appliance-ingest; journalctl -u appliance-ingest -n 50; then: "
+    "systemctl restart appliance-ingest (publishers are cut off, and come back)"
+)
 
 
 async def control(host: Host) -> list[Finding]:

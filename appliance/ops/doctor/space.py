@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _FULL: Final = 0.97
 _NEARLY: Final = 0.90
+_MOST_NAMED: Final = 3
 
 
 async def space(host: Host) -> list[Finding]:
@@ -25,13 +26,16 @@ async def space(host: Host) -> list[Finding]:
 
 def _look_at_space(media_root: Path) -> list[Finding]:
     mend = (
-        f"see what takes it: df -h {media_root}; df -i {media_root}; then raise origin_media_size, or lower "
-        "window_segments or the ladder's bitrates"
+        f"see what takes it, files and all: du -xah {media_root} | sort -h | tail -n 20; remove what is no "
+        "stream's; then raise origin_media_size or origin_media_inodes, or lower window_segments or the "
+        "ladder's bitrates"
     )
     findings = judge_mount(media_root, Path("/proc/mounts").read_text())
     if not findings and media_root.exists():
         findings += judge_mode(media_root, stat.S_IMODE(media_root.stat().st_mode))
-    findings += judge_room(Room.of(media_root), "segments go early or are lost, players skip", mend)
+    full = judge_room(Room.of(media_root), "segments go early or are lost, players skip", mend)
+    held = what_is_there(media_root) if full else ""
+    findings += [replace(finding, seen=f"{finding.seen}; {held}") if held else finding for finding in full]
     seen = {media_root.stat().st_dev if media_root.exists() else None}
     for path, why in (
         (Path("/"), "packages and settings cannot be written"),
@@ -43,9 +47,36 @@ def _look_at_space(media_root: Path) -> list[Finding]:
         if path.exists() and path.stat().st_dev not in seen:
             seen.add(path.stat().st_dev)
             findings += judge_room(
-                Room.of(path), why, f"see what takes it: du -xh --max-depth=2 {path} | sort -h"
+                Room.of(path), why, f"see what takes it: du -xah {path} | sort -h | tail -n 20"
             )
     return findings
+
+
+def what_is_there(media_root: Path) -> str:
+    """What takes the most room below the media root, in words: a stranger's file is seen by its name.
+
+    Of each entry of the first level the bytes of its files, and how many files they are.
+    """
+    found = []
+    try:
+        for entry in media_root.iterdir():
+            inside = [entry, *entry.rglob("*")] if entry.is_dir() and not entry.is_symlink() else [entry]
+            found.append((sum(_size(path) for path in inside), len(inside), entry.name))
+    except OSError:
+        return ""
+    mib = 1 << 20
+    most = sorted(found, reverse=True)[:_MOST_NAMED]
+    most += [one for one in sorted(found, key=lambda one: -one[1])[:1] if one not in most]
+    told = (f"{name} ({size / mib:.1f} MiB, files: {number})" for size, number, name in most)
+    return f"the most is in: {', '.join(told)}" if most else ""
+
+
+def _size(path: Path) -> int:
+    """Bytes that a file takes; 0 of one that went meanwhile."""
+    try:
+        return 512 * path.lstat().st_blocks
+    except OSError:
+        return 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import enum
 import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from appliance.control.stat import StatUnavailableError
@@ -20,8 +21,9 @@ from appliance.names import stream_unit
 from appliance.ops.doctor.report import print_findings
 from appliance.ops.doctor.services import ingest_stat
 from appliance.ops.doctor.units import ask_units
+from appliance.ops.doctor.valkey import registered
 from appliance.ops.doctor.watching import Watch
-from appliance.output import console, span
+from appliance.output import page, span
 from appliance.printable import printable
 
 if TYPE_CHECKING:
@@ -73,10 +75,11 @@ class Way:
 
     def print(self) -> None:
         """For a person, or a pipe."""
-        table = Table("step", "verdict", "seen")
+        out = page()
+        table = Table("step", "verdict", Column("seen", overflow="fold"))
         for step in self.steps:
             table.add_row(step.name, step.verdict.value, Text(step.seen))
-        console().print(table)
+        out.print(table)
         if self.findings:
             print_findings(self.findings)
 
@@ -148,6 +151,7 @@ class _Walk:
             raise self._stop("ingest does not answer", str(error), mend) from None
         if publisher is not None:
             return f"published from {publisher.address}"
+        await self._require_known()
         refusal = await self._last_refusal()
         if refusal is None:
             raise self._stop(
@@ -160,6 +164,22 @@ class _Walk:
             f"{refusal.get('reason')} (status {refusal.get('status')}, from {refusal.get('client_ip')})",
             f"appliance streams keys list {self._stream}; appliance bans list; the key in the encoder",
         )
+
+    async def _require_known(self) -> None:
+        """Stops where nobody may publish such a name: most likely it is misspelt, here or in the encoder."""
+        names = await registered(self._host)
+        if names is None:
+            return  # it may be
+        names += self._host.settings.allowed_stream_keys
+        if self._stream in names:
+            return
+        near = difflib.get_close_matches(self._stream, names, n=3)
+        seen = "it is neither registered nor in allowed_stream_keys, so nobody may publish it"
+        seen += f"; near to it: {', '.join(near)}" if near else ""
+        mend = (
+            f"see the names: appliance streams registered; add it: appliance streams register {self._stream}"
+        )
+        raise self._stop(f"this host knows no stream {self._stream}", seen, mend)
 
     async def _last_refusal(self) -> dict[str, Any] | None:
         """The newest verdict about a publisher of it, when it was a no."""

@@ -62,7 +62,7 @@ CHECKS: Final[Sequence[Check]] = (
     Check("events", backend.events, after=("backend", "control")),
     Check("timers", rotations.stopped_timers),
     Check("rotations", rotations.overdue, after=("timers", "units", "valkey", "credentials", "clock")),
-    Check("replaced", versions.replaced),
+    Check("replaced", versions.replaced, after=("settings", "nginx-configuration")),
     # its streams
     Check("streams", streams.streams, after=("gpu", "memory", "space", "ingest", "open-files")),
     Check(

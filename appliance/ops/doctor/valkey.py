@@ -10,6 +10,7 @@ from appliance.errors import OperatorError
 from appliance.health.finding import Finding, critical, warning
 from appliance.secrets.credentials import VALKEY_PASSWORD
 from appliance.secrets.rotating import read_newest
+from appliance.state.registry import Registry
 from appliance.state.valkey import State, StateUnavailableError, translated
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ T = TypeVar("T")
 
 _SLOW_S: Final = 0.1
 _LAG_S: Final = 10
+_PAGE: Final = 500
 _SEE: Final = "see why: systemctl status valkey-server; journalctl -u valkey-server -n 50"
+_RESTART: Final = f"systemctl restart valkey-server, which ends one that hangs, and keeps its data; {_SEE}"
 
 
 async def asked(host: Host, ask: Callable[[State], Awaitable[T]]) -> T:
@@ -38,6 +41,21 @@ async def asked(host: Host, ask: Callable[[State], Awaitable[T]]) -> T:
         return await ask(state)
     finally:
         await state.close()
+
+
+async def registered(host: Host) -> list[str] | None:
+    """The names of the registered streams; None where Valkey does not tell them."""
+
+    async def ask(state: State) -> list[str]:
+        names: list[str] = []
+        while page := await Registry(state).page(after=names[-1] if names else "", limit=_PAGE):
+            names += [stream.name for stream in page]
+        return names
+
+    try:
+        return await asked(host, ask)
+    except (OperatorError, StateUnavailableError):
+        return None  # the checks `credentials` and `valkey` say it
 
 
 async def valkey(host: Host) -> list[Finding]:
@@ -67,7 +85,7 @@ async def _took(state: State) -> float:
 def silent_valkey(socket: str, reason: str) -> Finding:
     """Valkey does not answer: `reason` in its own words, or those of the system."""
     refused = any(word in reason.lower() for word in ("password", "noauth", "wrongpass"))
-    mend = "give it the password of this host again: run playbooks/site.yml" if refused else _SEE
+    mend = "give it the password of this host again: run playbooks/site.yml" if refused else _RESTART
     why = "new publishers are refused, sessions and events are not counted; what runs runs on"
     return critical("Valkey does not answer", f"{socket}: {reason}", why, mend)
 
@@ -78,7 +96,9 @@ def judge_valkey(info: Mapping[str, Any], seconds: float) -> list[Finding]:
     if seconds > _SLOW_S:
         seen = f"a PING took {seconds:.2f} s; allowed is {_SLOW_S:g} s"
         why = "each decision about a publisher waits for it, and is refused after 1 s"
-        findings.append(warning("Valkey is slow", seen, why, "see what it does: valkey-cli SLOWLOG GET; top"))
+        findings.append(
+            warning("Valkey is slow", seen, why, "see what it does: appliance valkey SLOWLOG GET; top")
+        )
     used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
     if most and used > 0.8 * most:
         full = used > 0.95 * most
@@ -114,7 +134,10 @@ def judge_valkey(info: Mapping[str, Any], seconds: float) -> list[Finding]:
         findings.append(warning("Valkey forgets when it is full", seen, why, "run playbooks/site.yml again"))
     clients, bound = int(info.get("connected_clients", 0)), int(info.get("maxclients", 0))
     if bound and clients > 0.8 * bound:
-        seen, mend = f"{clients} of {bound}", "see whose: valkey-cli CLIENT LIST; raise valkey_maxclients"
+        seen, mend = (
+            f"{clients} of {bound}",
+            "see whose: appliance valkey CLIENT LIST; raise valkey_maxclients",
+        )
         why = "beyond the bound it refuses connections"
         findings.append(warning("Valkey's connections run out", seen, why, mend))
     return findings
@@ -129,5 +152,7 @@ def _judge_replica(info: Mapping[str, Any]) -> list[Finding]:
     seen = f"role replica of {info.get('master_host')}; allowed is the primary"
     why = "it refuses writes, and no publisher is let in"
     return [
-        critical("Valkey is a replica", seen, why, "valkey-cli REPLICAOF NO ONE, or run playbooks/site.yml")
+        critical(
+            "Valkey is a replica", seen, why, "appliance valkey REPLICAOF NO ONE, or run playbooks/site.yml"
+        )
     ]

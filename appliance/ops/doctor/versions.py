@@ -29,6 +29,12 @@ _RESTARTED_FOR: Final = {
 }
 """Units that read their configuration when they start, and not again."""
 
+_GOOD: Final = {
+    "appliance-ingest.service": "appliance doctor --only nginx-configuration && ",
+    "appliance-control.service": "appliance doctor --only settings && ",
+}
+"""What has to find nothing before such a unit is restarted: with a broken configuration it stays down."""
+
 
 async def versions(host: Host) -> dict[str, str]:
     """Name → version of what makes a difference between hosts."""
@@ -107,5 +113,6 @@ def judge_configuration(unit: str, file: Path, changed: float, began: float, now
     when = datetime.fromtimestamp(changed, UTC)
     seen = f"{file} was changed at {when:%Y-%m-%d %H:%M:%SZ}, {changed - began:.0f} s after the unit started"
     why = "the change is not in force, and may keep the unit from starting again"
-    mend = f"run playbooks/site.yml again, or: systemctl restart {unit} (ingest: publishers are cut off)"
+    restart = f"{_GOOD.get(unit, '')}systemctl restart {unit}"
+    mend = f"run playbooks/site.yml again, or: {restart} (ingest: publishers are cut off)"
     return [warning(f"{unit} has not read its configuration", seen, why, mend)]

@@ -54,9 +54,19 @@ class ActionModule(ActionBase):
         if refused is not None and worst(kept) >= refused:
             result["failed"] = True
             result["msg"] = "\n".join(f"{planned.name}: {_line(finding)}" for finding in kept)
-        # As `debug` has itself printed.
-        result["_ansible_verbose_always"] = not quiet
+        if not quiet and not result.get("failed"):
+            self._show(planned.name, kept)
         return result
+
+    def _show(self, name: str, findings: list[Finding]) -> None:
+        """Print a host's findings as people read them: the result itself is for programs."""
+        count = len(findings)
+        lines = [f"{name}: {count or 'no'} finding{'' if count == 1 else 's'}"]
+        for one in findings:
+            lines.append(f"  {one.severity.name} {one.what}")
+            lines += (f"    {what}: {text}" for what, text in (("seen", one.seen), ("means", one.why)))
+            lines.append(f"    mend: {one.mend}")
+        self._display.display("\n".join(lines))
 
     def _planned(self, variables: dict[str, Any]) -> Planned:
         """Return the host as the inventory has it."""

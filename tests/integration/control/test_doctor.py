@@ -98,6 +98,11 @@ async def test_what_ails_a_service_is_named_and_what_follows_from_it_stands_belo
         await client.delete(DEAD)
     assert await look(here) == []
 
+    known = this_host(here)
+    known.credentials = credentials
+    way = await follow(known, StreamName("dmo"))
+    assert way.findings[0].what == "this host knows no stream dmo"
+    assert way.findings[0].seen.endswith("near to it: demo")
     way = await follow(this_host(here), StreamName("demo"))
     assert (way.described()["stops"], way.findings[0].what) == (
         "encoder",

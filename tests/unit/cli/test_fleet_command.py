@@ -43,8 +43,8 @@ def test_on_a_narrow_terminal_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) ->
     host = "origin-with-a-long-name-" * 3 + "1.streaming.example.net"
     mend = f"somebody may be in between: ssh-keygen -R {host}"
     found = {host: [critical("it cannot be looked at", "x " * 60, "nobody looks", mend).of("ssh")]}
-    for area in ("appliance.cli.fleet", "appliance.ops.doctor.report"):
-        monkeypatch.setattr(f"{area}.console", lambda: out)
+    for maker in ("cli.fleet.console", "cli.fleet.page", "ops.doctor.report.page"):
+        monkeypatch.setattr(f"appliance.{maker}", lambda: out)
     fleet._print_findings(found, ["monitor1"])
     value = Summary("runs", Reading({"load": 1.5, "cores": 4, "connections": 120, "version": "1.0"}))
     result = Result(Target(host, None, Options()), value, 1.0)

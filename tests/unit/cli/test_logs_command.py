@@ -9,6 +9,7 @@ import pytest
 
 from appliance.cli.main import main
 from appliance.errors import EX_CONFIG, EX_USAGE
+from appliance.ops.doctor.host import USER_AGENT
 from appliance.ops.stream_log import read_line
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ JOURNAL = [
         DELIVERY, {"uri": "/hls/demo/abc123/v720/17.m4s", "stream": "demo", "status": 404, "session": "5e55"}
     ),
     entry(DELIVERY, {"uri": "/hls/x.m3u8", "stream": "x", "status": 404}),
+    entry(DELIVERY, {"uri": "/a", "stream": "demo", "remote_addr": "127.0.0.1", "user_agent": USER_AGENT}),
+    entry(DELIVERY, {"uri": "/b", "stream": "demo", "remote_addr": "192.0.2.1", "user_agent": USER_AGENT}),
     entry(INGEST, "publish: 'demo' while it is taken"),
     entry(INGEST, "publish: 'demo_2' while it is taken"),
     entry(INGEST, [1, 2, 255]),
@@ -81,6 +84,7 @@ def test_all_that_is_about_the_stream_and_nothing_else(
         ("stream@demo.service", "what FFmpeg said ?[31m"),
         ("stream@demo.service", "Started stream@demo.service."),
         (DELIVERY, SEGMENT),
+        (DELIVERY, "/b"),  # a viewer who calls itself as the doctor does is no doctor
         (INGEST, "publish: 'demo' while it is taken"),
     ]
     assert {line["at"] for line in said} == {"2026-01-01T00:00:00.000+00:00"}
@@ -97,7 +101,7 @@ def test_one_id_leads_from_the_publish_to_the_viewer(
     lines = capsys.readouterr().out.splitlines()
     assert "control     publish verdict=allowed publication=p1" in lines[0]
     assert [line.split()[1] for line in lines if "abc123" in line] == ["control", "stream@demo", "delivery"]
-    assert "session=5e55" in lines[-2]
+    assert "session=5e55" in lines[-3]
     assert "\x1b" not in "".join(lines)
     assert "--since=today" in (journal / "called").read_text()
 

@@ -15,6 +15,8 @@ from rich.table import Table
 from appliance.cli import main
 from appliance.cli.host import demo_prefix
 from appliance.errors import EX_NOPERM
+from appliance.health.finding import critical
+from appliance.ops.doctor.report import print_findings
 from appliance.output import console, short_time, span
 from appliance.program import program
 from appliance.settings import describe
@@ -41,23 +43,37 @@ def test_what_is_printed_stands_there_as_it_is(capsys: pytest.CaptureFixture[str
     assert text in capsys.readouterr().out
 
 
-def test_every_setting_is_explained_in_a_pipe(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("columns", "widest"), [("", 100), ("60", 60), ("1", 100)])
+def test_every_setting_is_explained_in_a_pipe(tmp_path: Path, columns: str, widest: int) -> None:
     file = tmp_path / "appliance.yml"
     file.write_text("low_latency: false\nallowed_stream_keys: [a, b]\n")
     argv = [sys.executable, "-c", "from appliance.cli.main import main; main()", "control", "check-config"]
-    env = {**os.environ, "COLUMNS": "40"}
+    env = {**os.environ, "COLUMNS": columns}
     done = subprocess.run([*argv, str(file)], env=env, capture_output=True, text=True, check=True).stdout
-    good, head, *rows = done.splitlines()
+    good, *lines = done.splitlines()
     assert good == f"{file}: good"
-    assert head.split() == ["setting", "value", "default", "meaning", "allowed"]
-    assert len(rows) == len(describe())
-    for row, (name, _, allowed, meaning) in zip(rows, describe(), strict=True):
-        assert row.split()[0] == name
-        assert meaning in row
-        assert allowed in row
-    shown = {row.split()[0]: row for row in rows}
-    assert shown["low_latency"].split()[1:3] == ["false", "true"]
-    assert "[a, b]" in shown["allowed_stream_keys"]
+    assert max(map(len, lines)) <= widest
+    heads = [line for line in lines if not line.startswith(" ")]
+    assert [head.partition(":")[0] for head in heads] == [name for name, *_ in describe()]
+    assert {"low_latency: false", "allowed_stream_keys: [a, b]"} <= set(heads)
+    words = " ".join(done.split())
+    for _, default, allowed, meaning in describe():
+        assert meaning in words
+        assert f"allowed {allowed} meaning" in words
+        assert default is not True or "default true" in words
+
+
+@pytest.mark.parametrize(("columns", "widest"), [("", 100), ("70", 70)])
+def test_findings_in_a_pipe_are_no_wider_than_a_page(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str, widest: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    long = "systemctl restart x; " * 20
+    print_findings((critical("it is broken", long, "viewers see nothing", long).of("units"),))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "CRITICAL  it is broken"
+    assert max(map(len, lines)) <= widest
+    assert " ".join(" ".join(lines).split()).count("systemctl restart x;") == 40
 
 
 def test_times_are_as_short_as_their_age_allows() -> None:

@@ -21,7 +21,7 @@ from appliance.health.finding import Finding, Severity
 from appliance.media.capacity.machine import Machine
 from appliance.media.capacity.store import write_capacity
 from appliance.media.encode.ladder import load_ladder
-from appliance.ops.doctor import capacity, identity
+from appliance.ops.doctor import capacity, identity, valkey
 from appliance.ops.doctor.capacity import judge_capacity, stream_bytes
 from appliance.ops.doctor.encoding import encoding, judge_encoding
 from appliance.ops.doctor.host import Host
@@ -186,12 +186,12 @@ async def test_room_is_wanted_for_registered_streams_too(
     room = Room(tmp_path, int(2.5 * each), 0, 0, 0)
     monkeypatch.setattr(capacity, "ladder_path", lambda _: LADDERS / "default.yml")
     monkeypatch.setattr(Room, "of", lambda _: room)
-    monkeypatch.setattr(capacity, "Registry", Kept)
-    monkeypatch.setattr(capacity, "asked", given)
+    monkeypatch.setattr(valkey, "Registry", Kept)
+    monkeypatch.setattr(valkey, "asked", given)
     host = Host(settings=Settings(allowed_stream_keys=("c", "d")))
     [finding] = await capacity.capacity(host)
     assert "room for 4 is wanted" in finding.seen
-    monkeypatch.setattr(capacity, "asked", silent)
+    monkeypatch.setattr(valkey, "asked", silent)
     assert await capacity.capacity(host) == []
 
 

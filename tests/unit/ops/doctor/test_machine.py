@@ -14,7 +14,7 @@ from appliance.ops.doctor.gpu import gpu, judge_gpus, judge_marks, judge_xids
 from appliance.ops.doctor.host import Host
 from appliance.ops.doctor.kernel import judge_clock, judge_files, judge_sysctls, parse_offset, parse_sysctls
 from appliance.ops.doctor.memory import judge_kernel, judge_memory, judge_oom
-from appliance.ops.doctor.space import Room, judge_mode, judge_mount, judge_room
+from appliance.ops.doctor.space import Room, judge_mode, judge_mount, judge_room, what_is_there
 from appliance.ops.doctor.units import Unit
 from appliance.output import span
 from appliance.subprocesses import Output
@@ -64,6 +64,19 @@ def test_room_is_left(free: int, files_free: int, expected: list[tuple[str, Seve
 
 def test_a_file_system_that_counts_no_files_is_not_full_of_them() -> None:
     assert judge_room(Room(Path("/x"), 100, 50, 0, 0), "why", "mend") == []
+
+
+def test_a_strangers_file_on_the_media_root_is_named(tmp_path: Path) -> None:
+    (tmp_path / "demo" / "v720").mkdir(parents=True)
+    (tmp_path / "demo" / "v720" / "1.m4s").write_bytes(b"x" * 200_000)
+    (tmp_path / "ballast").write_bytes(b"x" * 3_000_000)
+    (tmp_path / "crumbs").mkdir()
+    for number in range(30):
+        (tmp_path / "crumbs" / str(number)).touch()
+    said_of_it = what_is_there(tmp_path)
+    assert said_of_it.startswith("the most is in: ballast (2.9 MiB, files: 1), demo (0.2 MiB, files: 3)")
+    assert "crumbs (0.0 MiB, files: 31)" in said_of_it
+    assert what_is_there(tmp_path / "nothing") == ""
 
 
 def test_memory_is_left() -> None:

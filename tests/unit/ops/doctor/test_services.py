@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import pwd
 import subprocess
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,14 +15,16 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from appliance.health.finding import Finding, Severity
+from appliance.health.finding import Finding, Severity, critical
 from appliance.ops.doctor.backend import judge_events
-from appliance.ops.doctor.configuration import judge_certificate, look_at_credentials
+from appliance.ops.doctor.check import Outcome, in_order
+from appliance.ops.doctor.configuration import judge_certificate, look_at_credentials, settings
 from appliance.ops.doctor.firewall import judge_ruleset
-from appliance.ops.doctor.host import listens
+from appliance.ops.doctor.host import Host, listens
 from appliance.ops.doctor.network import Holder, Port, judge_holders, judge_ports
 from appliance.ops.doctor.rotations import judge_rotations
 from appliance.ops.doctor.services import judge_ready
+from appliance.ops.doctor.table import ALL
 from appliance.ops.doctor.units import NEEDED, judge_units, parse_units
 from appliance.ops.doctor.valkey import judge_valkey, silent_valkey
 from appliance.ops.doctor.versions import judge_configuration, judge_program
@@ -258,7 +264,10 @@ def test_valkey_is_slow_or_silent() -> None:
     assert said(judge_valkey(INFO, 0.5)) == ["Valkey is slow"]
     refused = silent_valkey("/run/valkey/valkey.sock", "invalid username-password pair or user is disabled.")
     assert "site.yml" in refused.mend
-    assert "systemctl status valkey-server" in silent_valkey("/x", "No such file or directory").mend
+    # systemctl status and the journal show nothing wrong with one that hangs
+    hangs = silent_valkey("/x", "Timeout reading from socket")
+    assert hangs.mend.startswith("systemctl restart valkey-server")
+    assert "systemctl status valkey-server" in hangs.mend
 
 
 def test_what_ready_says_of_the_parts() -> None:
@@ -338,3 +347,45 @@ def test_what_runs_though_it_was_replaced() -> None:
     assert said(judge_configuration("x.service", file, 250.0, 200.0, 300.0))
     # the clock was set back since
     assert judge_configuration("x.service", file, 9000.0, 200.0, 300.0) == []
+
+
+def test_nothing_is_restarted_into_a_broken_configuration() -> None:
+    file = Path("/etc/appliance/appliance.yml")
+    [finding] = judge_configuration("appliance-control.service", file, 250.0, 200.0, 300.0)
+    assert "appliance doctor --only settings && systemctl restart" in finding.mend
+    [finding] = judge_configuration("appliance-ingest.service", file, 250.0, 200.0, 300.0)
+    assert "appliance doctor --only nginx-configuration && systemctl restart" in finding.mend
+    refused = Outcome("settings", (critical("the settings are refused", "", "", "").of("settings"),), 0.0)
+    late = Outcome("replaced", (finding.of("replaced"),), 0.0)
+    assert [one.follows for one in in_order(ALL, [late, refused])] == [(), ("settings",)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root looks with another user's eyes")
+@pytest.mark.parametrize(
+    ("folder_mode", "mode", "closed"), [(0o755, 0o644, 0), (0o755, 0o600, 1), (0o700, 0o644, 1)]
+)
+def test_settings_that_only_root_can_read(
+    monkeypatch: pytest.MonkeyPatch, folder_mode: int, mode: int, closed: int
+) -> None:
+    nobody = pwd.getpwnam("nobody")
+    monkeypatch.setattr("pwd.getpwnam", lambda _: nobody)
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        file = Path(folder, "appliance.yml")
+        file.write_text("{}\n")
+        Path(folder).chmod(folder_mode)
+        file.chmod(mode)
+        found = asyncio.run(settings(Host(settings_file=file)))
+        assert ["closed to the services" in one.what for one in found] == [True] * closed
+        for one in found:
+            subprocess.run(["sh", "-c", one.mend], check=True)  # as it is printed
+            assert asyncio.run(settings(Host(settings_file=file))) == []
+
+
+def test_a_secret_that_was_open_is_replaced_by_its_own_name(tmp_path: Path) -> None:
+    directory = tmp_path / "credentials"
+    make_missing(directory, None)
+    for name in ("admin-token", "content-keyring"):
+        (directory / name).chmod(0o444)
+    mends = {one.what.split()[0]: one.mend for one in look_at_credentials(directory)}
+    assert mends[str(directory / "admin-token")].endswith("then: appliance secrets rotate admin-token")
+    assert mends[str(directory / "content-keyring")].endswith("then: appliance keys rotate --master")

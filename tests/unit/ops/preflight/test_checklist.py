@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from appliance.errors import OperatorError
+from appliance.health.finding import Severity
 from appliance.ops.doctor.table import CHECKLIST
 from appliance.ops.preflight.inventory import Inventory, ask_inventory
 from appliance.ops.preflight.table import OF_HOSTS, OF_SITE
@@ -127,7 +128,7 @@ def test_a_vault_that_does_not_open_is_said(good: Path, monkeypatch: pytest.Monk
     ("quiet", "refuses", "status", "printed"),
     [
         (True, "critical", 2, "o1: CRITICAL the firewall is off: firewall_enabled is false"),
-        (False, "nothing", 0, "what: the firewall is off"),
+        (False, "nothing", 0, "  CRITICAL the firewall is off\n    seen: firewall_enabled is false"),
         (True, "nothing", 0, ""),
     ],
 )
@@ -154,6 +155,29 @@ def test_a_run_of_the_playbook(tmp_path: Path, quiet: bool, refuses: str, status
     assert done.returncode == status, done.stdout + done.stderr
     assert printed in done.stdout
     assert ("firewall is off" in done.stdout) == bool(printed)
+
+
+def test_a_host_that_cannot_be_reached_keeps_nobody_from_reading_the_findings(tmp_path: Path) -> None:
+    nobody = {"ansible_host": "127.0.0.1", "ansible_port": 9, "ansible_ssh_common_args": "-F none"}
+    file = write(tmp_path, {"o1": {**nobody, "firewall_enabled": False}}, [])
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(file), "playbooks/preflight.yml"],
+        cwd=CHECKOUT,
+        env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "default", "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4, done.stdout + done.stderr  # unreachable
+    assert "UNREACHABLE!" in done.stdout
+    assert "  CRITICAL the firewall is off\n    seen: firewall_enabled is false" in done.stdout
+
+
+def test_the_inventory_that_is_shipped_as_a_start_has_nothing_critical() -> None:
+    found = ask_inventory(CHECKOUT / "inventory/fleet.example", None)
+    findings = [*found.site, *(one for of_host in found.hosts.values() for one in of_host)]
+    critical = {one.what for one in findings if one.severity is Severity.CRITICAL}
+    assert critical <= {"the host's name does not resolve"}, "that is the one to put in"
 
 
 def test_what_can_be_accepted_is_what_is_asked() -> None:
