@@ -39,7 +39,8 @@ async def test_secrets_are_compared_in_constant_time(monkeypatch: pytest.MonkeyP
             async def find(_: str) -> None:
                 return None
 
-    asked = Request({"type": "http", "headers": [(b"authorization", b"Bearer the-secreX")]})
+    shown = (b"authorization", b"Bearer the-secreX")
+    asked = Request({"type": "http", "client": ("127.0.0.1", 4711), "headers": [shown]})
     with pytest.raises(ProblemError):
         await bearer.authorise(asked, Nobody(), "streams:read")  # type: ignore[arg-type]
     assert compared[-1] == (b"the-secreX", b"the-secret")
