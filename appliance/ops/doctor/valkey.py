@@ -122,10 +122,10 @@ def judge_valkey(info: Mapping[str, Any], seconds: float) -> list[Finding]:
     elif info.get("aof_last_bgrewrite_status") == "err":
         seen = "last write: ok, rewrite: err"
         why = "the log only grows; when the disk is full Valkey refuses writes, and no publisher is let in"
-        mend = f"df -h /var/lib/valkey; then: valkey-cli BGREWRITEAOF; {_SEE}"
+        mend = f"df -h /var/lib/valkey; then: appliance valkey BGREWRITEAOF; {_SEE}"
         findings.append(warning("Valkey cannot write its log anew", seen, why, mend))
     if info.get("rdb_last_bgsave_status") == "err":
-        seen, mend = "last snapshot: err", f"df -h /var/lib/valkey; then: valkey-cli BGSAVE; {_SEE}"
+        seen, mend = "last snapshot: err", f"df -h /var/lib/valkey; then: appliance valkey BGSAVE; {_SEE}"
         why = "a copy of what it holds, for a backup or a replica, was not made"
         findings.append(warning("Valkey cannot write a snapshot", seen, why, mend))
     if info.get("maxmemory_policy", "noeviction") != "noeviction":
