@@ -29,14 +29,19 @@ def _table(facts: demo.Facts, title: str) -> Table:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for what, where in (
-        ("publish to (RTMP)", facts.rtmp_url),
-        ("stream key", facts.stream),
+        ("live now", f"{facts.stream}, which this machine's own FFmpeg publishes"),
         ("watch", facts.watch_url),
         ("HLS", facts.hls_url),
         ("a picture of it", f"{facts.hls_url.removesuffix('.m3u8')}.jpg"),
         ("RTMP statistics", facts.stat_url),
         ("health", facts.health_url),
         ("shell on the host", f"{program()} lab ssh origin"),
+        ("publish to (RTMP)", facts.rtmp_url),
+        (
+            "its stream key",
+            f"NAME?key=KEY: one of your own, made in that shell by `appliance streams register NAME` and "
+            f"`appliance streams keys add NAME`; {facts.stream} is taken, another encoder of it is refused",
+        ),
         ("stop it", "make down"),
     ):
         table.add_row(what, where)
