@@ -21,6 +21,11 @@ app = typer.Typer(no_args_is_help=True, help="One host, one live stream, one com
 
 SECONDS_PER_DAY = 86_400
 
+_MAKE_KEY = (
+    "made in that shell: appliance streams register NAME; appliance streams keys add NAME. The demo's own name "
+    "is taken: another encoder of it is refused"
+)
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to stderr.")]
 
 
@@ -37,11 +42,7 @@ def _table(facts: demo.Facts, title: str) -> Table:
         ("health", facts.health_url),
         ("shell on the host", f"{program()} lab ssh origin"),
         ("publish to (RTMP)", facts.rtmp_url),
-        (
-            "its stream key",
-            f"NAME?key=KEY: one of your own, made in that shell by `appliance streams register NAME` and "
-            f"`appliance streams keys add NAME`; {facts.stream} is taken, another encoder of it is refused",
-        ),
+        ("its stream key", "NAME?key=KEY; " + _MAKE_KEY),
         ("stop it", "make down"),
     ):
         table.add_row(what, where)
