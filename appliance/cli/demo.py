@@ -21,6 +21,11 @@ app = typer.Typer(no_args_is_help=True, help="One host, one live stream, one com
 
 SECONDS_PER_DAY = 86_400
 
+_MAKE_KEY = (
+    "made in that shell: appliance streams register NAME; appliance streams keys add NAME. The demo's own "
+    "name is taken: another encoder of it is refused"
+)
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to stderr.")]
 
 
@@ -29,14 +34,15 @@ def _table(facts: demo.Facts, title: str) -> Table:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for what, where in (
-        ("publish to (RTMP)", facts.rtmp_url),
-        ("stream key", facts.stream),
+        ("live now", f"{facts.stream}, which this machine's own FFmpeg publishes"),
         ("watch", facts.watch_url),
         ("HLS", facts.hls_url),
         ("a picture of it", f"{facts.hls_url.removesuffix('.m3u8')}.jpg"),
         ("RTMP statistics", facts.stat_url),
         ("health", facts.health_url),
         ("shell on the host", f"{program()} lab ssh origin"),
+        ("publish to (RTMP)", facts.rtmp_url),
+        ("its stream key", "NAME?key=KEY; " + _MAKE_KEY),
         ("stop it", "make down"),
     ):
         table.add_row(what, where)

@@ -48,7 +48,7 @@ def load_command(
                 exit_code=EX_UNAVAILABLE,
                 hint="publish as many streams as on the busiest day, then run it again",
             )
-        typer.echo(f"{live} streams are live; looking for {minutes:g} min", err=True)
+        typer.echo(f"{_counted(live, 'stream')} live; looking for {minutes:g} min", err=True)
         found = await measure(host, 60 * minutes)
         try:
             found.write(host.load_file)
@@ -58,9 +58,14 @@ def load_command(
             typer.echo(json.dumps(asdict(found)))
         else:
             typer.echo(
-                f"{found.streams} streams, at most {found.connections} connections, {found.seconds:.0f} s: "
-                + ("; ".join(found.troubles) or "no trouble")
+                f"{_counted(found.streams, 'stream')}, at most {_counted(found.connections, 'connection')}, "
+                f"{found.seconds:.0f} s: " + ("; ".join(found.troubles) or "no trouble")
             )
         return int(bool(found.troubles))
 
     raise typer.Exit(asyncio.run(look()))
+
+
+def _counted(count: int, what: str) -> str:
+    """`1 stream`, `2 streams`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from appliance.health.finding import Finding, Severity, critical, warning
-from appliance.media.alerts import Alert
+from appliance.media.alerts import QUIET_S, Alert
 from appliance.media.status import State
 from appliance.names import StreamName, stream_unit
+from appliance.output import short_time
 
 if TYPE_CHECKING:
     from appliance.media.status_reading import Reading
@@ -66,12 +67,20 @@ def _of_alert(stream: StreamName, item: Reading) -> Finding:
     what, mends = _WORDS.get(name, other)
     return Finding(
         what=f"stream {stream}: {what}",
-        seen=f"{item.text('value')} ({item.number('count') or 0:.0f} times since {item.text('since')})",
+        seen=f"{item.text('value')} ({_when(item)})",
         why="viewers miss something" if kind in _LOST else "viewers may soon miss something",
         mend=mends.replace("NAME", stream),
         severity=Severity.CRITICAL if kind in _LOST else Severity.WARNING,
         stream=stream,
     )
+
+
+def _when(item: Reading) -> str:
+    """How often an alert's matter occurred, and when the last time: what is over soon is seen as that."""
+    first, last = (short_time(item.text(name) or "?") for name in ("since", "last"))
+    count = item.number("count") or 0
+    often = f"once, at {last}" if count <= 1 else f"{count:.0f} times since {first}, the last time at {last}"
+    return f"{often}; over when {QUIET_S:.0f} s pass without"
 
 
 def judge_encoder(stream: StreamName, status: Reading, wanted: str) -> list[Finding]:

@@ -188,7 +188,8 @@ class Alerts:
             del self._cases[alert]
             if case.raised:
                 self._over[alert] = case
-                text = f"{case.count} times since {iso(case.since)}, the last time at {iso(case.last)}"
+                times = f"{case.count} times" if case.count > 1 else "once"
+                text = f"{times} since {iso(case.since)}, the last time at {iso(case.last)}"
                 _tell(alert, "over", logging.WARNING, f"over: {alert.value.what}: {text}")
         for alert, case in list(self._over.items()):
             if now - case.last_at > QUIET_S + REMEMBERED_S:

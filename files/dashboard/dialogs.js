@@ -90,7 +90,8 @@ export async function streamKeys(stream, inUse, tell) {
       list.replaceChildren(...items.map(item));
       if (!items.length) list.replaceChildren(element("li", {}, texts.none));
     } catch (failed) {
-      error.textContent = wordsFor(/** @type {import("./ask.js").AskError} */ (failed));
+      const { status } = /** @type {import("./ask.js").AskError} */ (failed);
+      error.textContent = status === 404 ? texts.keyless(stream) : wordsFor(/** @type {import("./ask.js").AskError} */ (failed));
       error.hidden = false;
     }
   };

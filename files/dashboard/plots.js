@@ -49,12 +49,15 @@ export function sparkline() {
   return {
     root,
     show(values, name) {
-      const last = values.slice(-60);
+      const hour = values.slice(-60);
+      // From the first value on: of a stream of ten minutes it is as long as that of a day.
+      const last = hour.slice(hour.findIndex((value) => value !== null));
       const given = known(last);
       root.hidden = given.length < 2;
       if (root.hidden) return;
+      svg.setAttribute("viewBox", `0 0 ${Math.max(1, last.length - 1)} ${HEIGHT}`);
       path.setAttribute("d", line(last, Math.max(...given, 1)));
-      write(words, TEXTS.spark(name(Math.min(...given)), name(Math.max(...given))));
+      write(words, TEXTS.spark(last.length, name(Math.min(...given)), name(Math.max(...given))));
     },
   };
 }

@@ -46,6 +46,9 @@ export function signingIn(dashboard) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     submit.disabled = true;
+    // The password is made slow to try: on a busy host it takes seconds, and the refusal before it is over.
+    say("");
+    write(submit, TEXTS.signingIn);
     try {
       const who = await ask("POST", "session", { name: name.value, password: password.value });
       form.reset();
@@ -55,6 +58,7 @@ export function signingIn(dashboard) {
       password.select();
     } finally {
       submit.disabled = false;
+      write(submit, TEXTS.signIn);
     }
   });
   operator.querySelector("button")?.addEventListener("click", async () => {

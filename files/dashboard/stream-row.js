@@ -57,7 +57,8 @@ export function streamRow(name, { tell, past, here }) {
   /** @param {"drop" | "rotate"} which @param {() => Promise<unknown>} act */
   const action = (which, act) => {
     const texts = TEXTS[which];
-    return button(texts, () => confirmed({ ...texts, title: texts.title(name), done: texts.done(name) }, act, tell));
+    const asked = () => ({ ...texts, title: texts.title(name), text: texts.text(now.publisher?.key_id ?? ""), done: texts.done(name) });
+    return button(texts, () => confirmed(asked(), act, tell));
   };
   const drop = action("drop", () => ask("DELETE", `${path}/publisher`));
   const rotate = action("rotate", () => ask("POST", `${path}/content-key`));

@@ -83,9 +83,11 @@ def _health(status: Reading) -> tuple[str, str]:
 
 
 def _latency(status: Reading) -> float | None:
-    """Seconds from the end of a part's media to its publication, in the slowest rendition."""
+    """Seconds from the arrival of a part's last frame to its publication, in the slowest rendition."""
     delays = [item.number("delay_seconds") for item in status.items("media", "renditions")]
-    return max((delay for delay in delays if delay is not None), default=None)
+    slowest = max((delay for delay in delays if delay is not None), default=None)
+    # Nothing is published before it is there, but the clock may have been set back meanwhile.
+    return None if slowest is None else max(0.0, slowest)
 
 
 def _rungs(status: Reading) -> list[dict[str, Any]]:

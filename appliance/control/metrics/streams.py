@@ -106,7 +106,7 @@ class _Families:
         self._parts = self._rung_counter("parts_published", "Low-latency parts since the process began.")
         self._delay = self._rung(
             "packaging_delay_seconds",
-            "From the end of the newest part's (without parts: segment's) media to its publication.",
+            "From the arrival of the newest part's (without parts: segment's) last frame to its publication.",
         )
         self._rung_newest = self._rung(
             "newest_segment_timestamp_seconds", "When the rung's newest segment was published."

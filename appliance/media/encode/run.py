@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from appliance.media.encode.clock import RunClock
+from appliance.media.encode.clock import RunClock, milliseconds_since
 from appliance.media.encode.command import MEDIA_START_S, RunPlan, ffmpeg_command
 from appliance.media.encode.ffmpeg import Ending, FFmpeg
 from appliance.media.encode.pace import Pace
@@ -65,6 +65,7 @@ class EncodingRun:
         self._packager = packager
         self._thumbnails = thumbnails
         self._clock: RunClock
+        self._lead: MessageType
         self._tracks = {kind: _Track() for kind in self.headers}
         self._skipping = False
         self._left_out_count = 0
@@ -99,10 +100,11 @@ class EncodingRun:
         )
         lead = MessageType.VIDEO if plan.source.video else MessageType.AUDIO
         first = _first(replay, lead)
+        self._lead = lead
         self._clock = RunClock(lead, first.message.timestamp, _START_MS)
         packager.begin(
             [Rendition(name, "audio" if name == AUDIO_RENDITION else "video") for name in plan.renditions],
-            started_at=datetime.fromtimestamp(first.wall - MEDIA_START_S, UTC),
+            started_at=datetime.fromtimestamp(_began(replay, first) - MEDIA_START_S, UTC),
         )
         self.ffmpeg = await FFmpeg.start(
             lambda outputs, progress: ffmpeg_command(plan, outputs=outputs, progress=progress, ffmpeg=ffmpeg),
@@ -111,11 +113,14 @@ class EncodingRun:
         )
         self._write_headers()
         for arrival in replay:
-            self.feed(arrival.message)
+            self.feed(arrival.message, arrival.wall)
         return self
 
-    def feed(self, message: Message) -> None:
-        """Hands one frame to FFmpeg; one of an unknown track, or from before the run, is dropped."""
+    def feed(self, message: Message, wall: float | None = None) -> None:
+        """Hands one frame to FFmpeg; one of an unknown track, or from before the run, is dropped.
+
+        `wall`: when it was taken, unix seconds; None for now.
+        """
         track = self._tracks.get(message.type)
         if track is None:
             return
@@ -123,6 +128,8 @@ class EncodingRun:
             self._fed = True
             self._unanswered += 1
         milliseconds = self._clock.read(message)
+        if message.type == self._lead:
+            self._packager.arrived(milliseconds / 1000, time.time() if wall is None else wall)
         if milliseconds < _START_MS or self._left_out(message):
             return
         # Encoders repeat a timestamp or step back by some milliseconds; FFmpeg's muxers drop such packets,
@@ -194,6 +201,16 @@ class EncodingRun:
             self._skipping = flv.parse_video(message.payload).kind is not flv.PacketKind.KEYFRAME
         self._left_out_count += self._skipping
         return self._skipping
+
+
+def _began(replay: Sequence[Arrival], first: Arrival) -> float:
+    """When `first` was taken (unix seconds), by the frame of its track that was the shortest on its way.
+
+    The first one is late more often than not: the encoder has to connect, and a keyframe is large.
+    """
+    kind, timestamp = first.message.type, first.message.timestamp
+    own = (one for one in replay if one.message.type == kind)
+    return min(one.wall - milliseconds_since(timestamp, one.message.timestamp) / 1000 for one in own)
 
 
 def _first(replay: Sequence[Arrival], lead: MessageType) -> Arrival:

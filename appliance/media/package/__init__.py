@@ -8,5 +8,6 @@ as long as there is `room`, under `encryption` with the keys that `key_schedule`
 has been published, `listing` what of it is listed, `playlist` and `multivariant` how that is written,
 `playlist_writer` when, `edge` what may be waited for, and `recovery` how a new process finds it again in its
 `state_file`. `packager` is the room's door, with its `options`, and `run` what it does with one FFmpeg.
-`needed_keys` tells others which keys the files still need, `overview` how much was published.
+`needed_keys` tells others which keys the files still need, `overview` how much was published, and how long
+after its `arrivals`.
 """

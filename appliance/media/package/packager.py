@@ -150,6 +150,11 @@ class Packager:
             writer=self._writer,
         )
 
+    def arrived(self, seconds: float, now: float) -> None:
+        """The source's frame at `seconds` of the open run is here at `now` (unix seconds)."""
+        if self._run is not None:
+            self._run.arrivals.note(seconds, now)
+
     def feed(self, rendition: str, data: bytes) -> None:
         """Takes the next bytes of a rendition's pipe, cut anywhere; publishes the parts and segments they
         complete.

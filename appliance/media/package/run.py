@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import time
 from datetime import timedelta
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from appliance.media.codec.frame_rate import frame_rate
+from appliance.media.package.arrivals import Arrivals
 from appliance.media.package.catalogue import Entry, RenditionState, wall_clock
 from appliance.media.package.listing import part_file
 from appliance.media.package.muxing import Muxer
@@ -50,6 +52,7 @@ class PackagingRun:
         self._started_at = started_at
         self._storage = storage
         self._writer = writer
+        self.arrivals = Arrivals()
         # With parts, a gap comes before the first segment (`_open`) and takes the number 0.
         self._first_msn = state.next_msn or int(options.part_seconds > 0)
         # No date may lie before the end of what was listed already: a run's first frame may have come early.
@@ -140,12 +143,22 @@ class PackagingRun:
             entry.full = item.full
             self._estimate_rate(rendition, track, item.part)
             self._writer.publish_part(state, rendition, entry, item.part, init)
+            if not entry.parts[-1].gap:
+                rendition.delay = self._delay(entry, sum(part.duration for part in entry.parts))
         else:
             _describe_rate(rendition, track, item, self._options.segment_seconds)
             end = self._base + math.ceil(item.start + item.duration) + 1
             state.next_base = max(state.next_base, end)
             entry.duration, entry.independent = float(item.duration), item.independent
             self._writer.close(state, rendition, entry, item.data, init)
+            if not rendition.parts and not entry.gap:
+                rendition.delay = self._delay(entry, entry.duration)
+
+    def _delay(self, entry: Entry, seconds: float) -> float:
+        """For how long the first `seconds` of `entry` were here before they were published, which is now."""
+        end, now = entry.starts_at + seconds, time.time()
+        here = self.arrivals.at(end - self._started_at.timestamp())
+        return now - (end if here is None else here)
 
     def _open(self, rendition: RenditionState, item: ReadyPart | ClosedSegment, init: bytes | None) -> Entry:
         state = self._state

@@ -91,7 +91,6 @@ class StreamWriter:
         entry.parts.append(Part(uri, float(part.duration), part.independent, gap=data is None))
         if data is not None:
             rendition.parts += 1
-            rendition.delay = time.time() - entry.starts_at - sum(item.duration for item in entry.parts)
         self._playlists.touch(rendition)
 
     def close(
@@ -115,10 +114,7 @@ class StreamWriter:
             self.try_save(state)
         else:
             entry.open = False
-            now = time.time()
-            rendition.measure(entry.size, entry.duration, state.target_duration, at=now)
-            if not rendition.parts:
-                rendition.delay = now - entry.starts_at - entry.duration
+            rendition.measure(entry.size, entry.duration, state.target_duration, at=time.time())
         self._retire(state, rendition)
         self.touch(rendition)
 

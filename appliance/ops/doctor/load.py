@@ -131,7 +131,7 @@ def judge_load(tried: Load, live: int, running: str, cores: int, memory_mib: int
         why = "what was carried then may be too much now"
         findings.append(warning("the load was tried with another release or machine", seen, why, _MEND))
     if live > tried.streams:
-        seen = f"{live} streams are live; tried were {carried}"
+        seen = f"live: {live} stream{'' if live == 1 else 's'}; tried: {carried}"
         why = "nobody knows whether the host carries them"
         findings.append(warning("more is live than was ever tried", seen, why, _MEND))
     return findings

@@ -63,7 +63,7 @@ class Report:
         count = len(self.outcomes)
         said = "no finding" if not self.findings else f"{len(self.findings)} finding"
         said += "s" if len(self.findings) > 1 else ""
-        out.print(Text(f"{said}: {count} checks in {self.seconds:.1f} s"))
+        out.print(Text(f"{said}: {count} check{'' if count == 1 else 's'} in {self.seconds:.1f} s"))
 
 
 def print_findings(findings: tuple[Finding, ...]) -> None:

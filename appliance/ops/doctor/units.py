@@ -153,7 +153,8 @@ def _restarted(unit: Unit, now: float) -> list[Finding]:
     return [
         warning(
             f"{unit.name} had to be started again",
-            f"{times} times since it was started by hand or at boot, the last time {since:.0f} s ago",
+            f"{'once' if times == 1 else f'{times} times'} since it was started by hand or at boot, "
+            f"the last time {since:.0f} s ago",
             "whatever ended it may do so again",
             f"see why: journalctl -u {unit.name} -n 200",
         )

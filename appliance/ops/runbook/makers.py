@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
@@ -120,7 +120,8 @@ def _words(node: ast.expr) -> Iterator[ast.Name]:
 
 def _made(call: ast.Call, severity: str, scope: Scope, place: str) -> Iterator[Entry]:
     given = _given(_FIELDS, call)
-    what, why, mend = (scope.texts(given[name]) for name in ("what", "why", "mend"))
+    what, mend = (scope.texts(given[name]) for name in ("what", "mend"))
+    why = replace(scope, labelled=True).texts(given["why"])
     for number, one in enumerate(what):
         if not says(one):
             continue  # a helper that nobody has given words yet

@@ -64,15 +64,22 @@ def page() -> str:
 def _lines() -> Iterator[str]:
     yield _HEAD
     told: set[Entry] = set()
+    place: dict[Entry, str] = {}
     for title, introduction, checks in SECTIONS:
         yield f"## {title}\n\n{introduction}\n"
         for name, after, function in checks:
             every = entries(function)
             follows = f" May follow from: {', '.join(after)}." if after else ""
-            above = " More of it stands above." if told.intersection(every) else ""
+            new = [entry for entry in every if entry not in told]
+            above = ""
+            if len(new) < len(every):
+                more = "More of it" if new else "What it finds"
+                where = dict.fromkeys(place[entry] for entry in every if entry in told)
+                above = f" {more} stands above, {', '.join(where)}."
             yield f"### {name}\n\n{_first_line(function)}{follows}{above}\n"
-            yield from (_row(entry) for entry in every if entry not in told)
+            yield from map(_row, new)
             yield ""
+            place |= dict.fromkeys(new, f"at `{name}`")
             told.update(every)
 
 

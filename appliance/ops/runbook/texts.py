@@ -32,6 +32,8 @@ class Scope:
     node: Function
     module: Mapping[str, Any]
     given: Mapping[str, Texts] = field(default_factory=dict)
+    labelled: bool = False
+    """Whether a text of a table has its key behind it: what is meant by `one of` is seen by that."""
 
     def texts(self, node: ast.expr) -> Texts:  # noqa: PLR0911 - one for each kind of expression
         """Every text that `node` may come to; one for each row where a table answers, alike or not."""
@@ -108,7 +110,13 @@ class Scope:
                 table = self.module.get(name)
             case _:
                 return []
-        rows = list(dict.fromkeys(table.values())) if isinstance(table, dict) else []
+        if not isinstance(table, dict):
+            return []
+        rows = list(dict.fromkeys(table.values()))
+        if self.labelled and rows and all(isinstance(row, str) for row in rows):
+            rows = [
+                f"{row} ({', '.join(key for key, value in table.items() if value == row)})" for row in rows
+            ]
         for default in other if rows else []:
             if isinstance(default, ast.Tuple):
                 rows.append(tuple(_inline(self.texts(element)) for element in default.elts))

@@ -161,18 +161,26 @@ async def test_an_operator_sees_and_drops_a_publisher_by_keyboard(
     await page("until", "document.querySelectorAll('#happenings li').length >= 2")
     await page("until", "document.querySelectorAll('#hosts tbody tr').length === 2")
     await page("until", "document.querySelector('#plots svg').getAttribute('aria-label').includes('at most')")
+    # A line begins where its values do, however short the stream was live.
+    path = f"{ROW}.querySelector('.spark:not([hidden]) path').getAttribute('d')"
+    assert (await page("evaluate", path)).startswith("M0 ")
     await page.look("wide-dark", 1280)
 
     # Cancel has the focus, and Escape leaves, too.
     await page("evaluate", f"{ROW}.querySelector('.actions button').focus()")
     await page("press", "Enter")
     await page("until", f"{DIALOG} !== null && document.activeElement.textContent === 'Cancel'")
+    assert "it publishes without one" in await page("evaluate", f"{DIALOG}.innerText")
     await page("press", "Escape")
     await page("until", f"{DIALOG} === null")
     assert await publisher.connected(0.3)
     assert await page("evaluate", "document.activeElement.getAttribute('aria-label')") == (
         "Drop the publisher of demo"
     )
+    await page("click", "#streams .actions button:nth-child(3)")
+    await page("until", f"{DIALOG}?.innerText.includes('appliance streams register demo')")
+    await page("press", "Escape")
+    await page("evaluate", f"{ROW}.querySelector('.actions button').focus()")
     await page.keys("Enter", "Tab", "Enter")
     await page("until", f"{TOLD} === 'The publisher of demo was dropped.'")
     assert not await publisher.connected(5)
@@ -184,6 +192,27 @@ async def test_an_operator_sees_and_drops_a_publisher_by_keyboard(
     await page("until", "!document.querySelector('#signing-in').hidden")
     await page("open", f"{front.origin}/dashboard")
     await page("until", "!document.querySelector('#signing-in').hidden")
+
+
+async def test_that_signing_in_goes_on_is_said(front: Front, page: Page) -> None:
+    await page("open", f"{front.origin}/dashboard")
+    await page("until", "document.activeElement?.name === 'name'")
+    await page.type("anna")
+    await page.keys("Tab", *"wrong", "Enter")
+    error = "document.querySelector('#signing-in .error')"
+    await page("until", f"{error}.textContent.includes('not right')")
+    # An answer that takes its time: passwords are made slow to try.
+    await page(
+        "evaluate",
+        "{ const ask = fetch; window.fetch = (...words) => new Promise((done) => { window.answer = () => "
+        "{ window.fetch = ask; done(ask(...words)); }; }); }",
+    )
+    await page.keys(*"wrong", "Enter")
+    await page("until", "document.querySelector('#signing-in button').textContent === 'Signing in …'")
+    assert await page("evaluate", f"{error}.hidden"), "the refusal before it is over"
+    await page("evaluate", "window.answer()")
+    await page("until", "document.querySelector('#signing-in button').textContent === 'Sign in'")
+    await page("until", f"!{error}.hidden")
 
 
 @pytest.mark.usefixtures("keep_fresh")

@@ -99,6 +99,15 @@ def test_a_status_of_nonsense_is_shown_as_what_it_says_of_itself() -> None:
     assert (found["level"], found["rungs"], found["fps"], found["latency"]) == ("over", [], None, None)
 
 
+def test_nothing_is_published_before_it_is_there() -> None:
+    media = status_file.content(NOW)["media"]
+    for rendition in media["renditions"]:
+        rendition["delay_seconds"] = -0.09
+    found = shown(media=media)
+    assert found is not None
+    assert found["latency"] == 0.0
+
+
 def test_a_status_without_bounds_is_bounded() -> None:
     found = shown(bitrate_kbps=1e308, alerts=[{"alert": str(number)} for number in range(60_000)])
     assert found is not None

@@ -17,6 +17,8 @@ from appliance.media.rtmp.reader import Arrival
 from tests.unit.media.encode.messages import audio_header, frame, keyframe, sound, video_header
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from appliance.media.encode.ffmpeg import OutputSink
     from appliance.media.encode.ladder import EncoderFamily
     from appliance.media.encode.thumbnails import Thumbnails
@@ -31,10 +33,15 @@ class _Input:
     def __init__(self) -> None:
         self.times: list[int] = []
         self.reasons: list[str] = []
+        self.started_at: datetime | None = None
+        self.arrivals: list[tuple[float, float]] = []
         self.sink: OutputSink = self.feed
 
-    def begin(self, *_: object, **__: object) -> None:
-        pass
+    def begin(self, _: object, *, started_at: datetime) -> None:
+        self.started_at = started_at
+
+    def arrived(self, seconds: float, now: float) -> None:
+        self.arrivals.append((seconds, now))
 
     def feed(self, *_: object) -> None:
         pass
@@ -50,6 +57,13 @@ class _Input:
 async def _begin(
     monkeypatch: pytest.MonkeyPatch, at_ms: int, *, family: EncoderFamily = "x264"
 ) -> tuple[EncodingRun, list[int]]:
+    run, given = await _begin_with(monkeypatch, [Arrival(keyframe(at_ms), 0.0)], family=family)
+    return run, given.times
+
+
+async def _begin_with(
+    monkeypatch: pytest.MonkeyPatch, replay: list[Arrival], *, family: EncoderFamily = "x264"
+) -> tuple[EncodingRun, _Input]:
     given = _Input()
 
     async def start(_build: object, _renditions: object, sink: OutputSink) -> _Input:
@@ -62,10 +76,19 @@ async def _begin(
     rungs = plan_rungs(load_ladder(ladder_path("default")), source) if family == "nvenc" else ()
     plan = RunPlan(source, rungs, EncoderChoice(family, "test"), 2.0, 0.25)
     headers = {int(video.type): video, int(audio.type): audio}
-    run = await EncodingRun.begin(
-        plan, headers, [Arrival(keyframe(at_ms), 0.0)], cast("Packager", given), cast("Thumbnails", given)
-    )
-    return run, given.times
+    run = await EncodingRun.begin(plan, headers, replay, cast("Packager", given), cast("Thumbnails", given))
+    return run, given
+
+
+async def test_a_run_is_dated_by_the_frame_that_was_the_shortest_on_its_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first one comes late: its encoder had to connect."""
+    replay = [Arrival(keyframe(500), 1000.09), Arrival(frame(533), 1000.04), Arrival(sound(533), 990.0)]
+    _, given = await _begin_with(monkeypatch, replay)
+    assert given.started_at is not None
+    assert given.started_at.timestamp() == pytest.approx(1000.04 - 0.033 - 10, abs=1e-4)
+    assert given.arrivals == [(10.0, 1000.09), (10.033, 1000.04)]
 
 
 @pytest.mark.parametrize("begun_at", [0, 2**31 - 5000, 2**32 - 5000])

@@ -58,6 +58,21 @@ def test_ffmpeg_that_is_slow_is_told_before_it_is_an_alert() -> None:
     assert judge_status(DEMO, quiet(speed=0.8, behind=0.5), NOW, segment_seconds=2) == []
 
 
+@pytest.mark.parametrize(
+    ("count", "last", "seen"),
+    [
+        (1, "2001-01-01T10:00:00.123+00:00", "2 % free (once, at 2001-01-01; over when 60 s pass without)"),
+        (3, "2001-01-02T10:00:00.123+00:00", "(3 times since 2001-01-01, the last time at 2001-01-02; over"),
+    ],
+)
+def test_when_an_alert_was_raised_is_said_as_people_read_it(count: int, last: str, seen: str) -> None:
+    alert = {"name": "storage_full", "value": "2 % free", "count": count, "over": False, "last": last}
+    alert["since"] = "2001-01-01T10:00:00.123+00:00"
+    [finding] = judge_status(DEMO, quiet(alerts=[alert]), NOW, segment_seconds=2)
+    assert seen in finding.seen
+    assert judge_status(DEMO, quiet(alerts=[alert | {"over": True}]), NOW, segment_seconds=2) == []
+
+
 def test_a_live_stream_without_a_new_segment() -> None:
     [stale] = judge_status(DEMO, quiet(), NOW + 20, segment_seconds=2)
     assert (stale.what, stale.severity) == ("stream demo makes no segments", Severity.CRITICAL)

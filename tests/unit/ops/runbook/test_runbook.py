@@ -79,6 +79,8 @@ def test_what_is_in_it() -> None:
     assert "**PATH is (nearly) full (of files)** (WARNING or CRITICAL)" in text
     for check in ALL:
         assert f"### {check.name}\n" in text
+    assert "    - UNIT cannot start: nobody can watch (appliance-delivery.service)\n" in text
+    assert "What it finds stands above, at `capacity`.\n\n\n" in text, "no heading with nothing below"
     assert "  - mend, one of:\n    - give it the password of this host again" in text
     for alert in Alert:
         [its] = [entry for entry in set(EVERY) if entry.what == f"stream STREAM: {alert.value.what}"]
