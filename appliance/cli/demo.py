@@ -22,8 +22,8 @@ app = typer.Typer(no_args_is_help=True, help="One host, one live stream, one com
 SECONDS_PER_DAY = 86_400
 
 _MAKE_KEY = (
-    "made in that shell: appliance streams register NAME; appliance streams keys add NAME. The demo's own name "
-    "is taken: another encoder of it is refused"
+    "made in that shell: appliance streams register NAME; appliance streams keys add NAME. The demo's own "
+    "name is taken: another encoder of it is refused"
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to stderr.")]

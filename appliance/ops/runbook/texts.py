@@ -111,10 +111,9 @@ class Scope:
             case _:
                 return []
         rows = list(dict.fromkeys(table.values())) if isinstance(table, dict) else []
-        if self.labelled and rows and all(isinstance(row, str) for row in rows):
-            rows = [
-                f"{row} ({', '.join(key for key, value in table.items() if value == row)})" for row in rows
-            ]
+        if self.labelled and isinstance(table, dict) and all(isinstance(row, str) for row in rows):
+            keys = {row: ", ".join(key for key, value in table.items() if value == row) for row in rows}
+            rows = [f"{row} ({keys[row]})" for row in rows]
         for default in other if rows else []:
             if isinstance(default, ast.Tuple):
                 rows.append(tuple(_inline(self.texts(element)) for element in default.elts))
