@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -13,6 +14,7 @@ from starlette.routing import Route
 from appliance.control import errors
 from appliance.control.access_log import AccessLog
 from appliance.control.api.routes import api_routes
+from appliance.control.audit import record
 from appliance.control.dashboard.service import Dashboard
 from appliance.control.done import Done
 from appliance.control.health import Health
@@ -24,6 +26,7 @@ from appliance.control.reconcile import Reconciler
 from appliance.control.streams import Streams
 from appliance.control.view.endpoint import View
 from appliance.control.view.sync import ViewSync, warn_of_unasked
+from appliance.state.whole_log import WholeLog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,6 +61,7 @@ def create_app(control: Control, traffic: TrafficReader | None = None) -> Starle
             asyncio.create_task(view_sync.run(), name="view sync"),
             asyncio.create_task(warn_of_unasked(control), name="streams whose viewers nobody asks about"),
             asyncio.create_task(control.dropper.listen(control.leases, control.host), name="dropper"),
+            asyncio.create_task(WholeLog(control.state, _tell_of_log).run(), name="Valkey's log"),
         ]
         if control.backend is not None:
             tasks.append(asyncio.create_task(control.backend.deliverer.run(), name="deliverer"))
@@ -103,3 +107,7 @@ def create_app(control: Control, traffic: TrafficReader | None = None) -> Starle
         exception_handlers=errors.HANDLERS,
         lifespan=lifespan,
     )
+
+
+def _tell_of_log(what: str) -> None:
+    record("valkey-log", level=logging.WARNING, what=what)

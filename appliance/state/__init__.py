@@ -1,6 +1,7 @@
 """What hosts share in Valkey: who publishes and watches, who may, what the backend is told. No media.
 
-`valkey` is the connection, `batch` what travels on it together. `leases` say who publishes a stream, `lease`
+`valkey` is the connection, `batch` what travels on it together; `whole_log` has Valkey keep what it was told
+where its disk was full. `leases` say who publishes a stream, `lease`
 is one of them, `publishes` those whose end is not told yet, `taken` what this process knows of them without
 Valkey. `registry` has who may publish, `bans` who may not try again, `viewers` who watches, `sessions` how
 often at once, `api_tokens` who may administer; `counters` count. `events` are what the backend is told,
