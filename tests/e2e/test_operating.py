@@ -49,7 +49,7 @@ def test_a_live_stream_is_shown_and_measured(site: Site, stream: str) -> None:
         said = site.run("appliance", "streams", "show", stream).stdout
         assert shown["source"]["text"] in said
         assert shown["media"]["content_key"]["kid"] in said
-        assert f":8080/hls/{stream}.m3u8" in said
+        assert f":8443/hls/{stream}.m3u8" in said
         [row] = [
             line for line in site.run("appliance", "streams", "list").stdout.splitlines() if stream in line
         ]
