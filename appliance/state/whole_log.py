@@ -55,7 +55,7 @@ class WholeLog:
             if not self._torn:
                 self._tell("cannot be written")
             self._torn, self._asked = True, False
-        elif self._torn and not info.get("aof_rewrite_in_progress"):
+        elif self._torn and not (info.get("aof_rewrite_in_progress") or info.get("aof_rewrite_scheduled")):
             if self._asked and info.get("aof_last_bgrewrite_status") == "ok":
                 self._torn = self._asked = False
                 self._tell("written anew")
