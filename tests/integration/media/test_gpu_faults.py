@@ -202,7 +202,7 @@ async def test_a_stream_of_a_gpu_that_another_has_marked_leaves_it_when_its_ffmp
         GpuMarks(host.shared).put(None, "another stream has seen it")
         os.kill(stage.status["ffmpeg_pid"], signal.SIGKILL)
         await _goes_on(stage)
-        assert stage.status["encoder"]["family"] == "x264"
+        await stage.until(_encoder(stage, "x264"))
         assert "another stream has seen it" in stage.status["encoder"]["reason"]
 
 
