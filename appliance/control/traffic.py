@@ -32,8 +32,8 @@ KINDS: Final = frozenset(("multivariant", "playlist", "reload", "media", "thumbn
 _WATCHING: Final = frozenset(("playlist", "reload"))
 """What a player goes on to ask for, as long as it plays (RFC 8216bis, 6.3.4)."""
 
-PAUSES: Final = 1.5
-_LEAST_PAUSE: Final = 1.0
+PAUSES: Final = 1.35
+_LEAST_PAUSE: Final = 0.8
 _FADING: Final = 0.8
 """How much of the longest pause is left at the next request: a player that stalled once is soon as before."""
 
@@ -46,6 +46,10 @@ _AT_ONCE: Final = 256
 _PAUSE_SECONDS: Final = 0.01
 """Lines gather for so long, and so many are read at once: a wake-up for each would cost nginx more than all
 else about it, and decisions come first. A flood of requests costs this service a fifth of a core."""
+
+_CATCH_UP: Final = 4096
+"""Lines that are read before anybody counts: as many as wait on a host (net.unix.max_dgram_qlen of the role
+tuning). This service may have been busy for a second, and nobody has left whose line it has not read."""
 
 _LONGEST_LINE: Final = 16 * 1024
 
@@ -85,6 +89,8 @@ class Traffic:
         self.waits: dict[str, Histogram] = {}
         """How long playlists that players waited for were held, by stream."""
         self.unreadable = 0
+        self.catch_up: Callable[[], object] = lambda: None
+        """Takes the lines that have come and were not read yet."""
 
     def take(self, datagram: bytes) -> None:
         """One line, as nginx's syslog client sends it (RFC 3164)."""
@@ -114,6 +120,7 @@ class Traffic:
 
     def viewers(self) -> dict[str, int]:
         """How many watch each stream now."""
+        self.catch_up()
         self._forget_left()
         return {stream: len(sessions) for stream, sessions in self._sessions.items()}
 
@@ -169,6 +176,7 @@ class TrafficReader:
         self._socket = listening
         self._socket.setblocking(False)
         self._pause: asyncio.TimerHandle | None = None
+        traffic.catch_up = self._catch_up
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Has `loop` read soon after something is there."""
@@ -180,6 +188,7 @@ class TrafficReader:
         if self._pause is not None:
             self._pause.cancel()
         loop.remove_reader(self._socket)
+        self._traffic.catch_up = lambda: None
         self._socket.close()
 
     def _gather(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -187,10 +196,19 @@ class TrafficReader:
         self._pause = loop.call_later(_PAUSE_SECONDS, self._read, loop)
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            for _ in range(_AT_ONCE):
-                self._traffic.take(self._socket.recv(_LONGEST_LINE))
-        except BlockingIOError:
+        if self._emptied(_AT_ONCE):
             self.start(loop)
         else:
             self._pause = loop.call_later(_PAUSE_SECONDS, self._read, loop)
+
+    def _catch_up(self) -> None:
+        self._emptied(_CATCH_UP)
+
+    def _emptied(self, most: int) -> bool:
+        """Takes `most` lines, or all of them and returns True."""
+        try:
+            for _ in range(most):
+                self._traffic.take(self._socket.recv(_LONGEST_LINE))
+        except BlockingIOError:
+            return True
+        return False

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shlex
 import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from tests.support.rendering import ROLES
+from tests.support.own_network import DATAGRAMS_WAITING, own_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_TUNING = yaml.safe_load((ROLES / "tuning" / "defaults" / "main.yml").read_text())
-_QUEUE = _TUNING["tuning_sysctl"]["net.unix.max_dgram_qlen"]["value"]
 _PROGRAM = """
 import asyncio, socket, sys
 from appliance.control.traffic import Traffic, TrafficReader
@@ -40,13 +35,10 @@ def traffic_line(**values: Any) -> bytes:
 
 @contextlib.contextmanager
 def traffic_reader(path: Path) -> Iterator[None]:
-    """Have the reader of the control service, in a process of its own, read what comes in at `path`.
-
-    How many lines may wait belongs to the network namespace in which the socket is made: there as on a host.
-    """
-    queue = f"echo {_QUEUE} >/proc/sys/net/unix/max_dgram_qlen"
-    program = shlex.join([sys.executable, "-c", _PROGRAM, str(path)])
-    with subprocess.Popen(["unshare", "--net", "sh", "-c", f"{queue} && exec {program}"]) as reader:
+    """Have the reader of the control service, in a process of its own, read what comes in at `path`."""
+    with own_network(DATAGRAMS_WAITING):  # in which it makes the socket
+        started = subprocess.Popen([sys.executable, "-c", _PROGRAM, str(path)])
+    with started as reader:
         try:
             while not path.exists():
                 assert reader.poll() is None

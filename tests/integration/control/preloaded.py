@@ -66,7 +66,7 @@ async def fork(arguments: Sequence[str], directory: Path, environment: Mapping[s
     """Runs `appliance` with `arguments`; `log` is the file descriptor that it writes to."""
     ours, theirs = socket.socketpair()
     with theirs:
-        socket.send_fds(_server(), [b"."], [theirs.fileno()])
+        socket.send_fds(server(), [b"."], [theirs.fileno()])
     order = [list(arguments), str(directory), dict(environment)]
     socket.send_fds(ours, [json.dumps(order).encode()], [log])
     reader, writer = await asyncio.open_connection(sock=ours)
@@ -74,8 +74,8 @@ async def fork(arguments: Sequence[str], directory: Path, environment: Mapping[s
 
 
 @functools.cache
-def _server() -> socket.socket:
-    """The way to the process, started here."""
+def server() -> socket.socket:
+    """The way to the process, started here, in the network and with the rights that its caller has."""
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen([sys.executable, "-m", __name__], stdin=theirs.fileno(), cwd=_CHECKOUT)

@@ -209,3 +209,21 @@ async def test_a_flood_of_lines_leaves_room_for_others(traffic: Traffic, tmp_pat
             await asyncio.sleep(0.001)
         reader.close(loop)
     assert traffic.requests["demo", "reload", "2xx"] == sent
+
+
+async def test_nobody_has_left_whose_line_was_not_read_yet(
+    traffic: Traffic, clock: Clock, tmp_path: Path
+) -> None:
+    """The service was busy; whoever counts comes before the reader."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        lines = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        lines.bind(str(tmp_path / "lines"))
+        reader = TrafficReader(traffic, lines)
+        reader.start(asyncio.get_running_loop())
+        sender.sendto(line(), str(tmp_path / "lines"))
+        assert traffic.viewers() == {"demo": 1}
+        clock.now += 10
+        sender.sendto(line(), str(tmp_path / "lines"))
+        assert traffic.viewers() == {"demo": 1}
+        reader.close(asyncio.get_running_loop())
+        assert traffic.viewers() == {"demo": 1}
