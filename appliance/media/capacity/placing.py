@@ -146,15 +146,16 @@ def of_cpu(figures: CpuFigures, running: Iterable[Running], capacity: Capacity) 
 def gpu_of(status: Reading, capacity: Capacity | None, what: str = "gpu") -> GpuId | None:
     """Returns the GPU that a stream's `status` names as `what`; None where it names none.
 
-    One that has no name is the first: what FFmpeg takes when nobody tells it which.
+    One that encodes and has no name is the first: what FFmpeg takes when nobody tells it which.
     """
     uuid, index = status.text("encoder", what, "uuid"), status.number("encoder", what, "index")
     if uuid is not None and index is not None:
         return GpuId(uuid, int(index))
-    if what != "gpu" or status.text("encoder", "family") != "nvenc":
+    index = status.number("encoder", what)  # as a process wrote it that began before an upgrade
+    if index is None and (what != "gpu" or status.text("encoder", "family") != "nvenc"):
         return None
     gpus = () if capacity is None or capacity.gpus is None else capacity.gpus.gpus
-    return gpus[0].id if gpus else GpuId("", 0)
+    return next((gpu.id for gpu in gpus if gpu.index == (index or 0)), GpuId("", int(index or 0)))
 
 
 def use_of(status: Reading, capacity: Capacity | None) -> Use | None:

@@ -169,9 +169,9 @@ def test_who_encodes_and_how_much_of_it_that_takes() -> None:
 
     assert shown({"family": "x264"}) == "x264, 16 %"
     assert shown({"family": "x264"}, measured=False) == "x264"
-    assert shown({"family": "nvenc", "gpu": 1}) == "gpu1, 20 %"
+    assert shown({"family": "nvenc", "gpu": {"uuid": "GPU-1", "index": 1}}) == "gpu1, 20 %"
     assert shown({"family": "nvenc"}) == "gpu0, 4 %"
-    assert shown({"family": "nvenc", "gpu": 2}) == "gpu2"
+    assert shown({"family": "nvenc", "gpu": {"uuid": "GPU-2", "index": 2}}) == "gpu2"
     assert shown(None) == "-"
     assert short_encoder(Reading(said), capacity(), now + 60) == "-"
 
