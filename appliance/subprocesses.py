@@ -1,7 +1,7 @@
 """A program that is run to its end, and what it said.
 
-A killed program is gone at once, unless a driver holds it (of a GPU that is lost): then nobody waits for it, and
-the same command is not started once more while it hangs there, or each try would leave a process behind.
+A killed program is gone at once, unless a driver holds it (of a GPU that is lost): then nobody waits for it,
+and the same command is not started once more while it hangs there, or each try would leave a process behind.
 """
 
 from __future__ import annotations

@@ -111,6 +111,11 @@ def _print(measured: MeasuredGpus) -> None:
         why = [gpu.reason or _WHY.get(gpu.limit, "")]
         why += [] if gpu.decodes else ["the CPU has to decode"]
         table.add_row(
-            str(gpu.index), gpu.name, f"{gpu.streams} of {gpu.source}", f"{gpu.pixels:.0f}", sessions, "; ".join(filter(None, why))
+            str(gpu.index),
+            gpu.name,
+            f"{gpu.streams} of {gpu.source}",
+            f"{gpu.pixels:.0f}",
+            sessions,
+            "; ".join(filter(None, why)),
         )
     console().print(table)

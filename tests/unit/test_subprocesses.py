@@ -30,7 +30,9 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[asyncio.subprocess.Pr
 
 
 async def test_what_a_program_says() -> None:
-    done = await run_program("sh", "-c", "cat; echo $WHO >&2; exit 3", seconds=5, given=b"in", environment={"WHO": "me"})
+    done = await run_program(
+        "sh", "-c", "cat; echo $WHO >&2; exit 3", seconds=5, given=b"in", environment={"WHO": "me"}
+    )
     assert (done.status, done.text, done.errors, done.said) == (3, "in", "me\n", "me")
     assert (await run_program("/nowhere/program", seconds=5)).status == NOT_THERE
 

@@ -22,8 +22,8 @@ Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 
 Limit = Literal["speed", "memory", "refused", "failed", "time"]
-"""What ended the rise of sessions: one was too slow, the next would not fit into the host's memory, the driver
-gave none more, one failed for another reason, or time was over, so that more may be carried."""
+"""What ended the rise of sessions: one was too slow, the next would not fit into the host's memory, the
+driver gave none more, one failed for another reason, or time was over, so that more may be carried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ class GpuFigures:
 
     `pixels` is what it encoded in real time, in millions a second, of all rungs together. `sessions` is how
     many encodes the driver let be open at once, None when it refused none. A GPU that encodes nothing has
-    neither, and `reason` says why. A rung is a session. `decodes`: it decodes pictures, too; else the CPU does.
-    `limit` is why there were no more; "" where an older probe has not kept it. `index` is for people.
+    neither, and `reason` says why. A rung is a session. `decodes`: it decodes pictures, too; else the CPU
+    does. `limit` is why there were no more; "" where an older probe has not kept it. `index` is for people.
     """
 
     index: Count

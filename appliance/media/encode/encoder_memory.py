@@ -1,8 +1,8 @@
-"""What a host's encoders did when they were tried, remembered until it boots: trying NVENC takes about a second.
+"""What encoders did when they were tried, remembered until the host boots: trying NVENC takes about a second.
 
-For all streams of the host, in the unit's runtime directory (`$RUNTIME_DIRECTORY`, systemd.exec(5)): tmpfs, so
-that a boot forgets it. A file for each encoder and each GPU, and one for which GPUs there are. It counts for
-the FFmpeg and the driver that it was made with.
+For all streams of the host, in the unit's runtime directory (`$RUNTIME_DIRECTORY`, systemd.exec(5)): tmpfs,
+so that a boot forgets it. A file for each encoder and each GPU, and one for which GPUs there are. It counts
+for the FFmpeg and the driver that it was made with.
 """
 
 from __future__ import annotations
@@ -118,19 +118,20 @@ class EncoderMemory:
 
     async def _trial(self, family: EncoderFamily, gpu: GpuId | None) -> str | None:
         kept = self._read(_file(family, gpu))
-        expires, failure = kept.get("expires"), kept.get("failure")
-        if kept and (failure is None or self._preference == "auto"):
-            if expires is None or time.time() < expires:
-                return None if failure is None else str(failure)
+        if kept and (kept["failure"] is None or self._gives_up(family, kept["failure"])):
+            if kept["expires"] is None or time.time() < kept["expires"]:
+                failure: str | None = kept["failure"]
+                return failure
         failure = await try_encoder(family, gpu=gpu, ffmpeg=self._ffmpeg)
-        if failure is not None:
-            if family != "nvenc" or self._preference != "auto" or fault_of(failure) is GpuFault.FULL:
-                return failure  # who is full is so for as long as those encode who do now, which nobody knows
-            expires = time.time() + _BESIDE_A_GPU_S if self._device.exists() else None
-        else:
-            expires = None
-        self._write(_file(family, gpu), {"failure": failure, "expires": expires})
+        if failure is None or self._gives_up(family, failure):
+            beside = failure is not None and self._device.exists()
+            expires = time.time() + _BESIDE_A_GPU_S if beside else None
+            self._write(_file(family, gpu), {"failure": failure, "expires": expires})
         return failure
+
+    def _gives_up(self, family: EncoderFamily, failure: str) -> bool:
+        """Whether something else encodes, for as long as that counts: no GPU is full for a known time."""
+        return family == "nvenc" and self._preference == "auto" and fault_of(failure) is not GpuFault.FULL
 
     def _circumstances(self) -> list[object]:
         path = shutil.which(self._ffmpeg)

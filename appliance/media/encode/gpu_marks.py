@@ -50,8 +50,8 @@ _LONGEST_REASON: Final = 500
 class Mark:
     """A GPU that has failed. Times are unix seconds.
 
-    `gpu` is None where nobody could tell its name, so that all are meant. `tries` is how often it was found not
-    to work, `again_at` when it is tried next. `works_since` is None while it does not.
+    `gpu` is None where nobody could tell its name, so that all are meant. `tries` is how often it was found
+    not to work, `again_at` when it is tried next. `works_since` is None while it does not.
     """
 
     gpu: GpuId | None

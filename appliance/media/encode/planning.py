@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from appliance.media.encode.ffmpeg import Ending
-    from appliance.media.encode.ladder import Ladder
     from appliance.media.encode.gpus import GpuId
+    from appliance.media.encode.ladder import Ladder
     from appliance.media.encode.placement import Placement
     from appliance.media.encode.source import Source
     from appliance.media.rtmp.chunks import Message

@@ -1,4 +1,4 @@
-"""Whether anybody knows how many streams this host encodes in real time (`appliance cpu probe`, `gpu probe`)."""
+"""Whether anybody knows how many streams this host encodes (`appliance cpu probe`, `appliance gpu probe`)."""
 
 from __future__ import annotations
 

@@ -35,9 +35,12 @@ HOT_CELSIUS: Final = 87
 _OTHER: Final = "what it means says NVIDIA's catalogue of Xid errors"
 _CARD: Final = "journalctl -k --grep Xid; reboot, and see to its seat, power and cooling"
 _MEMORY: Final = (
-    "reboot, which takes bad memory out of use; nvidia-smi -q -d ROW_REMAPPER,ECC; when it comes again: another card"
+    "reboot, which takes bad memory out of use; nvidia-smi -q -d ROW_REMAPPER,ECC; "
+    "when it comes again: another card"
 )
-_NOTICE: Final = "nvidia-smi -q -d ROW_REMAPPER,ECC; reboot when it suits; when they become more: another card"
+_NOTICE: Final = (
+    "nvidia-smi -q -d ROW_REMAPPER,ECC; reboot when it suits; when they become more: another card"
+)
 _AGAIN: Final = "journalctl -k --grep Xid; when it comes again: another driver, then another card"
 _XIDS: Final = {
     **dict.fromkeys((13, 31, 45), ("a program's work on it was broken off", False, _AGAIN)),
@@ -51,8 +54,8 @@ _XIDS: Final = {
     **dict.fromkeys((119, 120), ("its firmware (GSP) does not answer", True, _CARD)),
     **dict.fromkeys((154,), ("the driver wants it reset, or the host rebooted", True, _CARD)),
 }
-"""The driver's numbers, by NVIDIA's catalogue (docs.nvidia.com/deploy/xid-errors): what they mean, whether the
-GPU is of no use until somebody acts, and what to do. After 63, 92 and 94 it goes on as before."""
+"""The driver's numbers, by NVIDIA's catalogue (docs.nvidia.com/deploy/xid-errors): what they mean, whether
+the GPU is of no use until somebody acts, and what to do. After 63, 92 and 94 it goes on as before."""
 
 _XID: Final = re.compile(r"NVRM: Xid \(PCI:([0-9A-Fa-f:.]+)\): (\d+)\b")
 _LOST: Final = re.compile(

@@ -108,7 +108,14 @@ def site(tmp_path: Path, given: dict[str, Any]) -> Site:
     )
     write_capacity(tmp_path / "capacity.json", capacity(cpu=CPU))
     held, registered = Held(), Registered()
-    admission = Admission(settings, "here", cast("Any", held), cast("Any", registered), shared=tmp_path, device=tmp_path / "nvidiactl")
+    admission = Admission(
+        settings,
+        "here",
+        cast("Any", held),
+        cast("Any", registered),
+        shared=tmp_path,
+        device=tmp_path / "nvidiactl",
+    )
     return Site(admission, tmp_path / "hls", held, registered)
 
 

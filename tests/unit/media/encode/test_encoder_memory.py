@@ -143,7 +143,9 @@ async def test_each_gpu_is_tried_and_the_one_that_encodes_is_named(two_gpus: Pat
     assert _trials(two_gpus) == 3
     x264 = await memory.choose([GpuId("GPU-aaaa", 0)])
     assert x264.reason.startswith("NVENC does not work here: this GPU has no NVENC")
-    (tmp_path / "ffmpeg").write_text('#!/bin/sh\ncase "$*" in *x264*) ;; *) echo nothing >&2; exit 1;; esac\n')
+    (tmp_path / "ffmpeg").write_text(
+        '#!/bin/sh\ncase "$*" in *x264*) ;; *) echo nothing >&2; exit 1;; esac\n'
+    )
     x264 = await memory.choose()
     assert x264.reason == "NVENC does not work here: GPU 0: nothing; GPU 1: nothing"
 

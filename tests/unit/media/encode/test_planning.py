@@ -337,7 +337,11 @@ async def test_a_stream_encodes_where_it_was_let_in_to(
     ffmpeg, device = tmp_path / "ffmpeg", tmp_path / "nvidiactl"
     ffmpeg.write_text("#!/bin/sh\nexit 0\n")
     ffmpeg.chmod(0o755)
-    answers: list[Placement | None] = [Placement(ONE, "GPU 1 has room"), Placement(None, "the GPUs are full"), None]
+    answers: list[Placement | None] = [
+        Placement(ONE, "GPU 1 has room"),
+        Placement(None, "the GPUs are full"),
+        None,
+    ]
 
     async def place() -> Placement | None:
         return answers.pop(0)
@@ -371,7 +375,7 @@ async def test_where_only_nvenc_may_encode_a_stream_that_begins_tries_a_marked_g
     monkeypatch.setattr("time.time", lambda: now)
     GpuMarks(host.shared).put(None, "gone")
     host.says.write_text("CUDA_ERROR_UNKNOWN")
-    for now, tries in ((1029.0, 1), (1030.0, 2), (1031.0, 2)):  # noqa: B020 - the clock reads it
+    for now, tries in ((1029.0, 1), (1030.0, 2), (1031.0, 2)):
         planner = RunPlanner(
             Settings(encoder="nvenc"), load_ladder(ladder_path("default")), ffmpeg=str(host.shared / "ffmpeg")
         )
@@ -388,7 +392,7 @@ async def test_where_one_of_two_gpus_is_marked_a_stream_without_a_placement_take
 ) -> None:
     device, program = host.shared / "nvidiactl", host.shared / "nvidia-smi"
     device.touch()
-    program.write_text("#!/bin/sh\nfor n in 0 1; do echo \"$n, GPU-$n, NVIDIA L4, 550.163.01, [N/A]\"; done\n")
+    program.write_text('#!/bin/sh\nfor n in 0 1; do echo "$n, GPU-$n, NVIDIA L4, 550.163.01, [N/A]"; done\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{host.shared}:/usr/bin:/bin")
     monkeypatch.setattr("appliance.media.encode.planning.NVIDIA_DEVICE", device)
