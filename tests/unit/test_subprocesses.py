@@ -21,7 +21,11 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[asyncio.subprocess.Pr
     """A driver holds what is killed, so that it stays: the processes that were to die."""
     killed: list[asyncio.subprocess.Process] = []
     kill = asyncio.subprocess.Process.kill
-    monkeypatch.setattr(asyncio.subprocess.Process, "kill", lambda self: killed.append(self))
+
+    def note(process: asyncio.subprocess.Process) -> None:
+        killed.append(process)
+
+    monkeypatch.setattr(asyncio.subprocess.Process, "kill", note)
     monkeypatch.setattr("appliance.subprocesses._DIES_S", 0.1)
     yield killed
     for process in killed:

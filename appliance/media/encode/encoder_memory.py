@@ -118,10 +118,10 @@ class EncoderMemory:
 
     async def _trial(self, family: EncoderFamily, gpu: GpuId | None) -> str | None:
         kept = self._read(_file(family, gpu))
-        if kept and (kept["failure"] is None or self._gives_up(family, kept["failure"])):
-            if kept["expires"] is None or time.time() < kept["expires"]:
-                failure: str | None = kept["failure"]
-                return failure
+        counts = kept and (kept["expires"] is None or time.time() < kept["expires"])
+        if counts and (kept["failure"] is None or self._gives_up(family, kept["failure"])):
+            failure: str | None = kept["failure"]
+            return failure
         failure = await try_encoder(family, gpu=gpu, ffmpeg=self._ffmpeg)
         if failure is None or self._gives_up(family, failure):
             beside = failure is not None and self._device.exists()

@@ -36,7 +36,7 @@ class GpuId:
 
     @classmethod
     def parse(cls, kept: Any) -> GpuId:
-        """Returns the GPU of what `dataclasses.asdict` made of it. Raises ValueError, TypeError or KeyError."""
+        """Returns the GPU that `asdict` made `kept` of. Raises ValueError, TypeError or KeyError."""
         uuid, index = str(kept["uuid"]), int(kept["index"])
         if not _UUID.match(uuid) or not 0 <= index < _MOST:
             raise ValueError("no GPU")

@@ -93,8 +93,8 @@ class RunPlanner:
         self._nothing_to_drop = False
         self._copy = self._new_watch()
         known = self.encoder
-        if known is not None and (known.stands_in or known.placed or self._marks.against(known.gpu)):
-            self.encoder = None
+        if known is not None and (known.stands_in or known.placed or NVIDIA_DEVICE.exists()):
+            self.encoder = None  # whatever is remembered beside it: a GPU may work again, or have failed
 
     def observe(self, message: Message) -> None:
         """Takes a frame of the source."""
@@ -143,7 +143,7 @@ class RunPlanner:
             choice = await self._encoders.choose(gpus)
         except OperatorError as error:
             for mark in due:
-                self._marks.tried(mark, str(error))
+                self._marks.tried(mark, error.message)
             raise
         for mark in against:
             if mark.of(choice.gpu):

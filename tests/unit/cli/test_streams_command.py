@@ -183,7 +183,7 @@ def test_the_list_tells_who_encodes_each_stream(
     write_capacity(root.parent / "capacity.json", capacity())
     settings = root.parent / "appliance.yml"
     settings.write_text(f"{settings.read_text()}capacity_file: {root.parent / 'capacity.json'}\n")
-    answers = {
+    answers: dict[str, Any] = {
         "active": {"active_streams": {"demo": {"started_at": "2026-01-01", "client_ip": "192.0.2.1"}}},
         "stats": {"stream_stats": {}},
     }

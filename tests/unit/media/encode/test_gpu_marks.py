@@ -151,7 +151,7 @@ def test_streams_that_see_a_failure_at_once_count_it_once_and_one_of_them_tries(
         for child in children:
             child.join()
         assert [child.exitcode for child in children] == [0] * 8
-        return count.value
+        return int(count.value)
 
     for _ in range(5):
         together(lambda: GpuMarks(tmp_path).put(ZERO, "gone"))

@@ -371,11 +371,11 @@ async def test_where_only_nvenc_may_encode_a_stream_that_begins_tries_a_marked_g
     host: _GpuHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last stream's process is gone, and nobody else will: what is found is told to all."""
-    now = 1000.0
-    monkeypatch.setattr("time.time", lambda: now)
+    clock = [1000.0]
+    monkeypatch.setattr("time.time", lambda: clock[0])
     GpuMarks(host.shared).put(None, "gone")
     host.says.write_text("CUDA_ERROR_UNKNOWN")
-    for now, tries in ((1029.0, 1), (1030.0, 2), (1031.0, 2)):
+    for clock[0], tries in ((1029.0, 1), (1030.0, 2), (1031.0, 2)):
         planner = RunPlanner(
             Settings(encoder="nvenc"), load_ladder(ladder_path("default")), ffmpeg=str(host.shared / "ffmpeg")
         )

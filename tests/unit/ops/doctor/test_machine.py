@@ -254,7 +254,7 @@ def test_what_the_driver_says_in_the_kernels_messages() -> None:
     ],
 )
 def test_errors_of_a_gpus_memory_are_notices_or_need_somebody(number: int, severity: Severity) -> None:
-    """By NVIDIA's catalogue: 63 is a row that the next reset takes out of use, 92 is corrected, 94 contained."""
+    """By NVIDIA's catalogue: 63 is a row that a reset takes out of use, 92 is corrected, 94 contained."""
     [finding] = judge_xids(f"NVRM: Xid (PCI:0000:5e:00): {number}, pid='<unknown>', name=<unknown>\n")
     assert finding.severity is severity
     assert "seat" not in finding.mend
