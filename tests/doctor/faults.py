@@ -196,8 +196,8 @@ FAULTS = [
         "file=$(ls -t ./*.incr.aof | head -n1); head -c 2685 /dev/zero >>$file; "
         "printf '*1\\r\\n$4\\r\\nPING\\r\\n' >>$file; "
         "systemctl start valkey-server; true",
-        "cd /var/lib/valkey/appendonlydir; yes | valkey-check-aof --fix appendonly.aof.manifest >/dev/null; "
-        "systemctl reset-failed valkey-server; systemctl start valkey-server",
+        "systemctl stop valkey-server; cd /var/lib/valkey/appendonlydir; "
+        "yes | valkey-check-aof --fix appendonly.aof.manifest >/dev/null; systemctl start valkey-server",
         "valkey-log",
         "Valkey's log is torn",
     ),

@@ -46,8 +46,8 @@ def judge_log(said: str) -> list[Finding]:
             "Valkey's log is torn, and Valkey does not start with it",
             f"{LOG.parent}: {good} of {size} bytes of its last file can be read",
             "no publisher is let in; registered streams, keys and events are in that file",
-            "keep a copy, and cut it off there, which loses what follows: cd /var/lib/valkey/appendonlydir; "
-            "cp -a . /root/valkey-log; yes | valkey-check-aof --fix appendonly.aof.manifest; "
-            "systemctl reset-failed valkey-server; systemctl start valkey-server",
+            "keep a copy, and cut it off there, which loses what follows: systemctl stop valkey-server; "
+            "cd /var/lib/valkey/appendonlydir; cp -a . /root/valkey-log; "
+            "yes | valkey-check-aof --fix appendonly.aof.manifest; systemctl start valkey-server",
         )
     ]
