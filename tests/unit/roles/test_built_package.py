@@ -227,7 +227,9 @@ def test_a_build_has_a_folder_that_nobody_can_have_prepared() -> None:
     """What lies in a known folder of /var/tmp is anybody's: patches of it would be compiled in."""
     text = (ROLES / "built_package/tasks/build_on_host.yml").read_text()
     assert "ansible.builtin.tempfile" in text
-    known = re.findall(r"/(?:var/)?tmp/\S+", "".join(map(Path.read_text, ROLES.glob("built_package/**/*.yml"))))
+    known = re.findall(
+        r"/(?:var/)?tmp/\S+", "".join(map(Path.read_text, ROLES.glob("built_package/**/*.yml")))
+    )
     assert known == []
 
 
@@ -300,7 +302,9 @@ def test_the_first_host_that_waits_for_a_package_sees_to_its_build(refusals: dic
 def test_a_host_without_a_package_says_so(refusals: dict[str, str]) -> None:
     """It would go on to install nothing, and fail with FFmpeg lacking everything."""
     assert "debians" not in refusals
-    assert "has no package appliance-ffmpeg that fits ffmpeg_version ''" in " ".join(refusals["second"].split())
+    assert "has no package appliance-ffmpeg that fits ffmpeg_version ''" in " ".join(
+        refusals["second"].split()
+    )
     assert "ansible-playbook playbooks/site.yml --tags=ffmpeg" in refusals["second"]
 
 
