@@ -158,19 +158,6 @@ def test_it_takes_every_option_that_a_gpu_is_given(host: Site, program: str, gpu
     assert gpu_options.complaints(done.returncode, done.stderr) == []
 
 
-def test_one_that_does_not_start_any_more_is_replaced(host: Site) -> None:
-    """Of a program that needs a library that is gone, only its checksum tells whose it is."""
-    broken = f"{IN_USE}.broken"  # renamed: a program that runs cannot be written to
-    host.run("sh", "-c", f"echo gone >{broken} && sha256sum <{broken} | cut -d' ' -f1 >>{RECORD}")
-    host.run("sh", "-c", f"chmod 755 {broken} && mv {broken} {IN_USE}")
-    try:
-        build(host)
-        assert found(host).endswith("-appliance")
-    finally:
-        # The looking began to note that there was none.
-        host.run("rm", "-f", "/run/no-ffmpeg")
-
-
 def test_one_that_does_not_prove_itself_replaces_nothing(host: Site) -> None:
     """A package whose program starts and lacks everything, as a cached one may on another CPU."""
     version = "9.9.9-1+r00000000"
@@ -227,6 +214,20 @@ def test_back_to_the_distributions(host: Site) -> None:
     assert not host.run("dpkg-query", "-W", PACKAGE, check=False).stdout
     assert changed(host.apply("--tags=ffmpeg")) == 0
     assert changed(host.apply("--tags=ffmpeg", "--check")) == 0
+
+
+def test_one_that_does_not_start_any_more_is_replaced(host: Site) -> None:
+    """Of a program that needs a library that is gone, only its checksum tells whose it is."""
+    build(host)
+    broken = f"{IN_USE}.broken"  # renamed: a program that runs cannot be written to
+    host.run("sh", "-c", f"echo gone >{broken} && sha256sum <{broken} | cut -d' ' -f1 >>{RECORD}")
+    host.run("sh", "-c", f"chmod 755 {broken} && mv {broken} {IN_USE}")
+    try:
+        build(host)
+        assert found(host).endswith("-appliance")
+    finally:
+        # The looking began to note that there was none.
+        host.run("rm", "-f", "/run/no-ffmpeg")
 
 
 def test_a_copy_whose_package_was_purged_does_not_stay(host: Site) -> None:

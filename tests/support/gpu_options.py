@@ -32,7 +32,7 @@ _UNUSED = re.compile(r"Codec AVOption sc_threshold .*")
 
 _REFUSED = re.compile(
     r"unrecogni[sz]ed|unable to parse|error (setting|applying) option|option .*not found|out of range"
-    r"|has not been used|undefined constant|unknown encoder|no such filter|invalid argument",
+    r"|has not been used|undefined constant|unknown encoder|no such filter",
     re.IGNORECASE,
 )
 _GPU = re.compile(r"libcuda|CUDA|nvenc API|No capable devices", re.IGNORECASE)
