@@ -10,26 +10,42 @@ from appliance.provision.modules.host_ready import nvidia_gpus
 from appliance.provision.modules.nvidia_host import (
     archives,
     available_versions,
+    brought,
+    candidate,
+    device_options,
+    enrolled,
     flavour,
     generation,
+    images,
+    kernel_packages,
     kernels,
     loaded_driver,
     secure_boot,
 )
+from tests.support import rendering
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 class Says:
-    """Ansible's module, whose commands print `text`."""
+    """Ansible's module, whose commands print `text`; of `programs`, by name, what each prints.
 
-    def __init__(self, text: str) -> None:
+    As Ansible does, it ends when a program is to be run that is not there.
+    """
+
+    def __init__(self, text: str = "", **programs: str) -> None:
         self._text = text
+        self._programs = programs
+
+    def get_bin_path(self, name: str) -> str | None:
+        return name if name in self._programs else None
 
     def run_command(self, argv: list[str]) -> tuple[int, str, str]:
-        assert argv
-        return 0, self._text, ""
+        name = argv[0].replace("-", "_")
+        if self._programs and name not in self._programs:
+            pytest.fail(f"{argv[0]}: no such program")
+        return 0, self._programs.get(name, self._text), ""
 
 
 @pytest.mark.parametrize(
@@ -122,11 +138,13 @@ def test_the_driver_comes_from_where_the_host_has_debian_from() -> None:
     module: Any = Says(
         "\n".join(
             [
-                "http://mirror.example/debian|trixie|main|$(SIGNED_BY)|/etc/apt/sources.list:1|Debian",
-                f"http://mirror.example/debian|trixie|non-free|$(SIGNED_BY)|{own}:1|Debian",
-                "http://mirror.example/security|trixie-security|main|/k.pgp|/etc/apt/sources.list:5|Debian",
-                "http://mirror.example/security|trixie-security|contrib|/k.pgp|/etc/apt/sources.list:5|Debian",
-                "https://other.example|stable|main|$(SIGNED_BY)|/etc/apt/sources.list.d/o.list:1|Other",
+                "Debian|/etc/apt/sources.list:1|http://mirror.example/debian|trixie|main|$(SIGNED_BY)",
+                f"Debian|{own}:1|http://mirror.example/debian|trixie|non-free|$(SIGNED_BY)",
+                "Debian|/etc/apt/sources.list:5|http://mirror.example/security|trixie-security|main|/k.pgp",
+                "Debian|/etc/apt/sources.list:5|http://mirror.example/security|trixie-security|contrib|/k.pgp",
+                "Other|/etc/apt/sources.list.d/o.list:1|https://other.example|stable|main|$(SIGNED_BY)",
+                "Odd|a|b|c|d|e|f|g",
+                " an own line of whoever else's field",
             ]
         )
     )
@@ -153,3 +171,69 @@ def test_versions_of_the_archive_are_without_debians_revision() -> None:
         "  libcuda1 | 535.247.01-1 | http://mirror.example trixie/non-free amd64 Packages\n"
     )
     assert available_versions(module, "libcuda1") == ["550.163.01", "535.247.01"]
+
+
+def test_a_key_that_stands_in_a_source_stands_in_ours_too(tmp_path: Path) -> None:
+    """apt tells of no such key, and refuses all sources when another one of the same archive has none."""
+    key = (
+        "\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mDMEawjnFBYJKwYBBAHaRw8BAQdADEOw\n =jiH2"
+        "\n -----END PGP PUBLIC KEY BLOCK-----"
+    )
+    source = tmp_path / "debian.sources"
+    other = "Types: deb\nURIs: https://other.example/\nSuites: stable\nComponents: main\n"
+    source.write_text(
+        f"# a comment alone\n\n{other}\n"
+        f"Types: deb\nURIs: http://mirror.example/debian\nSuites: trixie\nComponents: main\nSigned-By:{key}\n"
+    )
+    module: Any = Says(f"Debian|{source}:2|http://mirror.example/debian/|trixie|main|$(SIGNED_BY)\n")
+    (found,) = archives(module, "/own", ["non-free"])
+    assert found["signed_by"] == key
+    text = rendering.render("nvidia", "nvidia.sources.j2", __nvidia_host={"archives": [found]})
+    assert f"Signed-By:{key}\n" in text
+    module = Says(f"Debian|{source}:1|https://other.example/|stable|main|$(SIGNED_BY)\n")
+    assert archives(module, "/own", ["non-free"])[0]["signed_by"] == ""
+
+
+def test_the_candidate_is_what_apt_would_install() -> None:
+    module: Any = Says("Package: libcuda1\nVersion: 550.163.01-2\nDepends: a\n")
+    assert candidate(module, "libcuda1") == "550.163.01-2"
+    assert candidate(Says(), "libcuda1") == ""
+
+
+def test_the_headers_are_those_of_the_running_kernel() -> None:
+    """Where the archive has none any more, a newer kernel has to be there to restart into."""
+    release = "6.12.90+deb13-amd64"
+    of_archive: Any = Says(apt_cache="Version: 6.12.90-1\n", dpkg_query="")
+    assert kernel_packages(of_archive, release) == ["linux-headers-amd64", f"linux-headers-{release}"]
+    of_host: Any = Says(apt_cache="", dpkg_query=f"installed linux-headers-{release} 6.12.90-1\n")
+    assert kernel_packages(of_host, release) == ["linux-headers-amd64", f"linux-headers-{release}"]
+    gone: Any = Says(apt_cache="", dpkg_query="")
+    assert kernel_packages(gone, release) == ["linux-headers-amd64", "linux-image-amd64"]
+    assert kernel_packages(gone, "6.18.44-fc-v595") == []
+
+
+def test_kernels_to_start_with_are_in_boot(tmp_path: Path) -> None:
+    for name in ("vmlinuz-6.12.90+deb13-amd64", "initrd.img-6.12.90+deb13-amd64", "config-x"):
+        (tmp_path / name).touch()
+    assert images(tmp_path) == ["6.12.90+deb13-amd64"]
+
+
+def test_options_of_the_loaded_driver_are_read(tmp_path: Path) -> None:
+    params = tmp_path / "params"
+    assert device_options(params) == {}
+    params.write_text("Mobile: 4294967295\nDeviceFileUID: 0\nDeviceFileGID: 44\nDeviceFileMode: 432\nX: 1\n")
+    assert device_options(params) == {"uid": 0, "gid": 44, "mode": 0o660}
+
+
+def test_no_key_is_enrolled_where_nobody_can_be_asked() -> None:
+    """The role installs mokutil, which is not there at its first look."""
+    assert not enrolled(Says(modinfo=""), "/key")
+    assert enrolled(Says(mokutil="/key is already enrolled\n"), "/key")
+    assert not enrolled(Says(mokutil="/key is not enrolled\n"), "/key")
+
+
+def test_what_was_brought_is_noted_one_a_line(tmp_path: Path) -> None:
+    record = tmp_path / "packages"
+    assert brought(record) == []
+    record.write_text("# a comment\ndkms\nmokutil\n")
+    assert brought(record) == ["dkms", "mokutil"]
