@@ -22,6 +22,8 @@ HEADERS = Path("/usr/src")
 MODULES = Path("/lib/modules")
 IMAGES = Path("/boot")
 
+ROW_ENDS = "|;"
+
 GENERATIONS = (
     # first device id of the range, its last, its name; as NVIDIA hands ids to its chips
     (0x0001, 0x133F, "before Maxwell"),
@@ -102,55 +104,40 @@ def kernel_packages(module: AnsibleModule, release: str) -> list[str]:
     """Return what a module for this kernel and for those after it needs; nothing where it is not Debian's.
 
     An archive has no headers any more for a kernel that it has replaced: then a newer kernel has to be
-    there to restart into.
+    there to restart into. Headers that are there already are not named: apt would keep them for ever.
     """
     kind, own = flavour(release), f"linux-headers-{release}"
     if not kind:
         return []
-    has_own = own in installed_versions(module, [own]) or candidate(module, own)
-    return [f"linux-headers-{kind}", own if has_own else f"linux-image-{kind}"]
+    needs = [f"linux-headers-{kind}"]
+    if own not in installed_versions(module, [own]):
+        needs.append(own if candidate(module, own) else f"linux-image-{kind}")
+    return needs
 
 
 def archives(module: AnsibleModule, own: str, components: list[str]) -> list[dict[str, Any]]:
     """Return where the host takes Debian's ``main`` from and ``components`` not, beside the file ``own``.
 
-    Apt itself says it (apt-get(8), ``indextargets``), whatever form its sources are written in. It does not
-    tell of a key that stands in the source itself, and refuses all sources when another one of the same
-    archive has no key or another.
+    Apt itself says it (apt-get(8), ``indextargets``), whatever form its sources are written in. A key that
+    stands in the source itself takes several lines, and has to stand in another source of the same archive
+    too: apt refuses all of them otherwise.
     """
     fields = ("ORIGIN", "SOURCESENTRY", "REPO_URI", "RELEASE", "COMPONENT", "SIGNED_BY")
-    form = "|".join(f"$({field})" for field in fields)
+    form = "|".join(f"$({field})" for field in fields) + ROW_ENDS
     _, out, _ = module.run_command(["apt-get", "indextargets", "--format", form, "Created-By: Packages"])
     has: dict[tuple[str, str, str], set[str]] = {}
-    for line in out.splitlines():
-        origin, _, rest = line.partition("|")
-        row = rest.split("|", 4)
-        if origin != "Debian" or len(row) != 5 or row[0].rpartition(":")[0] == own:
+    for row in out.split(f"{ROW_ENDS}\n")[:-1]:
+        origin, entry, uri, release, component, key = row.split("|", 5)
+        if origin != "Debian" or entry.rpartition(":")[0] == own:
             continue
-        entry, uri, release, component, key = row
-        if key.startswith("$") or "BEGIN PGP" in key:
-            key = inline_key(entry)
-        has.setdefault((uri, release, key), set()).add(component)
+        key = "" if key.startswith("$") else key  # apt repeats the question where a source says nothing
+        has.setdefault((uri, release, f"\n {key}" if "\n" in key else key), set()).add(component)
     found = []
     for (uri, release, key), present in sorted(has.items()):
         missing = [name for name in components if name not in present]
         if "main" in present and missing:
             found.append({"uri": uri, "suite": release, "signed_by": key, "components": missing})
     return found
-
-
-def inline_key(entry: str) -> str:
-    """Return the key that a source holds, as it stands there; empty for none (sources.list(5), Signed-By).
-
-    ``entry`` is apt's name of the source: a file and, behind a colon, which of its stanzas.
-    """
-    file, _, number = entry.rpartition(":")
-    if not file.endswith(".sources"):
-        return ""
-    text = re.sub(r"^#.*\n?", "", Path(file).read_text(), flags=re.MULTILINE)
-    stanza = [part for part in re.split(r"\n\s*\n", text) if part.strip()][int(number) - 1]
-    found = re.search(r"^Signed-By:(.*(?:\n[ \t].*)*)", stanza, re.MULTILINE | re.IGNORECASE)
-    return found[1] if found and "BEGIN PGP" in found[1] else ""
 
 
 def kernels(root: Path = HEADERS) -> list[str]:
