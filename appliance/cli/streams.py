@@ -44,7 +44,7 @@ def _group() -> None:
 @app.command("list")
 def list_command(
     settings: Annotated[Path, typer.Option(help="Settings file.")] = SETTINGS_FILE,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """List the live streams, who encodes each, and how often it was published and played.
 
@@ -53,10 +53,14 @@ def list_command(
     known = host_settings("streams list", settings)
     url = known.control_url
     active, stats = _get(f"{url}/streams/active"), _get(f"{url}/streams/stats")
-    if as_json:
-        typer.echo(json.dumps({**active, **stats}))
-        return
     streams, counts = active["active_streams"], stats["stream_stats"]
+    names = sorted(streams.keys() | counts.keys())
+    capacity = CapacityFile(Path(known.capacity_file)).now()
+    runs = {name: _run(Path(known.media_root), name, capacity) for name in names}
+    if as_json:
+        here = {name: {"state": state, "encoder": encoder} for name, (state, encoder) in runs.items()}
+        typer.echo(json.dumps({**active, **stats, "on_this_host": here}))
+        return
     out = console()
     when = short_time if out.is_terminal else str
     gap = "\n" if out.is_terminal else " "
@@ -68,15 +72,13 @@ def list_command(
         table.add_column("state")
     if with_encoder := out.width >= ENCODER_COLUMNS:
         table.add_column("encoder")
-    capacity = CapacityFile(Path(known.capacity_file)).now() if with_encoder else None
     for heading in ("live since", "from", "publishes", "plays", "last publish"):
         folds = heading == "from" and long_address
         table.add_column(heading.replace(" ", gap), overflow="fold", no_wrap=not folds)
-    for name in sorted(streams.keys() | counts.keys()):
+    for name in names:
         stream, count = streams.get(name, {}), counts.get(name, {})
         state, encoder = (
-            cell.replace(", ", "\n" if out.is_terminal else ", ")
-            for cell in _state(Path(known.media_root), name, capacity)
+            (cell or "-").replace(", ", "\n" if out.is_terminal else ", ") for cell in runs[name]
         )
         table.add_row(
             name,
@@ -134,11 +136,11 @@ def show_command(
         view.print()
 
 
-def _state(root: Path, name: str, capacity: Capacity | None) -> tuple[str, str]:
+def _run(root: Path, name: str, capacity: Capacity | None) -> tuple[str | None, str | None]:
     """What the stream's process says, where it runs on this host and we may read it: state and encoder."""
     status, now = read_status(root / name) if is_stream_name(name) else None, time.time()
     if status is None:
-        return "-", "-"
+        return None, None
     return short_state(status, now), short_encoder(status, capacity, now)
 
 

@@ -43,7 +43,7 @@ it as long after."""
 WANTS: Final = Path("/etc/systemd/system/timers.target.wants")
 """`systemctl enable` makes a link for each timer here."""
 
-_CALENDAR: Final = re.compile(r"^OnCalendar=(.+)$", re.MULTILINE)
+_CALENDAR: Final = re.compile(r"^OnCalendar=(.*)$", re.MULTILINE)
 _NEXT: Final = re.compile(
     r"(?:Next elapse|\(in UTC\)): \w+ (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC$", re.MULTILINE
 )
@@ -59,12 +59,22 @@ def due(secret: str, created: datetime | None, wants: Path = WANTS) -> datetime 
     link = wants / TIMERS[secret]
     try:
         enabled = datetime.fromtimestamp(link.lstat().st_mtime, UTC)
-        calendar = _CALENDAR.findall(link.read_text(encoding="utf-8"))
+        calendar = _calendars(link)
     except (OSError, UnicodeDecodeError):
         return None
     since = enabled if created is None else max(enabled, created + TURNS)
     times = [found for each in calendar if (found := next_time(each, int(since.timestamp()))) is not None]
     return min(times) + TURNS if times else None
+
+
+def _calendars(link: Path) -> list[str]:
+    """The times of an enabled timer and its drop-ins (systemd.unit(5)); an empty one ends those before it."""
+    found = sorted(link.parent.parent.glob(f"{link.name}.d/*.conf"))
+    calendars: list[str] = []
+    for file in (link, *found):
+        for calendar in _CALENDAR.findall(file.read_text(encoding="utf-8")):
+            calendars = [*calendars, calendar.strip()] if calendar.strip() else []
+    return calendars
 
 
 @lru_cache(maxsize=64)

@@ -190,6 +190,18 @@ FAULTS = [
         "valkey-server.service does not run",
     ),
     Fault(
+        "Valkey's log torn",
+        # as after a full disk: zeros, and what was written behind them
+        "systemctl stop valkey-server; cd /var/lib/valkey/appendonlydir; "
+        "file=$(ls -t ./*.incr.aof | head -n1); head -c 2685 /dev/zero >>$file; "
+        "printf '*1\\r\\n$4\\r\\nPING\\r\\n' >>$file; "
+        "systemctl start valkey-server; true",
+        "systemctl stop valkey-server; cd /var/lib/valkey/appendonlydir; "
+        "yes | valkey-check-aof --fix appendonly.aof.manifest >/dev/null; systemctl start valkey-server",
+        "valkey-log",
+        "Valkey's log is torn",
+    ),
+    Fault(
         "Valkey frozen",
         f"{_MAIN} kill -STOP $(main valkey-server)",
         "systemctl restart valkey-server",  # the mend that is printed, which has to end it

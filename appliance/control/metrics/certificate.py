@@ -1,60 +1,24 @@
-"""When the certificate ends that viewers are shown: delivery is asked, as its files are closed to us."""
+"""When the certificate ends that viewers are shown."""
 
 from __future__ import annotations
 
-import asyncio
-import ssl
-from typing import TYPE_CHECKING, Final
-
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from appliance.control.metric_families import gauge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
+    from cryptography import x509
     from prometheus_client.metrics_core import Metric
 
-_SECONDS: Final = 1.0
 
-_PROXY_LINE: Final = b"PROXY UNKNOWN\r\n"
-"""Of a proxy that tells of nobody (https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt, 2.1)."""
-
-
-async def ask_certificate(port: int, *, proxied: bool) -> datetime | None:
-    """The end of the certificate that is shown at `port` of this host.
-
-    None with port 0 (no TLS), and when nobody shows one in time. `proxied`: who connects there says first
-    whom it brings (`delivery_proxy_protocol`).
-    """
-    if not port:
-        return None
-    # Any certificate will do: one that is over, or its host's own, is what has to be told of.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    try:
-        async with asyncio.timeout(_SECONDS):
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            try:
-                if proxied:
-                    writer.write(_PROXY_LINE)
-                await writer.start_tls(context)
-                shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-            finally:
-                writer.transport.abort()
-        return x509.load_der_x509_certificate(shown).not_valid_after_utc
-    except (OSError, ValueError):
-        return None
-
-
-def certificate_metrics(not_after: datetime | None) -> Iterator[Metric]:
-    """The time `not_after`, nothing where there is none."""
+def certificate_metrics(shown: x509.Certificate | None) -> Iterator[Metric]:
+    """The end of `shown`, nothing where there is none."""
     end = gauge(
         "delivery_certificate_not_after_timestamp_seconds",
         "When the certificate ends that delivery shows; absent without TLS, and while delivery shows none.",
     )
-    if not_after is not None:
-        end.add_metric([], not_after.timestamp())
+    if shown is not None:
+        end.add_metric([], shown.not_valid_after_utc.timestamp())
     yield end

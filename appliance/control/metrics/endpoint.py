@@ -13,7 +13,7 @@ from starlette.responses import Response
 from appliance.control.metric_families import Given
 from appliance.control.metrics.backend import backend_metrics
 from appliance.control.metrics.capacity import capacity_metrics
-from appliance.control.metrics.certificate import ask_certificate, certificate_metrics
+from appliance.control.metrics.certificate import certificate_metrics
 from appliance.control.metrics.configured import configured_metrics
 from appliance.control.metrics.delivery import ask_delivery, delivery_metrics
 from appliance.control.metrics.gpu import ask_gpus, failed_gpu_metrics, gpu_metrics
@@ -23,6 +23,7 @@ from appliance.control.metrics.state import ask_state, state_metrics
 from appliance.control.metrics.streams import StreamCollector
 from appliance.control.responses import NO_STORE, detail
 from appliance.control.stat import StatUnavailableError
+from appliance.health.shown_certificate import ask_certificate
 from appliance.media.status_reading import streams_on_disk
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Metrics:
             encode, content_type = choose_encoder("")
         settings = self._control.settings
         # In two, as types are known of six at most.
-        (state, xml, gpus, delivery), (not_after, rotations, uses, marks) = await asyncio.gather(
+        (state, xml, gpus, delivery), (certificate, rotations, uses, marks) = await asyncio.gather(
             asyncio.gather(
                 ask_state(self._control.state),
                 self._ingest(),
@@ -76,7 +77,7 @@ class Metrics:
                     [
                         *self._own(rotations),
                         *delivery_metrics(self._control.traffic, answers=delivery),
-                        *certificate_metrics(not_after),
+                        *certificate_metrics(certificate),
                         *ingest_metrics(xml),
                         *state_metrics(state, with_events=self._control.backend is not None),
                         *gpu_metrics(gpus),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import pwd
 import re
-import ssl
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from appliance.errors import OperatorError
 from appliance.health.finding import Finding, critical, warning
+from appliance.health.shown_certificate import ask_certificate
 from appliance.ops.doctor.host import NGINX_UNITS
 from appliance.secrets.credentials import CONTENT_KEYRING, STREAM_KEY_PEPPER, read_credential
 from appliance.secrets.keyring import Keyring
@@ -175,8 +175,8 @@ async def certificate(host: Host) -> list[Finding]:
             )
         ]
     findings = judge_certificate(path, loaded, now)
-    port = next((listen.port for listen in host.listens("delivery") if listen.tls), None)
-    shown = None if port is None else await _shown(port)
+    port = next((listen.port for listen in host.listens("delivery") if listen.tls), 0)
+    shown = await ask_certificate(port, proxied=host.settings.delivery_proxy_protocol)
     if shown is not None and shown.fingerprint(SHA256()) != loaded.fingerprint(SHA256()):
         findings.append(
             warning(
@@ -212,17 +212,3 @@ def judge_certificate(path: Path, found: x509.Certificate, now: datetime) -> lis
         why = "players refuse HTTPS from then on"
         return [warning(f"the certificate {path} ends soon", seen, why, mend)]
     return []
-
-
-async def _shown(port: int) -> x509.Certificate | None:
-    """The certificate that this host shows at `port`; None when nobody answers there."""
-
-    def ask() -> x509.Certificate | None:
-        try:
-            return x509.load_pem_x509_certificate(
-                ssl.get_server_certificate(("127.0.0.1", port), timeout=2).encode()
-            )
-        except (OSError, ValueError):
-            return None
-
-    return await asyncio.to_thread(ask)

@@ -24,6 +24,7 @@ from appliance.ops.doctor import (
     units,
     updates,
     valkey,
+    valkey_log,
     versions,
     watching,
 )
@@ -46,15 +47,19 @@ CHECKS: Final[Sequence[Check]] = (
     Check("nginx-configuration", configuration.nginx_syntax, after=("certificate", "space")),
     Check("taken-ports", network.taken_ports),
     Check("firewall", firewall.firewall),
+    Check("valkey-log", valkey_log.valkey_log, after=("space",)),
     # its services
     Check(
         "units",
         units.units,
-        after=("space", "memory", "settings", "credentials", "nginx-configuration", "taken-ports"),
+        after=(
+            *("space", "memory", "settings", "credentials", "nginx-configuration", "taken-ports"),
+            "valkey-log",
+        ),
     ),
     Check("open-files", kernel.open_files),
     Check("ports", network.ports, after=("units",)),
-    Check("valkey", valkey.valkey, after=("units", "space", "credentials")),
+    Check("valkey", valkey.valkey, after=("units", "space", "credentials", "valkey-log")),
     Check("backend", backend.backend, after=("clock",)),
     Check("control", services.control, after=("units", "ports")),
     Check("ingest", services.ingest, after=("units", "ports", "control")),

@@ -195,3 +195,8 @@ def test_the_list_tells_who_encodes_each_stream(
         zip(*([cell.strip() for cell in re.split("[┃│]", line)] for line in (head, row)), strict=True)
     )
     assert (cells["state"], cells["encoder"]) == ("live, 1 alert", "x264, 16 %")
+    with pytest.raises(SystemExit):
+        main.main(["streams", "list", f"--settings={settings}", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["active_streams"] == answers["active"]["active_streams"]
+    assert told["on_this_host"] == {"demo": {"state": "live, 1 alert", "encoder": "x264, 16 %"}}

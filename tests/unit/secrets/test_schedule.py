@@ -73,6 +73,18 @@ def test_the_calendar_is_the_host_s_own_time(tmp_path: Path, monkeypatch: pytest
     assert due("master-key", MADE, tmp_path) == datetime(2026, 3, 8, 23, tzinfo=UTC) + TURNS
 
 
+def test_a_drop_in_of_the_operator_counts(tmp_path: Path) -> None:
+    wants, drop_ins = tmp_path / "timers.target.wants", tmp_path / f"{TIMERS['master-key']}.d"
+    wants.mkdir()
+    drop_ins.mkdir()
+    enable(wants, "master-key", "yearly")
+    more = drop_ins / "10-more.conf"
+    more.write_text("[Timer]\nOnCalendar=weekly\n")
+    assert due("master-key", MADE, wants) == datetime(2026, 3, 9, tzinfo=UTC) + TURNS
+    (drop_ins / "20-other.conf").write_text("[Timer]\nOnCalendar=\nOnCalendar=monthly\n")
+    assert due("master-key", MADE, wants) == datetime(2026, 4, 1, tzinfo=UTC) + TURNS
+
+
 @pytest.mark.parametrize("calendar", ["2020-02-02", "no time at all"])
 def test_without_a_time_to_come_nothing_is_due(tmp_path: Path, calendar: str) -> None:
     assert due("master-key", MADE, tmp_path) is None

@@ -27,6 +27,7 @@ from appliance.ops.doctor.services import judge_ready
 from appliance.ops.doctor.table import ALL
 from appliance.ops.doctor.units import NEEDED, judge_units, parse_units
 from appliance.ops.doctor.valkey import judge_valkey, silent_valkey
+from appliance.ops.doctor.valkey_log import judge_log
 from appliance.ops.doctor.versions import judge_configuration, judge_program
 from appliance.ops.secret_status import SecretStatus
 from appliance.secrets.making import make_missing
@@ -313,6 +314,25 @@ def test_secrets_are_there_whole_and_closed(tmp_path: Path) -> None:
         "the secret valkey-password cannot be used": Severity.CRITICAL,
         f"{directory / 'admin-token'} is open to others than root": Severity.WARNING,
     }
+
+
+@pytest.mark.parametrize(
+    ("said", "seen"),
+    [
+        (["appendonly.aof.2.incr.aof format error", "size=2848, ok_up_to=107"], "107 of 2848 bytes"),
+        (["0x 64: Expected \\r\\n, got: 0000", "size=102, ok_up_to=79"], None),  # cut off: it loads that
+        (["fine", "size=107, ok_up_to=107"], None),
+    ],
+    ids=["torn", "cut off", "whole"],
+)
+def test_valkey_s_log(said: list[str], seen: str | None) -> None:
+    """As valkey-check-aof 8.1.1 says it."""
+    words, sizes = said
+    before = "AOF analyzed: filename=appendonly.aof.1.base.rdb, size=89, ok_up_to=89, ok_up_to_line=1\n"
+    after = f"AOF {words}\nAOF analyzed: filename=appendonly.aof.2.incr.aof, {sizes}, ok_up_to_line=27\n"
+    assert [finding.seen for finding in judge_log(before + after)] == (
+        [] if seen is None else [f"/var/lib/valkey/appendonlydir: {seen} of its last file can be read"]
+    )
 
 
 @pytest.mark.parametrize(
