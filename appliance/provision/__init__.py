@@ -1,4 +1,4 @@
-"""What Ansible loads from us: action plugins (run on the controller) and modules (run on the hosts).
+"""What Ansible loads from us: action plugins (on the controller), modules and what they share (on the hosts).
 
-``ansible.cfg`` names the two folders; Ansible finds the files in them by their names.
+``ansible.cfg`` names the three folders; Ansible finds the files in them by their names.
 """

@@ -48,6 +48,15 @@ def test_the_devices_are_the_streams_groups(host: Any) -> None:
     assert "SupplementaryGroups=appliance-gpu" in allowed
 
 
+def test_the_unit_that_makes_the_devices_is_one_that_systemd_takes(host: Any) -> None:
+    told = host.run("systemd-analyze verify --man=no nvidia-persistenced.service")
+    assert told.rc == 0
+    assert "appliance.conf" not in told.stderr
+    assert host.file("/usr/bin/nvidia-modprobe").is_executable
+    made = host.check_output("systemctl show --property=ExecStartPre nvidia-persistenced.service")
+    assert "nvidia-modprobe -c 255" in made
+
+
 def test_nothing_of_x_is_installed(host: Any) -> None:
     form = "--showformat=${db:Status-Status} ${Package}\\n"
     lines = host.check_output("dpkg-query --show %s", form).splitlines()
@@ -60,9 +69,10 @@ def test_nothing_of_x_is_installed(host: Any) -> None:
 
 def test_no_upgrade_takes_the_driver_along(host: Any) -> None:
     """A pin above 1000 keeps the version, installed or not."""
+    version = host.package("libcuda1").version.partition("-")[0]
     for package in ("libcuda1", "nvidia-smi", "nvidia-kernel-dkms", "nvidia-persistenced"):
         told = host.check_output("apt-cache policy %s", package)
-        assert "*** 550.163.01-" in told
+        assert f"*** {version}-" in told
         assert " 1001" in told
 
 

@@ -27,7 +27,13 @@ HOST: dict[str, Any] = {
             {"uri": "http://deb.example", "suite": "trixie", "signed_by": "", "components": ["non-free"]}
         ],
         "available": ["550.163.01"],
+        "candidate": "550.163.01",
         "version": "",
+        "installed": {},
+        "brought": [],
+        "kernel_packages": ["linux-headers-amd64", "linux-headers-6.12.118+deb13-amd64"],
+        "secure_boot": False,
+        "signing_key_enrolled": False,
         "device_group_id": 990,
     },
     "ansible_facts": {

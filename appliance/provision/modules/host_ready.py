@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.installed_packages import installed_versions
 
 DISPLAY = "0x03"  # PCI base class of a GPU: with a screen (0300) or without one (0302)
 NVIDIA = "0x10de"  # PCI vendor
@@ -146,16 +147,6 @@ def ssh_ports(found: list[Listener]) -> list[int]:
     return sorted(ports)
 
 
-def package_versions(module: AnsibleModule, wanted: list[str]) -> dict[str, str]:
-    """Return the versions of those of the wanted packages that are installed and configured."""
-    if not wanted:
-        return {}
-    form = "--showformat=${db:Status-Status} ${Package} ${Version}\\n"
-    _, out, _ = module.run_command(["dpkg-query", "--show", form, *wanted])
-    rows = [line.split() for line in out.splitlines()]
-    return {row[1]: row[2] for row in rows if row[0] == "installed"}
-
-
 def in_container(module: AnsibleModule) -> bool:
     """Tell whether kernel and clock are another machine's (systemd-detect-virt(1))."""
     code, _, _ = module.run_command(["systemd-detect-virt", "--quiet", "--container"])
@@ -240,7 +231,7 @@ def main() -> None:
             msg="this host cannot be used as it is:\n" + "\n".join(f"- {line}" for line in problems)
         )
     packages, built = module.params["packages"], module.params["built_packages"]
-    versions = package_versions(module, packages + built)
+    versions = installed_versions(module, packages + built)
     has_lists = any(Path("/var/lib/apt/lists").glob("*_Packages*"))
     facts = {
         "architecture": platform.machine(),
