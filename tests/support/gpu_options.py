@@ -44,7 +44,7 @@ def command(ffmpeg: str, *, gpu_decodes: bool) -> list[str]:
     plan = RunPlan(
         source,
         plan_rungs(load_ladder(ladder_path("default")), source),
-        EncoderChoice("nvenc", "asked for", gpu=0),
+        EncoderChoice("nvenc", "asked for"),
         segment_seconds=2,
         part_seconds=0.25,
         begin_s=1,
