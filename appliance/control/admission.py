@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from appliance.media.capacity.store import Capacity
     from appliance.media.encode.gpu_marks import Mark
     from appliance.media.encode.gpus import GpuId
+    from appliance.media.encode.ladder import Ladder
     from appliance.media.encode.source import Source
     from appliance.media.status_reading import Reading
     from appliance.names import StreamName
@@ -57,7 +58,11 @@ if TYPE_CHECKING:
 _CPU: Final = Placement(None, "it was running already")
 
 _LEARNT_S: Final = 600.0
-"""How long a driver is not asked for more sessions than were open when it refused one."""
+"""How long a driver is not asked for more sessions than were open when it refused one, and a GPU gets no
+stream when one that was sent there did not get to it, nobody knows why."""
+
+_SHORT_S: Final = 30.0
+"""The same for a driver that refused the first session: for want of memory, or as others encode there."""
 
 
 class FullError(RefusedError):
@@ -71,14 +76,16 @@ class FullError(RefusedError):
 class _Known:
     """What is remembered of a stream that counts: what it may cost at most, its place, what it ran last.
 
-    `missed` is the GPU that it was sent to and, it does not say why, is not encoded on; `instead_of` the one
-    for which x264 stands in; `full` that this was for want of a session, from which was learnt.
+    `missed` is the GPU that it was sent to and, it does not say why, is not encoded on, since monotonic
+    second `missed_at`; `instead_of` the one for which x264 stands in; `full` that this was for want of a
+    session, from which was learnt.
     """
 
     assumed: Work
     placement: Placement
     ran: Work | None = None
     missed: GpuId | None = None
+    missed_at: float = 0.0
     instead_of: GpuId | None = None
     full: bool = False
 
@@ -109,6 +116,7 @@ class Admission:
         self._reserved: Counter[StreamName] = Counter()
         self._known: dict[StreamName, _Known] = {}
         self._sessions: dict[GpuId, tuple[int, float]] = {}
+        self._ladder: tuple[object, Ladder] | None = None
         self._marked: dict[GpuId | None, Mark] = {}
         self.refused = 0
         """Publishes refused since the service began."""
@@ -189,7 +197,8 @@ class Admission:
         known = self._known.get(stream) if stream in running else None
         if known is not None and known.instead_of is None:
             return known.placement
-        assumed = await self._assumed(stream)
+        source = (await self._sources([stream]))[stream]
+        assumed = await self._assumed(source)
         try:
             placement = place(
                 capacity,
@@ -203,7 +212,7 @@ class Admission:
             if known is not None:
                 return known.placement
             self.refused += 1
-            raise FullError(str(error)) from None
+            raise FullError(f"no room: {error}; {counted_as(source, self._settings)}") from None
         self._known[stream] = _Known(assumed, placement)
         return placement
 
@@ -212,7 +221,7 @@ class Admission:
         missed = {
             known.missed: f"stream {stream} was sent to {known.missed}, and the CPU encodes it"
             for stream, known in self._known.items()
-            if known.missed is not None
+            if known.missed is not None and now - known.missed_at < _LEARNT_S
         }
         if self._settings.encoder == "nvenc":
             # A stream tries such a GPU again when that is due: none may be left to do it but the next.
@@ -227,12 +236,11 @@ class Admission:
         statuses = await asyncio.to_thread(_fresh_statuses, Path(self._settings.media_root))
         counting |= {stream for stream, status in statuses.items() if _wanted(status)}
         self._known = {stream: known for stream, known in self._known.items() if stream in counting}
-        running = {}
-        for stream in counting:
-            known = self._known.get(stream)
-            if known is None:
-                known = self._known[stream] = _Known(await self._assumed(stream), _CPU)
-            running[stream] = _as_running(known, statuses.get(stream), self._said)
+        for stream, source in (await self._sources(counting - self._known.keys())).items():
+            self._known[stream] = _Known(await self._assumed(source), _CPU)
+        running = {
+            stream: _as_running(self._known[stream], statuses.get(stream), self._said) for stream in counting
+        }
         for stream in counting:
             self._learn(self._known[stream], statuses.get(stream), running.values())
         return running
@@ -243,23 +251,31 @@ class Admission:
         if full and not known.full and known.instead_of is not None:
             gpu = known.instead_of
             open_now = sum(len(each.work.rungs) for each in running if each.gpu == gpu)
-            self._sessions[gpu] = (open_now, time.monotonic() + _LEARNT_S)
+            self._sessions[gpu] = (open_now, time.monotonic() + (_LEARNT_S if open_now else _SHORT_S))
             record("gpu", level=logging.WARNING, action="full", gpu=str(gpu.index), sessions=open_now)
         known.full = full
 
-    async def _assumed(self, stream: StreamName) -> Work:
-        """What `stream` may ask for at most, by the limits that it is registered with, and by the ladder."""
-        source = described_source(self._settings.admission_source)
-        registered = (await self._registry.many([stream]))[stream]
-        if isinstance(registered, StateUnavailableError):
-            raise registered
-        if registered is not None:
-            source = largest(source, registered.limits)
+    async def _sources(self, streams: Iterable[StreamName]) -> dict[StreamName, Source]:
+        """The largest that each may send, by the limits that it is registered with."""
+        source, found = described_source(self._settings.admission_source), {}
+        names = list(streams)
+        for stream, registered in (await self._registry.many(names) if names else {}).items():
+            if isinstance(registered, StateUnavailableError):
+                raise registered
+            found[stream] = source if registered is None else largest(source, registered.limits)
+        return found
+
+    async def _assumed(self, source: Source) -> Work:
+        """What a stream of `source` may ask for at most, by the ladder."""
+        path = ladder_path(self._settings.ladder)
         try:
-            ladder = await asyncio.to_thread(load_ladder, ladder_path(self._settings.ladder))
-        except OperatorError:
+            stat = await asyncio.to_thread(path.stat)
+            version = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            if self._ladder is None or self._ladder[0] != version:
+                self._ladder = (version, await asyncio.to_thread(load_ladder, path))
+        except (OSError, OperatorError):
             return Work()  # no stream starts with it, and its unit says why
-        return Work.of(source, plan_rungs(ladder, source))
+        return Work.of(source, plan_rungs(self._ladder[1], source))
 
 
 def in_words(capacity: Capacity) -> dict[str, str]:
@@ -285,6 +301,15 @@ def largest(source: Source, limits: Limits) -> Source:
     return replace(source, video=replace(video, fps=fps), fps=fps)
 
 
+def counted_as(source: Source, settings: Settings) -> str:
+    """Returns in words as what a stream of `source` counted, and by which setting."""
+    if source.video is None:
+        return "it counted as sound alone"
+    size = f"{source.video.width}x{source.video.height}@{float(source.fps or 0):g}"
+    whose = "the setting admission_source" if size == settings.admission_source else "its limits"
+    return f"it counted as {size} ({whose}), in shares of what the host was measured to encode"
+
+
 def _as_running(known: _Known, status: Reading | None, capacity: Capacity | None) -> Running:
     if status is not None and (work := Work.reported(status)) is not None:
         known.ran = work
@@ -296,7 +321,9 @@ def _as_running(known: _Known, status: Reading | None, capacity: Capacity | None
             known.instead_of = gpu_of(status, capacity, "instead_of")
         if gpu != known.placement.gpu and (live or known.placement is _CPU):
             if gpu is None and known.instead_of is None:
-                known.missed = known.placement.gpu
+                known.missed, known.missed_at = known.placement.gpu, time.monotonic()
+            elif gpu == known.missed:
+                known.missed = None
             known.placement = Placement(gpu, "its process says so")
     return Running(known.assumed if known.ran is None else known.ran, known.placement.gpu)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from appliance.media.status_reading import Reading
 
 MEGA = 1e6
+
+_LONGEST_SIDE: Final = 16_384
+_FASTEST_FPS: Final = 1000
+"""Bounds of figures that are believed: streams' processes write them, and room is given away by them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +40,32 @@ class Work:
 
     @classmethod
     def reported(cls, status: Reading) -> Work | None:
-        """Returns what a stream's process says that it runs; None while it runs nothing."""
+        """Returns what a stream's process says that it runs; None while it runs nothing that there can be."""
         encoded = {}
         reported = status.items("rungs")
-        for rung in reported:
-            name, size = rung.text("name"), [rung.number(key) for key in ("width", "height", "fps")]
-            if name is not None and None not in size and not rung.flag("copied"):
-                encoded[name] = _product(size) / MEGA
+        sides = [status.number("source", "video", key) for key in ("width", "height")]
+        sizes = [[rung.number(key) for key in ("width", "height", "fps")] for rung in reported]
+        if not all(map(_possible, [*sizes, [*sides, status.number("source", "video", "fps")]])):
+            return None
+        for rung, size in zip(reported, sizes, strict=True):
+            if rung.flag("copied"):
+                continue
+            name = rung.text("name")
+            if name is None or None in size:
+                return None
+            encoded[name] = _product(size) / MEGA
         if not reported:
             # With sound alone there are no rungs, and yet a run.
             return cls() if status.number("ffmpeg_pid") is not None else None
-        sides = [status.number("source", "video", key) for key in ("width", "height")]
         fastest = max(rung.number("fps") or 0.0 for rung in reported)
         fps = max(status.number("source", "video", "fps") or 0.0, fastest)
         return cls(_product(sides) * fps / MEGA if encoded else 0.0, encoded)
+
+
+def _possible(size: Sequence[float | None]) -> bool:
+    """Whether a width, a height and a frame rate can be: what is not said can be anything."""
+    bounds = (_LONGEST_SIDE, _LONGEST_SIDE, _FASTEST_FPS)
+    return all(each is None or 0 <= each <= most for each, most in zip(size, bounds, strict=True))
 
 
 def _product(numbers: Iterable[float | None]) -> float:

@@ -67,7 +67,9 @@ async def test_a_publish_too_many_is_refused_until_one_ends(site: Site, backend:
 
     refusals = [event for event in site.control.events("publish") if event["verdict"] == "refused"]
     assert {(event["stream"], event["status"]) for event in refusals} == {("third", 503)}
-    assert refusals[0]["reason"].startswith("the CPU has 0.75 of 0.80 taken, and the stream may take 0.37")
+    assert refusals[0]["reason"].startswith(
+        "no room: the CPU has 0.75 of 0.80 taken, and the stream may take 0.37; it counted as 1280x720@30"
+    )
     await eventually(lambda: told(backend, "publish.refused"))
     [event] = told(backend, "publish.refused")
     assert (event["stream"], event["client_ip"], event["host"]) == ("third", "127.0.0.1", "here")

@@ -16,6 +16,7 @@ from appliance.media.capacity.figures import CpuFigures
 from appliance.media.capacity.store import write_capacity
 from appliance.media.encode.described import described_source
 from appliance.media.encode.gpu_marks import GpuMarks, read_marks
+from appliance.media.encode.ladder import Ladder, load_ladder
 from appliance.names import StreamName
 from appliance.settings import Settings
 from appliance.state.lease import Lease
@@ -124,9 +125,16 @@ COPIED = (("720p", 1280, 720, True), ("360p", 640, 360, False))
 
 async def test_as_many_as_fit_at_their_dearest(site: Site) -> None:
     assert [await site.admit(stream) for stream in (A, B)] == ["cpu", "cpu"]
-    with pytest.raises(FullError, match=r"503 No room for another stream: the CPU has 0.75 of 0.80 taken"):
+    with pytest.raises(FullError, match=r"503 No room .*: no room: the CPU has 0.75 of 0.80 taken") as full:
         await site.admit(C)
-    assert site.admission.refused == 1
+    assert "it counted as 1280x720@30 (the setting admission_source)" in str(full.value)
+    limits = Limits(height=1080)
+    site.registered.streams[C] = RegisteredStream(
+        name=C, created_at="2026-01-01T00:00:00+00:00", limits=limits
+    )
+    with pytest.raises(FullError, match=r"it counted as 1280x1080@30 \(its limits\)"):
+        await site.admit(C)
+    assert site.admission.refused == 2
 
 
 async def test_what_runs_counts_as_it_is(site: Site) -> None:
@@ -368,9 +376,68 @@ async def test_after_ten_minutes_a_driver_is_asked_again(
 ) -> None:
     monkeypatch.setattr("appliance.control.admission._LEARNT_S", 0.0)
     write_capacity(tmp_path / "capacity.json", capacity(gpu(), cpu=CPU))
+    assert [await site.admit(stream) for stream in (A, B)] == ["gpu0", "gpu0"]
+    site.say(A, rungs=_ENCODED, encoder={"family": "nvenc", "gpu": asdict(gpu_id(0))})
+    site.say(B, rungs=_ENCODED, encoder=_stands_in("full"))
+    assert await site.admit(C) == "gpu0", "who encoded there may have ended"
+
+
+@pytest.mark.parametrize(("short", "then"), [(0.0, "gpu0"), (30.0, "cpu")])
+async def test_a_driver_that_refused_the_first_session_is_asked_again_soon(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: float, then: str
+) -> None:
+    """None of ours was open: a moment without memory must not take the GPU from everybody for long."""
+    monkeypatch.setattr("appliance.control.admission._SHORT_S", short)
+    write_capacity(tmp_path / "capacity.json", capacity(gpu(), cpu=CPU))
     assert await site.admit(A) == "gpu0"
     site.say(A, rungs=_ENCODED, encoder=_stands_in("full"))
-    assert await site.admit(B) == "gpu0", "who encoded there may have ended"
+    assert await site.admit(B) == then
+
+
+async def test_a_stream_that_gets_to_its_gpu_later_keeps_nobody_away(site: Site, tmp_path: Path) -> None:
+    write_capacity(tmp_path / "capacity.json", capacity(gpu(), cpu=CPU))
+    assert await site.admit(A) == "gpu0"
+    site.say(A, rungs=_ENCODED, encoder={"family": "x264"})
+    assert await site.admit(B) == "cpu"
+    site.say(A, rungs=_ENCODED, encoder={"family": "nvenc", "gpu": asdict(gpu_id(0))})
+    assert await site.admit(C) == "gpu0"
+
+
+async def test_a_gpu_that_a_stream_did_not_get_to_is_given_again_after_ten_minutes(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_capacity(tmp_path / "capacity.json", capacity(gpu(), cpu=CPU))
+    assert await site.admit(A) == "gpu0"
+    site.say(A, rungs=_ENCODED, encoder={"family": "x264"})
+    assert await site.admit(B) == "cpu"
+    monkeypatch.setattr("appliance.control.admission._LEARNT_S", 0.0)
+    assert await site.admit(C) == "gpu0"
+
+
+@pytest.mark.parametrize("width", [-1e6, 1e300, float("inf"), float("nan")])
+async def test_a_stream_that_tells_what_cannot_be_counts_at_its_dearest(site: Site, width: float) -> None:
+    for stream in (A, B):
+        await site.admit(stream)
+        site.say(stream, rungs=(("720p", width, 720, False), ("360p", 640, 360, False)))
+    with pytest.raises(FullError, match=r"the CPU has 0\.75 of 0\.80 taken"):
+        await site.admit(C)
+
+
+async def test_the_ladder_is_read_once_for_as_long_as_it_is_the_same(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def counted(path: Path) -> Ladder:
+        read.append(path)
+        return load_ladder(path)
+
+    monkeypatch.setattr("appliance.control.admission.load_ladder", counted)
+    for number in range(30):
+        site.held.take(StreamName(f"known-{number}"))
+    with pytest.raises(FullError):
+        await site.admit(A)
+    assert len(read) == 1
 
 
 async def test_where_the_cpu_encodes_what_was_sent_to_a_gpu_no_more_is_sent(
