@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -23,15 +23,22 @@ from appliance.cli.probing import (
     tell,
 )
 from appliance.media.capacity.gpu_probe import probe_gpu
-from appliance.media.capacity.gpus import find_gpus
 from appliance.media.capacity.reference import Reference
 from appliance.media.capacity.store import MeasuredGpus, keep
 from appliance.media.encode.encoder import EncoderChoice
+from appliance.media.encode.gpus import find_gpus
 from appliance.output import console, folding_table
 from appliance.settings import SETTINGS_FILE
 
 if TYPE_CHECKING:
-    from appliance.media.capacity.gpus import Gpu
+    from appliance.media.encode.gpus import Gpu
+
+_WHY: Final = {
+    "speed": "slower than real time",
+    "memory": "the host's memory is used up",
+    "time": "the time was over",
+}
+"""What ended the rise, where nothing else is said of it; "" is an older probe's."""
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -101,8 +108,14 @@ def _print(measured: MeasuredGpus) -> None:
     table = folding_table(*headings, title=f"NVENC, H.264, driver {measured.driver}")
     for gpu in measured.gpus:
         sessions = "no limit seen" if gpu.sessions is None and gpu.encodes else str(gpu.sessions or 0)
-        why = gpu.reason or ("slower than real time" if gpu.complete else "the time was over")
+        why = [gpu.reason or _WHY.get(gpu.limit, "")]
+        why += [] if gpu.decodes else ["the CPU has to decode"]
         table.add_row(
-            str(gpu.index), gpu.name, f"{gpu.streams} of {gpu.source}", f"{gpu.pixels:.0f}", sessions, why
+            str(gpu.index),
+            gpu.name,
+            f"{gpu.streams} of {gpu.source}",
+            f"{gpu.pixels:.0f}",
+            sessions,
+            "; ".join(filter(None, why)),
         )
     console().print(table)

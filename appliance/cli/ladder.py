@@ -15,7 +15,8 @@ from appliance.errors import EX_USAGE, OperatorError
 from appliance.media.encode.command import RunPlan, ffmpeg_command
 from appliance.media.encode.copying import with_copy
 from appliance.media.encode.described import described_source
-from appliance.media.encode.encoder import EncoderChoice, choose_encoder
+from appliance.media.encode.encoder import EncoderChoice
+from appliance.media.encode.encoder_memory import EncoderMemory
 from appliance.media.encode.ladder import ladder_path, load_ladder
 from appliance.media.encode.rungs import plan_rungs
 from appliance.media.encode.thumbnails import THUMBNAIL_SECONDS
@@ -113,7 +114,8 @@ def _choose(preference: str) -> EncoderChoice:
         return EncoderChoice("nvenc", "asked for with --encoder, not tried")
     if preference == "x264":
         return EncoderChoice("x264", "asked for with --encoder or the setting, not tried")
-    return asyncio.run(choose_encoder(cast("EncoderPreference", preference)))
+    memory = EncoderMemory(cast("EncoderPreference", preference), directory=None)
+    return asyncio.run(memory.choose())
 
 
 def _as_data(plan: RunPlan, path: Path, command: list[str], encoded: str | None) -> dict[str, object]:

@@ -27,14 +27,15 @@ from appliance.control.audit import record
 from appliance.control.refusal import RefusedError
 from appliance.control.troubles import Troubles
 from appliance.errors import OperatorError
-from appliance.media.capacity.placing import Learnt, NoRoomError, Placement, Running, Use, place, uses
+from appliance.media.capacity.placing import Learnt, NoRoomError, Running, Use, gpu_of, place, uses
 from appliance.media.capacity.store import CapacityFile
 from appliance.media.capacity.work import Work
 from appliance.media.encode.described import described_source
-from appliance.media.encode.encoder_memory import SHARED_DIRECTORY
+from appliance.media.encode.encoder_memory import NVIDIA_DEVICE, SHARED_DIRECTORY
 from appliance.media.encode.gpu_faults import GpuFault
 from appliance.media.encode.gpu_marks import by_gpu, read_marks
 from appliance.media.encode.ladder import ladder_path, load_ladder
+from appliance.media.encode.placement import Placement
 from appliance.media.encode.rungs import plan_rungs
 from appliance.media.status import State as StreamState
 from appliance.media.status_reading import read_status, streams_on_disk
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from appliance.media.capacity.store import Capacity
     from appliance.media.encode.gpu_marks import Mark
+    from appliance.media.encode.gpus import GpuId
     from appliance.media.encode.source import Source
     from appliance.media.status_reading import Reading
     from appliance.names import StreamName
@@ -76,8 +78,8 @@ class _Known:
     assumed: Work
     placement: Placement
     ran: Work | None = None
-    missed: int | None = None
-    instead_of: int | None = None
+    missed: GpuId | None = None
+    instead_of: GpuId | None = None
     full: bool = False
 
 
@@ -92,9 +94,11 @@ class Admission:
         registry: Registry,
         *,
         shared: Path = SHARED_DIRECTORY,
+        device: Path = NVIDIA_DEVICE,
     ) -> None:
         self._settings = settings
         self._shared = shared
+        self._device = device
         self._host = host
         self._leases = leases
         self._registry = registry
@@ -104,8 +108,8 @@ class Admission:
         self._deciding = asyncio.Lock()
         self._reserved: Counter[StreamName] = Counter()
         self._known: dict[StreamName, _Known] = {}
-        self._sessions: dict[int, tuple[int, float]] = {}
-        self._marked: dict[str, Mark] = {}
+        self._sessions: dict[GpuId, tuple[int, float]] = {}
+        self._marked: dict[GpuId | None, Mark] = {}
         self.refused = 0
         """Publishes refused since the service began."""
 
@@ -127,17 +131,24 @@ class Admission:
         return capacity
 
     def placement(self, stream: StreamName) -> Placement | None:
-        """Where `stream` was let in to; None when nothing says so."""
-        known = self._known.get(stream)
-        return None if known is None else known.placement
+        """Where `stream` was let in to; None when nothing says so, and it finds out by trying.
+
+        So it does beside GPUs that nobody has measured: that the CPU has room is no word against them.
+        """
+        known, capacity = self._known.get(stream), self.capacity()
+        if known is None or capacity is None:
+            return None
+        untold = known.placement.gpu is None and capacity.gpus is None and self._settings.encoder != "x264"
+        return None if untold and self._device.exists() else known.placement
 
     async def marks(self) -> list[Mark]:
         """The GPUs that have failed, as the streams' processes have marked them; changes are recorded."""
-        marked = {mark.name: mark for mark in await asyncio.to_thread(read_marks, self._shared)}
-        for name in marked.keys() - self._marked.keys():
-            record("gpu", level=logging.WARNING, action="failed", gpu=name, reason=marked[name].reason)
-        for name in self._marked.keys() - marked.keys():
-            record("gpu", action="works again", gpu=name)
+        marked = {mark.gpu: mark for mark in await asyncio.to_thread(read_marks, self._shared)}
+        for gpu in marked.keys() - self._marked.keys():
+            mark = marked[gpu]
+            record("gpu", level=logging.WARNING, action="failed", gpu=mark.name, reason=mark.reason)
+        for gpu in self._marked.keys() - marked.keys():
+            record("gpu", action="works again", gpu=self._marked[gpu].name)
         self._marked = marked
         return list(marked.values())
 
@@ -199,11 +210,14 @@ class Admission:
     async def _learnt(self, capacity: Capacity) -> Learnt:
         marks, now = await self.marks(), time.monotonic()
         missed = {
-            known.missed: f"stream {stream} was sent to GPU {known.missed}, and the CPU encodes it"
+            known.missed: f"stream {stream} was sent to {known.missed}, and the CPU encodes it"
             for stream, known in self._known.items()
             if known.missed is not None
         }
-        failed = {**missed, **by_gpu(marks, [gpu.index for gpu in capacity.of_gpus])}
+        if self._settings.encoder == "nvenc":
+            # A stream tries such a GPU again when that is due: none may be left to do it but the next.
+            marks = [mark for mark in marks if mark.again_at > time.time()]
+        failed = {**missed, **by_gpu(marks, [gpu.id for gpu in capacity.of_gpus])}
         return Learnt(failed, {gpu: most for gpu, (most, until) in self._sessions.items() if now < until})
 
     async def _running(self) -> dict[StreamName, Running]:
@@ -218,7 +232,7 @@ class Admission:
             known = self._known.get(stream)
             if known is None:
                 known = self._known[stream] = _Known(await self._assumed(stream), _CPU)
-            running[stream] = _as_running(known, statuses.get(stream))
+            running[stream] = _as_running(known, statuses.get(stream), self._said)
         for stream in counting:
             self._learn(self._known[stream], statuses.get(stream), running.values())
         return running
@@ -230,7 +244,7 @@ class Admission:
             gpu = known.instead_of
             open_now = sum(len(each.work.rungs) for each in running if each.gpu == gpu)
             self._sessions[gpu] = (open_now, time.monotonic() + _LEARNT_S)
-            record("gpu", level=logging.WARNING, action="full", gpu=str(gpu), sessions=open_now)
+            record("gpu", level=logging.WARNING, action="full", gpu=str(gpu.index), sessions=open_now)
         known.full = full
 
     async def _assumed(self, stream: StreamName) -> Work:
@@ -271,18 +285,15 @@ def largest(source: Source, limits: Limits) -> Source:
     return replace(source, video=replace(video, fps=fps), fps=fps)
 
 
-def _as_running(known: _Known, status: Reading | None) -> Running:
+def _as_running(known: _Known, status: Reading | None, capacity: Capacity | None) -> Running:
     if status is not None and (work := Work.reported(status)) is not None:
         known.ran = work
-        gpu = None
-        if status.text("encoder", "family") == "nvenc":
-            gpu = int(status.number("encoder", "gpu") or 0)
+        gpu = gpu_of(status, capacity)
         # One that waits for its publisher says what was; where it goes when that comes may be decided
         # already.
         live = status.text("state") == StreamState.LIVE.value
         if live:
-            instead_of = status.number("encoder", "instead_of")
-            known.instead_of = None if instead_of is None else int(instead_of)
+            known.instead_of = gpu_of(status, capacity, "instead_of")
         if gpu != known.placement.gpu and (live or known.placement is _CPU):
             if gpu is None and known.instead_of is None:
                 known.missed = known.placement.gpu

@@ -68,7 +68,7 @@ class Publish:
             return detail(refused.status, refused.text)
         reader = self._control.readers.present(lease.stream)
         if (placement := self._control.admission.placement(lease.stream)) is not None:
-            seen["encoder"] = "x264" if placement.gpu is None else f"gpu{placement.gpu}"
+            seen["encoder"] = "x264" if placement.gpu is None else placement.device
         record("publish", verdict="allowed", status=200, publication=lease.session, reader=reader, **seen)
         answer = ok({"status": "allowed", "stream_key": lease.stream})
         answer.background = BackgroundTask(self._count, lease.stream)

@@ -6,7 +6,7 @@ import enum
 import json
 import time
 from collections import deque
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from appliance.iso_time import iso
@@ -87,9 +87,9 @@ class StreamStatus:
     def _describe_encoder(self, choice: EncoderChoice) -> None:
         self.encoder = {"family": choice.family, "codec": choice.codec, "reason": choice.reason}
         if choice.gpu is not None:
-            self.encoder["gpu"] = choice.gpu
+            self.encoder["gpu"] = asdict(choice.gpu)
         if choice.instead_of is not None:
-            self.encoder["instead_of"] = choice.instead_of
+            self.encoder["instead_of"] = asdict(choice.instead_of)
         if choice.fault is not None:
             self.encoder["fault"] = choice.fault.value
 

@@ -67,7 +67,8 @@ class Storage:
             raise ValueError(f"{name}: an empty file is never published")
         path = f"{self.directory}/{name}"
         folder, _, file = path.rpartition("/")
-        temporary = f"{folder}/{_TEMPORARY}{file}"
+        # A name of its own: in the streams' runtime directory several processes write the same file.
+        temporary = f"{folder}/{_TEMPORARY}{os.getpid()}-{file}"
         begun = time.monotonic()
         try:
             self._require_space(name, len(data) + reserve)

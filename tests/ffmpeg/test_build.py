@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.support import player
+from tests.support import gpu_options, player
 from tests.support.encoder import Publisher, Signal
 from tests.support.site import STREAMS, TOP, Site, provisioned
 from tests.support.waiting import until
@@ -32,6 +32,7 @@ UNIT = f"stream@{STREAM}.service"
 VARIABLES: dict[str, Any] = yaml.safe_load((TOP / "roles/ffmpeg/vars/main.yml").read_text())
 PACKAGE, BUILT = VARIABLES["_ffmpeg_package"], VARIABLES["_ffmpeg_built"]
 IN_USE, DISTRIBUTED = VARIABLES["_ffmpeg_in_use"], VARIABLES["_ffmpeg_distributed"]
+RECORD = VARIABLES["_ffmpeg_record"]
 
 CACHE = TOP / ".cache/ffmpeg-build"
 GIVEN = os.environ.get("APPLIANCE_TEST_PACKAGES", "")
@@ -147,6 +148,16 @@ def test_nvenc_is_there_and_says_that_there_is_no_gpu(host: Site) -> None:
     assert "Cannot load libcuda.so.1" in done.stderr
 
 
+@pytest.mark.parametrize("gpu_decodes", [False, True])
+@pytest.mark.parametrize("program", [IN_USE, DISTRIBUTED])
+def test_it_takes_every_option_that_a_gpu_is_given(host: Site, program: str, gpu_decodes: bool) -> None:
+    clip = "/run/clip.flv"
+    host.run(program, *gpu_options.CLIP, clip)
+    words = gpu_options.command(program, gpu_decodes=gpu_decodes)
+    done = host.run(*gpu_options.as_a_stream_has_it(words, clip), check=False)
+    assert gpu_options.complaints(done.returncode, done.stderr) == []
+
+
 def test_one_that_does_not_prove_itself_replaces_nothing(host: Site) -> None:
     """A package whose program starts and lacks everything, as a cached one may on another CPU."""
     version = "9.9.9-1+r00000000"
@@ -203,6 +214,31 @@ def test_back_to_the_distributions(host: Site) -> None:
     assert not host.run("dpkg-query", "-W", PACKAGE, check=False).stdout
     assert changed(host.apply("--tags=ffmpeg")) == 0
     assert changed(host.apply("--tags=ffmpeg", "--check")) == 0
+
+
+def test_one_that_does_not_start_any_more_is_replaced(host: Site) -> None:
+    """Of a program that needs a library that is gone, only its checksum tells whose it is."""
+    build(host)
+    broken = f"{IN_USE}.broken"  # renamed: a program that runs cannot be written to
+    host.run("sh", "-c", f"echo gone >{broken} && sha256sum <{broken} | cut -d' ' -f1 >>{RECORD}")
+    host.run("sh", "-c", f"chmod 755 {broken} && mv {broken} {IN_USE}")
+    try:
+        build(host)
+        assert found(host).endswith("-appliance")
+    finally:
+        # The looking began to note that there was none.
+        host.run("rm", "-f", "/run/no-ffmpeg")
+
+
+def test_a_copy_whose_package_was_purged_does_not_stay(host: Site) -> None:
+    build(host)
+    host.run("apt-get", "purge", "--yes", PACKAGE)
+    assert found(host).endswith("-appliance")
+    host.apply("--tags=ffmpeg")
+    assert "appliance" not in found(host)
+    for left in (IN_USE, RECORD):
+        assert host.run("test", "-e", left, check=False).returncode == 1
+    assert changed(host.apply("--tags=ffmpeg")) == 0
 
 
 def test_there_was_an_ffmpeg_at_any_time(host: Site) -> None:

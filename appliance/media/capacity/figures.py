@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # pydantic reads the fields' types when the module runs
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
+
+from appliance.media.encode.gpus import GpuId
 
 if TYPE_CHECKING:
     from appliance.media.capacity.work import Work
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
+
+Limit = Literal["speed", "memory", "refused", "failed", "time"]
+"""What ended the rise of sessions: one was too slow, the next would not fit into the host's memory, the
+driver gave none more, one failed for another reason, or time was over, so that more may be carried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,8 @@ class GpuFigures:
 
     `pixels` is what it encoded in real time, in millions a second, of all rungs together. `sessions` is how
     many encodes the driver let be open at once, None when it refused none. A GPU that encodes nothing has
-    neither, and `reason` says why. A rung is a session.
+    neither, and `reason` says why. A rung is a session. `decodes`: it decodes pictures, too; else the CPU
+    does. `limit` is why there were no more; "" where an older probe has not kept it. `index` is for people.
     """
 
     index: Count
@@ -79,7 +86,14 @@ class GpuFigures:
     source: str = ""
     streams: Count = 0
     complete: bool = True
+    decodes: bool = True
+    limit: Limit | Literal[""] = ""
     steps: tuple[Step, ...] = field(default=())
+
+    @property
+    def id(self) -> GpuId:
+        """Which GPU it is."""
+        return GpuId(self.uuid, self.index)
 
     @property
     def encodes(self) -> bool:

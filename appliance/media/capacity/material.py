@@ -16,6 +16,7 @@ from appliance.media.encode.command import MEDIA_START_S
 from appliance.media.encode.source import SourceProbe
 from appliance.media.rtmp import flv
 from appliance.media.rtmp.chunks import Message, MessageType
+from appliance.subprocesses import NOT_THERE, TOO_LONG, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,24 +74,14 @@ async def make_clip(source: Source, kbps: int, folder: Path, *, ffmpeg: str = "f
         *("-b:v", f"{kbps}k", "-maxrate", f"{kbps}k", "-bufsize", f"{kbps}k"),
         *("-c:a", "aac", "-ac", "2", "-b:a", "128k", "-f", "flv", str(file)),
     ]
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-        )
-    except OSError as error:
-        raise _cannot(f"{ffmpeg} cannot be started: {error.strerror}") from None
-    try:
-        async with asyncio.timeout(_MOST_S):
-            _, said = await process.communicate()
-    except BaseException as error:
-        process.kill()
-        await process.wait()
-        if isinstance(error, TimeoutError):
-            raise _cannot(f"it takes longer than {_MOST_S:g} s") from None
-        raise
-    if process.returncode != 0:
-        lines = said.decode(errors="replace").strip().splitlines()
-        raise _cannot(lines[0] if lines else f"FFmpeg's exit status is {process.returncode}")
+    done = await run_program(*command, seconds=_MOST_S)
+    if done.status == NOT_THERE:
+        raise _cannot(f"{ffmpeg} cannot be started: {done.said.removeprefix(f'{ffmpeg}: ')}")
+    if done.status == TOO_LONG:
+        raise _cannot(f"it takes longer than {_MOST_S:g} s")
+    if done.status:
+        lines = done.errors.strip().splitlines()
+        raise _cannot(lines[0] if lines else f"FFmpeg's exit status is {done.status}")
     return read_clip(await asyncio.to_thread(file.read_bytes))
 
 

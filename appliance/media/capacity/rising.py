@@ -5,31 +5,32 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import psutil
 
-from appliance.media.capacity.figures import Step
+from appliance.media.capacity.figures import Limit, Step
 from appliance.media.capacity.trial import TrialError
+from appliance.media.encode.gpu_faults import GpuFault, fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from appliance.media.capacity.trial import Session
 
-Limit = Literal["speed", "memory", "refused", "time"]
-"""What ended the rise: one session was too slow, the next would not fit into memory, a session did not
-begin, or time was over, so that more may be carried."""
-
 
 @dataclass(frozen=True, slots=True)
 class Rise:
-    """All steps, what the last one did that ran, and what ended it (`reason`, in words, when it is said)."""
+    """All steps, what the last one did that ran, and what ended it (`reason`, in words, when it is said).
+
+    `refused` is the least number of sessions of which the driver has refused one, whatever ended the rise.
+    """
 
     steps: tuple[Step, ...]
     last: Sequence[Session]
     limit: Limit
     reason: str = ""
+    refused: int | None = None
 
     @property
     def streams(self) -> int:
@@ -55,30 +56,37 @@ async def rise(
     steps: list[Step] = []
     last: Sequence[Session] = ()
     count, refused, why = 1, sys.maxsize, ""
+
+    def ended(limit: Limit) -> Rise:
+        return Rise(tuple(steps), last, limit, why, None if refused == sys.maxsize else refused)
+
     while True:
         try:
             found = await run(count)
         except TrialError as error:
             if not steps:
                 raise
-            refused, why = count, str(error)
+            why = str(error)
             tell(f"{count} sessions: {error}")
+            if fault_of(why) is not GpuFault.FULL:
+                return ended("failed")
+            refused = count
         else:
             last, speeds = found, [session.speed for session in found]
             steps.append(Step(count, round(min(speeds), 3), round(sum(speeds), 3)))
             tell(f"{_sessions(count)}: slowest {min(speeds):.2f} of real time, together {sum(speeds):.2f}")
             if min(speeds) < 1:
-                return Rise(tuple(steps), last, "speed")
+                return ended("speed")
         held = steps[-1]
         if held.sessions + 1 >= refused:
-            return Rise(tuple(steps), last, "refused", why)
+            return ended("refused")
         count = max(held.sessions + 1, int(held.sessions * held.slowest))
         # Between what ran and what was refused: more may run than did.
         count = min(count, (held.sessions + refused) // 2)
         if count * max(session.memory for session in last) > available:
-            return Rise(tuple(steps), last, "memory")
+            return ended("memory")
         if time.monotonic() > deadline:
-            return Rise(tuple(steps), last, "time")
+            return ended("time")
 
 
 def _sessions(count: int) -> str:

@@ -68,6 +68,7 @@ class _Encode:
                 lambda pipes, progress: ffmpeg_command(plan, outputs=pipes, progress=progress, ffmpeg=ffmpeg),
                 plan.outputs,
                 self._take_output,
+                gpu=plan.encoder.gpu,
             )
         except OSError as error:
             raise TrialError(f"{ffmpeg} cannot be started: {error.strerror}") from None
@@ -128,10 +129,10 @@ async def trial(
         except TimeoutError:
             raise TrialError(f"nothing came out within {_FIRST_S:g} s") from None
         await _while_running(tasks, asyncio.sleep(_SETTLE_S))
-        for encode in encodes:
-            encode.mark()
-        await _while_running(tasks, asyncio.sleep(seconds))
         try:
+            for encode in encodes:
+                encode.mark()
+            await _while_running(tasks, asyncio.sleep(seconds))
             return [encode.measured() for encode in encodes]
         except psutil.NoSuchProcess:
             raise TrialError("FFmpeg has ended") from None

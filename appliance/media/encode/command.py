@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from appliance.media.encode.encoder import CODECS
+from appliance.media.encode.encoder import CODECS, NVENC_GPU
 from appliance.media.encode.thumbnails import THUMBNAIL
 from appliance.media.package.parts import fragment_seconds
 from appliance.media.package.rendition import AUDIO_RENDITION
@@ -162,8 +162,6 @@ def _input(plan: RunPlan) -> list[str]:
         threads = ["-threads", "1" if pixels <= _SINGLE_THREAD_PIXELS else "4"]
         if plan.gpu_decodes:
             threads = ["-hwaccel", "cuda", "-hwaccel_output_format", "cuda"]
-            if plan.encoder.gpu is not None:
-                threads += ["-hwaccel_device", str(plan.encoder.gpu)]
         if not plan.encoded:
             # Thumbnails alone need no more than keyframes.
             threads += ["-skip_frame", "nokey"]
@@ -241,7 +239,7 @@ def _encoder(plan: RunPlan, rung: PlannedRung, settings: EncoderSettings, forced
     return [
         *("-map", f"[{rung.name}]", "-c:v", CODECS[plan.encoder.family], "-preset:v", settings.preset),
         *(word for name, value in settings.options.items() for word in (f"-{name}:v", value)),
-        *(() if plan.encoder.gpu is None else ("-gpu:v", str(plan.encoder.gpu))),
+        *(NVENC_GPU if plan.encoder.family == "nvenc" else ()),
         *("-b:v", f"{rung.video_kbps}k", "-maxrate", f"{rung.peak_kbps}k", "-bufsize", f"{rung.peak_kbps}k"),
         *("-bf", "0", "-sc_threshold", "0", "-g", str(math.ceil(4 * plan.segment_seconds * rung.fps))),
         *("-forced-idr", "1", "-force_key_frames", forced),

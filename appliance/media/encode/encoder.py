@@ -1,52 +1,57 @@
 """Which video encoder a host uses: found by encoding, never by seeing a GPU.
 
-Data-centre GPUs (A100, H100, H200) decode but have no NVENC, and a driver can refuse a session.
+Data-centre GPUs (A100, H100, H200) decode but have no NVENC, and a driver can refuse a session. A host may
+have such a one beside one that encodes: each is tried, and a stream is told which.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import EX_UNAVAILABLE, OperatorError
-from appliance.media.encode.ffmpeg import ENVIRONMENT
 from appliance.media.encode.gpu_faults import GpuFault, explained, fault_of, telling
+from appliance.media.encode.gpus import environment_of
+from appliance.subprocesses import NOT_THERE, TOO_LONG, run_program
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from appliance.media.encode.gpus import GpuId
     from appliance.media.encode.ladder import EncoderFamily
     from appliance.settings import EncoderPreference
+
+    Trial = Callable[[EncoderFamily, GpuId | None], Awaitable[str | None]]
+    """Says in words why one frame is not encoded; None when it is."""
 
 log = logging.getLogger(__name__)
 
 CODECS: Final[dict[EncoderFamily, str]] = {"nvenc": "h264_nvenc", "x264": "libx264"}
 """FFmpeg's name of each family's H.264 encoder."""
 
+NVENC_GPU: Final = ("-gpu:v", "0")
+"""CUDA's first device, on which FFmpeg decodes, too: by itself NVENC would go through all of them."""
+
 _TRIAL_S: Final = 10.0
 """Longest trial; the first CUDA context on a cold driver takes 2-3 s."""
-
-_DIES_S: Final = 1.0
-"""A killed process is gone by then, unless a driver holds it whose GPU is lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderChoice:
     """The encoder and, in words, why. `stands_in` for one that has failed with the publisher of now.
 
-    `placed`: the control service has said so, when it let that publisher in; `gpu` is the GPU that it named
-    (CUDA's index; None is FFmpeg's own choice). No host with two GPUs has ever run it. x264 that stands in
-    for a GPU has that one's index as `instead_of`, where it is known, and as `fault` what was the matter.
+    `placed`: the control service has said so, when it let that publisher in. `gpu` is the one that encodes;
+    None is CUDA's first, where nobody knows its name. x264 that stands in for a GPU has that one as
+    `instead_of`, where it is known, and as `fault` what was the matter.
     """
 
     family: EncoderFamily
     reason: str
     stands_in: bool = False
     placed: bool = False
-    gpu: int | None = None
-    instead_of: int | None = None
+    gpu: GpuId | None = None
+    instead_of: GpuId | None = None
     fault: GpuFault | None = None
 
     @property
@@ -55,68 +60,85 @@ class EncoderChoice:
         return CODECS[self.family]
 
 
-async def choose_encoder(preference: EncoderPreference, *, ffmpeg: str = "ffmpeg") -> EncoderChoice:
-    """Returns NVENC when a frame can be encoded with it, else x264; `preference` other than auto decides
-    alone.
+async def choose_encoder(
+    preference: EncoderPreference,
+    *,
+    gpus: Sequence[GpuId | None] = (None,),
+    trial: Trial | None = None,
+    ffmpeg: str = "ffmpeg",
+) -> EncoderChoice:
+    """Returns NVENC on the first of `gpus` that encodes a frame, else x264; `preference` other than auto
+    decides alone.
 
-    Raises OperatorError (EX_UNAVAILABLE) when the encoder that was asked for, or x264, does not work here.
+    `trial` stands in for `try_encoder`. Raises OperatorError (EX_UNAVAILABLE) when the encoder that was asked
+    for, or x264, does not work here.
     """
-    if preference == "x264":
-        failure = await try_encoder("x264", ffmpeg=ffmpeg)
-        choice = EncoderChoice("x264", "the setting `encoder` says x264")
-    else:
-        failure = await try_encoder("nvenc", ffmpeg=ffmpeg)
-        choice = EncoderChoice("nvenc", "NVENC has encoded a frame")
-        if failure is not None and preference == "auto":
-            choice = EncoderChoice(
-                "x264", f"NVENC does not work here: {explained(failure)}", fault=fault_of(failure)
-            )
-            failure = await try_encoder("x264", ffmpeg=ffmpeg)
+
+    async def by_ffmpeg(family: EncoderFamily, gpu: GpuId | None) -> str | None:
+        return await try_encoder(family, gpu=gpu, ffmpeg=ffmpeg)
+
+    encodes = trial or by_ffmpeg
+    choice = EncoderChoice("x264", "the setting `encoder` says x264")
+    failures: dict[GpuId | None, str] = {}
+    for gpu in gpus if preference != "x264" else ():
+        failure = await encodes("nvenc", gpu)
+        if failure is None:
+            return _chosen(EncoderChoice("nvenc", "NVENC has encoded a frame", gpu=gpu))
+        failures[gpu] = failure
+    if preference == "nvenc":
+        raise _none(preference, CODECS["nvenc"], _listed(failures))
+    if failures:
+        faults = [fault_of(failure) for failure in failures.values()]
+        why = _listed({gpu: explained(failure) for gpu, failure in failures.items()})
+        fault = GpuFault.FULL if GpuFault.FULL in faults else faults[0]
+        choice = EncoderChoice("x264", f"NVENC does not work here: {why}", fault=fault)
+    failure = await encodes("x264", None)
     if failure is not None:
-        raise OperatorError(
-            f"encoder: {preference} is set, and {choice.codec} does not work on this host: {failure}",
-            exit_code=EX_UNAVAILABLE,
-            hint="set `encoder: auto` to fall back to x264, or run: ffmpeg -hide_banner -encoders",
-        )
-    log.info("encoder %s: %s", choice.family, choice.reason)
-    return choice
+        raise _none(preference, choice.codec, failure)
+    return _chosen(choice)
 
 
-async def try_encoder(family: EncoderFamily, *, gpu: int | None = None, ffmpeg: str = "ffmpeg") -> str | None:
+async def try_encoder(
+    family: EncoderFamily, *, gpu: GpuId | None = None, ffmpeg: str = "ffmpeg"
+) -> str | None:
     """Encodes one frame with `family`; returns None when that works, else FFmpeg's reason in one line.
 
-    With NVENC on `gpu` (CUDA's index), or on any.
+    With NVENC on `gpu`, or on CUDA's first.
     """
     command = [
         *(ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "error"),
         # NVENC refuses pictures below 145x49 pixels.
         *("-f", "lavfi", "-i", "color=black:size=320x180:rate=30", "-frames:v", "1", "-pix_fmt", "yuv420p"),
         *("-c:v", CODECS[family]),
-        *(() if gpu is None else ("-gpu:v", str(gpu))),
+        *(NVENC_GPU if family == "nvenc" else ()),
         *("-f", "null", "-"),
     ]
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, **ENVIRONMENT},
-        )
-    except OSError as error:
-        return f"{ffmpeg} cannot be started: {error.strerror}"
-    try:
-        async with asyncio.timeout(_TRIAL_S):
-            _, stderr = await process.communicate()
-    except BaseException as error:
-        process.kill()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DIES_S):
-                await process.wait()
-        if isinstance(error, TimeoutError):
-            return f"no frame within {_TRIAL_S:g} s"
-        raise
-    return None if process.returncode == 0 else _reason(stderr.decode(errors="replace"))
+    done = await run_program(*command, seconds=_TRIAL_S, environment=environment_of(gpu))
+    if done.status == NOT_THERE:
+        return f"{ffmpeg} cannot be started: {done.said.removeprefix(f'{ffmpeg}: ')}"
+    if done.status == TOO_LONG:
+        return f"no frame within {_TRIAL_S:g} s"
+    return None if done.status == 0 else _reason(done.errors)
+
+
+def _chosen(choice: EncoderChoice) -> EncoderChoice:
+    log.info("encoder %s: %s", choice.family, choice.reason)
+    return choice
+
+
+def _listed(failures: Mapping[GpuId | None, str]) -> str:
+    """Why none of several GPUs encodes; of one alone, why it does not."""
+    if len(failures) == 1:
+        return next(iter(failures.values()))
+    return "; ".join(f"{gpu}: {failure}" for gpu, failure in failures.items())
+
+
+def _none(preference: EncoderPreference, codec: str, failure: str) -> OperatorError:
+    return OperatorError(
+        f"encoder: {preference} is set, and {codec} does not work on this host: {failure}",
+        exit_code=EX_UNAVAILABLE,
+        hint="set `encoder: auto` to fall back to x264, or run: ffmpeg -hide_banner -encoders",
+    )
 
 
 def _reason(stderr: str) -> str:

@@ -1,7 +1,8 @@
-"""The encoder that a host has chosen, remembered until it boots: trying NVENC takes about a second.
+"""What encoders did when they were tried, remembered until the host boots: trying NVENC takes about a second.
 
-One file for all streams of the host, in the unit's runtime directory (`$RUNTIME_DIRECTORY`, systemd.exec(5)):
-tmpfs, so that a boot forgets it. It counts for the FFmpeg, the driver and the setting that it was made with.
+For all streams of the host, in the unit's runtime directory (`$RUNTIME_DIRECTORY`, systemd.exec(5)): tmpfs,
+so that a boot forgets it. A file for each encoder and each GPU, and one for which GPUs there are. It counts
+for the FFmpeg and the driver that it was made with.
 """
 
 from __future__ import annotations
@@ -11,15 +12,21 @@ import logging
 import os
 import shutil
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from appliance.media.encode.encoder import EncoderChoice, choose_encoder
-from appliance.media.encode.gpu_faults import GpuFault
-from appliance.media.encode.ladder import FAMILIES
+from appliance.errors import OperatorError
+from appliance.media.encode.encoder import choose_encoder, try_encoder
+from appliance.media.encode.gpu_faults import GpuFault, fault_of
+from appliance.media.encode.gpus import GpuId, find_gpus
 from appliance.media.storage import Storage, StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from appliance.media.encode.encoder import EncoderChoice
+    from appliance.media.encode.ladder import EncoderFamily
     from appliance.settings import EncoderPreference
 
 log = logging.getLogger(__name__)
@@ -30,11 +37,14 @@ SHARED: Final = "appliance-stream"
 SHARED_DIRECTORY: Final = Path("/run", SHARED)
 """The same, for those who are no stream's unit (roles/origin, stream@.service)."""
 
-FILE: Final = "encoder.json"
-_DRIVER: Final = Path("/sys/module/nvidia/version")
 NVIDIA_DEVICE: Final = Path("/dev/nvidiactl")
+
+_DRIVER: Final = Path("/sys/module/nvidia/version")
+_GPUS: Final = "gpus.json"
 _BESIDE_A_GPU_S: Final = 600.0
-"""How long x264 stays the choice on a host that has a GPU: the driver may only have been busy."""
+"""How long a GPU that encodes nothing is not tried again: the driver may only have been busy."""
+_LISTED_S: Final = 3.0
+"""Longest wait for the names of GPUs, with which a stream begins."""
 
 
 def shared_directory() -> Path | None:
@@ -44,12 +54,12 @@ def shared_directory() -> Path | None:
 
 
 class EncoderMemory:
-    """Chooses the encoder for `preference`, or remembers it.
+    """Chooses the encoder for `preference`, by what is remembered, or by trying.
 
     Parameters
     ----------
     directory
-        Where the choice is kept; None, as outside of a unit, remembers nothing.
+        Where it is kept; None, as outside of a unit, remembers nothing.
     """
 
     def __init__(
@@ -66,31 +76,62 @@ class EncoderMemory:
         self._device = device
 
     @classmethod
-    def of_unit(cls, preference: EncoderPreference, *, ffmpeg: str = "ffmpeg") -> EncoderMemory:
+    def of_unit(
+        cls, preference: EncoderPreference, *, ffmpeg: str = "ffmpeg", device: Path = NVIDIA_DEVICE
+    ) -> EncoderMemory:
         """Remembers in the unit's runtime directory."""
-        return cls(preference, directory=shared_directory(), ffmpeg=ffmpeg)
+        return cls(preference, directory=shared_directory(), ffmpeg=ffmpeg, device=device)
 
-    async def choose(self) -> EncoderChoice:
-        """Returns what is remembered, else what `choose_encoder` finds. Raises OperatorError as that does."""
-        made_for = self._circumstances()
-        if (known := self._read(made_for)) is not None:
-            log.info("encoder %s, as found before: %s", known.family, known.reason)
-            return known
-        choice = await choose_encoder(self._preference, ffmpeg=self._ffmpeg)
-        if choice.fault is GpuFault.FULL:
-            return choice  # for as long as those encode who do now, which nobody knows
-        expires = None
-        if choice.family == "x264" and self._preference == "auto" and self._device.exists():
-            expires = time.time() + _BESIDE_A_GPU_S
-        self._write(
-            {"made_for": made_for, "expires": expires, "family": choice.family, "reason": choice.reason}
-        )
-        return choice
+    async def gpus(self) -> list[GpuId]:
+        """Returns the GPUs that may be tried, in nvidia-smi's order.
 
-    def forget(self) -> None:
-        """The choice has failed: the next one is found by encoding again."""
+        None where the setting wants none, and where nobody tells their names: what is tried then is CUDA's
+        first. Those in MIG mode are left out, as `appliance gpu probe` does.
+        """
+        if self._preference == "x264" or not self._device.exists():
+            return []
+        kept = self._read(_GPUS)
+        try:
+            return [GpuId.parse(each) for each in kept["gpus"]]
+        except (ValueError, TypeError, KeyError):
+            pass
+        try:
+            found = [gpu.id for gpu in await find_gpus(seconds=_LISTED_S) if not gpu.mig]
+        except OperatorError as error:
+            log.warning("CUDA's first GPU is tried: %s", error)
+            return []
+        self._write(_GPUS, {"gpus": [asdict(gpu) for gpu in found]})
+        return found
+
+    async def choose(self, gpus: Sequence[GpuId] | None = None) -> EncoderChoice:
+        """Returns NVENC on the first of `gpus` (None: of all) that encodes, else x264.
+
+        Raises OperatorError as `choose_encoder` does.
+        """
+        among = await self.gpus() if gpus is None else gpus
+        return await choose_encoder(self._preference, gpus=among or (None,), trial=self._trial)
+
+    def forget(self, gpu: GpuId | None) -> None:
+        """`gpu` has failed, or works again: it is tried when it is asked for next."""
         if self._storage is not None:
-            self._storage.delete(FILE)
+            self._storage.delete(_file("nvenc", gpu))
+
+    async def _trial(self, family: EncoderFamily, gpu: GpuId | None) -> str | None:
+        kept = self._read(_file(family, gpu))
+        counts = kept and (kept["expires"] is None or time.time() < kept["expires"])
+        if counts and (kept["failure"] is None or self._gives_up(family, kept["failure"])):
+            failure: str | None = kept["failure"]
+            return failure
+        failure = await try_encoder(family, gpu=gpu, ffmpeg=self._ffmpeg)
+        if failure is None or self._gives_up(family, failure):
+            beside = failure is not None and self._device.exists()
+            expires = time.time() + _BESIDE_A_GPU_S if beside else None
+            self._write(_file(family, gpu), {"failure": failure, "expires": expires})
+        return failure
+
+    def _gives_up(self, family: EncoderFamily, failure: str) -> bool:
+        """Whether something else encodes, for as long as that counts: no GPU is full for a known time."""
+        return family == "nvenc" and self._preference == "auto" and fault_of(failure) is not GpuFault.FULL
 
     def _circumstances(self) -> list[object]:
         path = shutil.which(self._ffmpeg)
@@ -102,26 +143,27 @@ class EncoderMemory:
             driver = _DRIVER.read_text(encoding="utf-8").strip()
         except OSError:
             driver = None
-        return [self._preference, program, driver, self._device.exists()]
+        return [program, driver, self._device.exists()]
 
-    def _read(self, made_for: list[object]) -> EncoderChoice | None:
-        data = None if self._storage is None else self._storage.read(FILE)
+    def _read(self, file: str) -> dict[str, Any]:
+        """What `file` holds; nothing when it was made with anything else than there is now."""
+        data = None if self._storage is None else self._storage.read(file)
         try:
             kept = json.loads(data or b"null")
-        except ValueError:
-            return None
-        if not isinstance(kept, dict) or kept.get("made_for") != made_for:
-            return None
-        expires = kept.get("expires")
-        family = next((each for each in FAMILIES if each == kept.get("family")), None)
-        if family is None or (expires is not None and expires < time.time()):
-            return None
-        return EncoderChoice(family, str(kept.get("reason")))
+        except (ValueError, RecursionError):
+            return {}
+        if not isinstance(kept, dict) or kept.get("made_for") != self._circumstances():
+            return {}
+        return kept
 
-    def _write(self, kept: dict[str, object]) -> None:
+    def _write(self, file: str, kept: dict[str, object]) -> None:
         if self._storage is None:
             return
         try:
-            self._storage.write(FILE, json.dumps(kept).encode())
+            self._storage.write(file, json.dumps({"made_for": self._circumstances(), **kept}).encode())
         except StorageError as error:
-            log.warning("the choice of the encoder is not kept: %s", error)
+            log.warning("how an encoder did is not kept: %s", error)
+
+
+def _file(family: EncoderFamily, gpu: GpuId | None) -> str:
+    return f"encoder-{family if gpu is None else gpu.uuid}.json"

@@ -14,16 +14,17 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from appliance.media.encode.gpus import environment_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from appliance.media.encode.gpus import GpuId
 
 log = logging.getLogger(__name__)
 
 _PIPE_BYTES: Final = 1024 * 1024
 """The largest pipe an unprivileged process may ask for (pipe(7)): FFmpeg waits for no fragment."""
-
-ENVIRONMENT: Final = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-"""GPUs have the numbers that nvidia-smi gives them: in its own order CUDA's fastest would be the first."""
 
 _FPS_WINDOW_S: Final = 10.0
 _STOP_S: Final = 5.0
@@ -87,10 +88,12 @@ class FFmpeg:
         self.ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
     @classmethod
-    async def start(cls, build: CommandBuilder, renditions: Sequence[str], sink: OutputSink) -> FFmpeg:
+    async def start(
+        cls, build: CommandBuilder, renditions: Sequence[str], sink: OutputSink, *, gpu: GpuId | None = None
+    ) -> FFmpeg:
         """Starts the command that `build` returns; `sink` is called in the event loop as bytes arrive.
 
-        Raises OSError when it cannot be started.
+        It sees `gpu` alone, or all there are. Raises OSError when it cannot be started.
         """
         reads, writes = [], []
         try:
@@ -106,7 +109,7 @@ class FFmpeg:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 pass_fds=writes,
-                env={**os.environ, **ENVIRONMENT},
+                env={**os.environ, **environment_of(gpu)},
             )
         except BaseException:
             for descriptor in reads:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from appliance.media.encode.encoder import EncoderChoice
     from appliance.media.encode.ladder import Ladder
-    from appliance.media.encode.placement import Placed
+    from appliance.media.encode.placement import Placement
     from appliance.media.encode.thumbnails import Thumbnails
     from appliance.media.package.packager import Packager
     from appliance.media.rtmp.chunks import Message
@@ -68,7 +68,7 @@ class Pipeline:
         *,
         before_run: Callable[[], None],
         put: Callable[[RunEnded], None],
-        place: Callable[[], Awaitable[Placed | None]] | None = None,
+        place: Callable[[], Awaitable[Placement | None]] | None = None,
         ffmpeg: str = "ffmpeg",
     ) -> None:
         self._planner = RunPlanner(settings, ladder, place=place, ffmpeg=ffmpeg)

@@ -1,4 +1,4 @@
-"""Asking the control service where this stream is to be encoded, which it decided when it let it in.
+"""Where a stream is to be encoded: the control service decides it when it lets the publisher in.
 
 Asked on a host with an NVIDIA device alone: anywhere else there is one place. Whoever gets no answer chooses
 by trying, as every stream does where no capacity was measured.
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Final
 
+from appliance.media.encode.gpus import GpuId
+
 log = logging.getLogger(__name__)
 
 _SECONDS: Final = 1.0
@@ -21,14 +23,19 @@ _LARGEST: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """The index of a GPU, None for the CPU; and in words why."""
+class Placement:
+    """Where a stream is encoded: on a GPU, None for the CPU; and in words why."""
 
-    gpu: int | None
+    gpu: GpuId | None
     reason: str
 
+    @property
+    def device(self) -> str:
+        """For people: gpu0, or cpu."""
+        return "cpu" if self.gpu is None else f"gpu{self.gpu.index}"
 
-async def ask_placement(control_url: str, stream: str) -> Placed | None:
+
+async def ask_placement(control_url: str, stream: str) -> Placement | None:
     """Returns where `stream` is placed; None when nothing says so."""
     try:
         answer = await asyncio.to_thread(_get, f"{control_url}/streams/{stream}")
@@ -36,7 +43,7 @@ async def ask_placement(control_url: str, stream: str) -> Placed | None:
         if placement is None:
             return None
         gpu = placement["gpu"]
-        return Placed(gpu if gpu is None else int(gpu), str(placement["reason"]))
+        return Placement(None if gpu is None else GpuId.parse(gpu), str(placement["reason"]))
     except (OSError, HTTPException, ValueError, KeyError, TypeError, RecursionError) as error:
         log.warning("the control service does not say where to encode: %s", error)
         return None

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
+from appliance.errors import OperatorError
 from appliance.media.encode.command import RunPlan
 from appliance.media.encode.copying import CopyWatch, with_copy
 from appliance.media.encode.encoder import EncoderChoice, try_encoder
@@ -29,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from appliance.media.encode.ffmpeg import Ending
+    from appliance.media.encode.gpus import GpuId
     from appliance.media.encode.ladder import Ladder
-    from appliance.media.encode.placement import Placed
+    from appliance.media.encode.placement import Placement
     from appliance.media.encode.source import Source
     from appliance.media.rtmp.chunks import Message
     from appliance.settings import Settings
@@ -60,7 +63,7 @@ class RunPlanner:
         settings: Settings,
         ladder: Ladder,
         *,
-        place: Callable[[], Awaitable[Placed | None]] | None = None,
+        place: Callable[[], Awaitable[Placement | None]] | None = None,
         ffmpeg: str = "ffmpeg",
     ) -> None:
         self.encoder: EncoderChoice | None = None
@@ -72,7 +75,7 @@ class RunPlanner:
         self._ladder = ladder
         self._place = place
         self._ffmpeg = ffmpeg
-        self._encoders = EncoderMemory.of_unit(settings.encoder, ffmpeg=ffmpeg)
+        self._encoders = EncoderMemory.of_unit(settings.encoder, ffmpeg=ffmpeg, device=NVIDIA_DEVICE)
         self._marks = GpuMarks(shared_directory())
         self._trying: asyncio.Task[None] | None = None
         self._looked_at = 0.0
@@ -89,8 +92,9 @@ class RunPlanner:
         self._went_back = False
         self._nothing_to_drop = False
         self._copy = self._new_watch()
-        if self.encoder is not None and (self.encoder.stands_in or self.encoder.placed):
-            self.encoder = None
+        known = self.encoder
+        if known is not None and (known.stands_in or known.placed or NVIDIA_DEVICE.exists()):
+            self.encoder = None  # whatever is remembered beside it: a GPU may work again, or have failed
 
     def observe(self, message: Message) -> None:
         """Takes a frame of the source."""
@@ -110,23 +114,44 @@ class RunPlanner:
         placed = None
         if self._place is not None and self._settings.encoder != "x264" and NVIDIA_DEVICE.exists():
             placed = await self._place()
-        if placed is not None and placed.gpu is None and self._settings.encoder == "auto":
-            return EncoderChoice("x264", placed.reason, placed=True)
-        gpu = None if placed is None else placed.gpu
-        if self._settings.encoder == "auto" and (mark := self._marks.against(gpu)) is not None:
-            return self._instead_of(gpu, GpuFault.LOST, mark.text)
-        choice = await self._encoders.choose()
         if placed is None:
+            return await self._choose_among(await self._encoders.gpus())
+        if placed.gpu is None:
+            if self._settings.encoder == "auto":
+                return EncoderChoice("x264", placed.reason, placed=True)
+            return replace(await self._choose_among(await self._encoders.gpus()), placed=True)
+        choice = replace(await self._choose_among([placed.gpu]), placed=True)
+        if choice.family == "nvenc" or choice.stands_in:
             return choice
-        if choice.family == "nvenc":
-            return replace(choice, gpu=gpu, placed=True)
-        if gpu is not None and choice.fault is not GpuFault.FULL:
+        if choice.fault is not GpuFault.FULL:
             # It was measured to encode, and the next stream would be sent there, too.
-            self._marks.put(gpu, choice.reason)
-        return replace(choice, instead_of=gpu, placed=True)
+            self._marks.put(placed.gpu, choice.reason)
+        return replace(choice, instead_of=placed.gpu)
+
+    async def _choose_among(self, gpus: Sequence[GpuId]) -> EncoderChoice:
+        """NVENC on the first of `gpus` that works and is not marked, else x264; on CUDA's first for none."""
+        marks = {gpu: self._marks.against(gpu) for gpu in gpus or (None,)}
+        free = [gpu for gpu in gpus if marks[gpu] is None]
+        against = [mark for mark in marks.values() if mark is not None]
+        if len(against) < len(marks):
+            return await self._encoders.choose(free)
+        if self._settings.encoder == "auto":
+            return self._instead_of(next(iter(marks)), GpuFault.LOST, against[0].text)
+        # Where x264 may not encode, no other stream may be there to try them again.
+        due = [mark for mark in against if mark.again_at <= time.time()]
+        try:
+            choice = await self._encoders.choose(gpus)
+        except OperatorError as error:
+            for mark in due:
+                self._marks.tried(mark, error.message)
+            raise
+        for mark in against:
+            if mark.of(choice.gpu):
+                self._marks.tried(mark, None)
+        return choice
 
     @staticmethod
-    def _instead_of(gpu: int | None, fault: GpuFault | None, reason: str) -> EncoderChoice:
+    def _instead_of(gpu: GpuId | None, fault: GpuFault | None, reason: str) -> EncoderChoice:
         choice = EncoderChoice("x264", reason, stands_in=True, instead_of=gpu, fault=fault)
         log.warning("encoder x264: %s", reason)
         return choice
@@ -201,7 +226,7 @@ class RunPlanner:
         mark = self._marks.against(gpu)
         if fault is None and mark is None and ending.outside and not soon:
             return
-        self._encoders.forget()
+        self._encoders.forget(gpu)
         if fault is None and mark is None and soon and plan.gpu_decodes and not ending.given_up:
             self._gpu_decodes = False
             log.warning("the next run decodes on the CPU: the GPU failed: %s", ending.reason)
@@ -258,9 +283,9 @@ class RunPlanner:
             failure = None  # who is full works
         self._marks.tried(mark, None if failure is None else explained(failure))
         if failure is None:
-            self._encoders.forget()
+            self._encoders.forget(mark.gpu)
 
-    async def _prove(self, gpu: int | None, reason: str) -> None:
+    async def _prove(self, gpu: GpuId | None, reason: str) -> None:
         """Marks `gpu`, with which a run has ended for an unknown `reason`, when it encodes nothing now."""
         failure = await try_encoder("nvenc", gpu=gpu, ffmpeg=self._ffmpeg)
         if failure is None:

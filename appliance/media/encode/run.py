@@ -110,6 +110,7 @@ class EncodingRun:
             lambda outputs, progress: ffmpeg_command(plan, outputs=outputs, progress=progress, ffmpeg=ffmpeg),
             plan.outputs,
             self._take_output,
+            gpu=plan.encoder.gpu,
         )
         self._write_headers()
         for arrival in replay:

@@ -1,22 +1,39 @@
-"""Whether anybody knows how many streams this host encodes in real time (`appliance cpu probe`)."""
+"""Whether anybody knows how many streams this host encodes (`appliance cpu probe`, `appliance gpu probe`)."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import OperatorError
 from appliance.health.finding import Finding, warning
 from appliance.media.capacity.machine import Machine, ffmpeg_version, ladder_mark
-from appliance.media.capacity.store import read_capacity
+from appliance.media.capacity.store import Capacity, read_capacity
+from appliance.media.encode.gpus import find_gpus
 from appliance.media.encode.ladder import ladder_path, load_ladder
 
 if TYPE_CHECKING:
-    from appliance.media.capacity.store import Capacity
+    from collections.abc import Sequence
+
+    from appliance.media.capacity.store import MadeWith, MeasuredGpus
+    from appliance.media.encode.gpus import Gpu
     from appliance.ops.doctor.host import Host
 
-_MEND: Final = "while nothing is live, run: appliance cpu probe"
+_CPU: Final = "while nothing is live, run: appliance cpu probe"
+_GPU: Final = "while nothing is live, run: appliance gpu probe"
+_LISTED_S: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What there is now: FFmpeg's version, the ladder's mark (both "" when nobody can tell), the GPUs."""
+
+    machine: Machine
+    ffmpeg: str
+    ladder_mark: str
+    gpus: Sequence[Gpu] = ()
 
 
 async def encoding(host: Host) -> list[Finding]:
@@ -24,39 +41,73 @@ async def encoding(host: Host) -> list[Finding]:
     settings = host.settings
     if settings.admission == "off":
         return []
-    file = Path(settings.capacity_file)
+    file, seen = Path(settings.capacity_file), "it says nothing of the CPU"
     try:
         capacity = await asyncio.to_thread(read_capacity, file)
-        seen = "" if capacity.cpu else "it says nothing of the CPU"
     except (OSError, ValueError) as error:
-        seen = getattr(error, "strerror", None) or str(error)
-    if seen:
-        why = "everybody is let in, until streams give up rungs and pictures are late"
-        return [warning("nobody knows how many streams can be encoded", f"{file}: {seen}", why, _MEND)]
+        capacity, seen = Capacity(), getattr(error, "strerror", None) or str(error)
     try:
         mark = ladder_mark(await asyncio.to_thread(load_ladder, ladder_path(settings.ladder)))
     except OperatorError:
         mark = ""  # no stream starts with it, and its unit says why
-    return judge_encoding(capacity, Machine.here(), await ffmpeg_version(), mark)
+    ffmpeg, gpus = await asyncio.gather(ffmpeg_version(), _gpus(wanted=settings.encoder != "x264"))
+    findings = judge_encoding(capacity, Here(Machine.here(), ffmpeg, mark, gpus))
+    if capacity.cpu is None:
+        why = "everybody is let in, until streams give up rungs and pictures are late"
+        what = "nobody knows how many streams can be encoded"
+        findings.insert(0, warning(what, f"{file}: {seen}", why, _CPU))
+    return findings
 
 
-def judge_encoding(capacity: Capacity, machine: Machine, ffmpeg: str, mark: str) -> list[Finding]:
-    """What is wrong with what was measured, for this machine, FFmpeg's version and the ladder's mark."""
-    measured = capacity.cpu
-    if measured is None:
-        return []
-    if measured.machine != machine:
+async def _gpus(*, wanted: bool) -> list[Gpu]:
+    try:
+        return await find_gpus(seconds=_LISTED_S) if wanted else []
+    except OperatorError:
+        return []  # there is none, or the check `gpu` says what ails it
+
+
+def judge_encoding(capacity: Capacity, here: Here) -> list[Finding]:
+    """What is wrong with what was measured, for what there is `here`."""
+    findings, measured = [], capacity.cpu
+    if measured is not None and measured.machine != here.machine:
         seen = f"measured on {measured.machine.cores} cores ({measured.machine.kind}); "
-        seen += f"here are {machine.cores} ({machine.kind})"
+        seen += f"here are {here.machine.cores} ({here.machine.kind})"
         why = "it is not used: everybody is let in, until streams give up rungs and pictures are late"
-        return [warning("what can be encoded was measured on another machine", seen, why, _MEND)]
-    changed = []
-    if ffmpeg and ffmpeg != measured.made.ffmpeg:
-        changed.append(f"with FFmpeg {measured.made.ffmpeg}, here is {ffmpeg}")
-    if mark and mark != measured.made.ladder_mark:
-        changed.append(f"with the ladder {measured.made.ladder} as it was {measured.made.at}")
+        findings.append(warning("what can be encoded was measured on another machine", seen, why, _CPU))
+    elif measured is not None and (changed := _changed(measured.made, here)):
+        why = "it is used as it is, and may let in too many streams or too few"
+        what = "what can be encoded was measured with another FFmpeg or ladder"
+        findings.append(warning(what, f"measured {'; '.join(changed)}", why, _CPU))
+    return findings + _judge_gpus(capacity.gpus, here)
+
+
+def _judge_gpus(measured: MeasuredGpus | None, here: Here) -> list[Finding]:
+    if not here.gpus:
+        return []
+    if measured is None:
+        seen = ", ".join(f"{gpu.id}: {gpu.name}" for gpu in here.gpus)
+        why = "each stream tries the GPU first, and nobody knows how many fit on it"
+        return [warning("what the GPU encodes was never measured", seen, why, _GPU)]
+    known, present = {gpu.id for gpu in measured.gpus}, {gpu.id for gpu in here.gpus}
+    other = [f"{gpu.id}, {gpu.name} ({gpu.uuid}), is new" for gpu in here.gpus if gpu.id not in known]
+    other += [f"{gpu.id}, {gpu.name} ({gpu.uuid}), is gone" for gpu in measured.gpus if gpu.id not in present]
+    if other:
+        why = "a new GPU gets no stream; one that is gone is tried, and the CPU encodes what was sent there"
+        return [warning("the GPUs that were measured are not those of now", "; ".join(other), why, _GPU)]
+    changed = _changed(measured.made, here)
+    if (driver := here.gpus[0].driver) != measured.driver:
+        changed.append(f"with the driver {measured.driver}, here is {driver}")
     if not changed:
         return []
-    why = "it is used as it is, and may let in too many streams or too few"
-    what = "what can be encoded was measured with another FFmpeg or ladder"
-    return [warning(what, f"measured {'; '.join(changed)}", why, _MEND)]
+    why = "it is used as it is, and may send too many streams to the GPU or too few"
+    what = "what the GPU encodes was measured with another driver, FFmpeg or ladder"
+    return [warning(what, f"measured {'; '.join(changed)}", why, _GPU)]
+
+
+def _changed(made: MadeWith, here: Here) -> list[str]:
+    changed = []
+    if here.ffmpeg and here.ffmpeg != made.ffmpeg:
+        changed.append(f"with FFmpeg {made.ffmpeg}, here is {here.ffmpeg}")
+    if here.ladder_mark and here.ladder_mark != made.ladder_mark:
+        changed.append(f"with the ladder {made.ladder} as it was {made.at}")
+    return changed

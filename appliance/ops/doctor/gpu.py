@@ -33,16 +33,29 @@ HOT_CELSIUS: Final = 87
 
 
 _OTHER: Final = "what it means says NVIDIA's catalogue of Xid errors"
+_CARD: Final = "journalctl -k --grep Xid; reboot, and see to its seat, power and cooling"
+_MEMORY: Final = (
+    "reboot, which takes bad memory out of use; nvidia-smi -q -d ROW_REMAPPER,ECC; "
+    "when it comes again: another card"
+)
+_NOTICE: Final = (
+    "nvidia-smi -q -d ROW_REMAPPER,ECC; reboot when it suits; when they become more: another card"
+)
+_AGAIN: Final = "journalctl -k --grep Xid; when it comes again: another driver, then another card"
 _XIDS: Final = {
-    **dict.fromkeys((13, 31, 45), ("a program's work on it was broken off", False)),
-    **dict.fromkeys((48, 63, 64, 92, 94, 95), ("its memory has errors", True)),
-    **dict.fromkeys((61, 62), ("its own processor has stopped", True)),
-    **dict.fromkeys((74,), ("its NVLink has failed", True)),
-    **dict.fromkeys((79,), ("it has fallen off the bus", True)),
-    **dict.fromkeys((119, 120), ("its firmware (GSP) does not answer", True)),
-    **dict.fromkeys((154,), ("the driver wants it reset, or the host rebooted", True)),
+    **dict.fromkeys((13, 31, 45), ("a program's work on it was broken off", False, _AGAIN)),
+    **dict.fromkeys((48, 64, 95), ("its memory has errors that it cannot keep apart", True, _MEMORY)),
+    63: ("bad memory was marked, to be out of use after the next boot", False, _NOTICE),
+    92: ("its memory has many errors, which it corrects", False, _NOTICE),
+    94: ("its memory had an error, which ended one program alone", False, _NOTICE),
+    **dict.fromkeys((61, 62), ("its own processor has stopped", True, _CARD)),
+    **dict.fromkeys((74,), ("its NVLink has failed", True, _CARD)),
+    **dict.fromkeys((79,), ("it has fallen off the bus", True, _CARD)),
+    **dict.fromkeys((119, 120), ("its firmware (GSP) does not answer", True, _CARD)),
+    **dict.fromkeys((154,), ("the driver wants it reset, or the host rebooted", True, _CARD)),
 }
-"""The driver's numbers: what they mean, and whether the GPU is of no use until somebody acts."""
+"""The driver's numbers, by NVIDIA's catalogue (docs.nvidia.com/deploy/xid-errors): what they mean, whether
+the GPU is of no use until somebody acts, and what to do. After 63, 92 and 94 it goes on as before."""
 
 _XID: Final = re.compile(r"NVRM: Xid \(PCI:([0-9A-Fa-f:.]+)\): (\d+)\b")
 _LOST: Final = re.compile(
@@ -86,16 +99,14 @@ def judge_xids(text: str) -> list[Finding]:
     """What the driver said in the kernel's messages of the last hour, `text`: each number once for a GPU."""
     findings = []
     for (device, number), count in Counter(_XID.findall(text)).items():
-        what, of_no_use = _XIDS.get(int(number), (_OTHER, False))
+        what, of_no_use, mend = _XIDS.get(int(number), (_OTHER, False, _AGAIN))
         make = critical if of_no_use else warning
         findings.append(
             make(
                 f"the driver reports Xid {number} of the GPU at {device}",
                 f"{what}; {count} time{'' if count == 1 else 's'} in the last hour",
                 "its streams went on by the CPU, or on it by another FFmpeg",
-                "journalctl -k --grep Xid; reboot, and see to its seat, power and cooling"
-                if of_no_use
-                else "journalctl -k --grep Xid; when it comes again: another driver, then another card",
+                mend,
             )
         )
     return findings
@@ -107,8 +118,7 @@ def judge_gpus(text: str) -> list[Finding]:
     for line in text.splitlines():
         if _LOST.search(line):
             why = "nothing is encoded on it, and nvidia-smi and the driver may hang"
-            mend = "journalctl -k --grep Xid; reboot, and see to its seat, power and cooling"
-            findings.append(critical("a GPU is lost", line.strip(), why, mend))
+            findings.append(critical("a GPU is lost", line.strip(), why, _CARD))
     for number, values in read_gpus(text, _FIELDS).items():
         model = values["name"]
         name = f"GPU {number} ({model})"

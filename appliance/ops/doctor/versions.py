@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _PACKAGES: Final = ("appliance-nginx", "ffmpeg", "appliance-ffmpeg", "valkey-server", "systemd", "openssl")
 
+_BUILT: Final = {"appliance-nginx": ("nginx", r"\+rtmp[0-9.]+-[0-9]+"), "appliance-ffmpeg": ("ffmpeg", "")}
+"""Package of ours → Debian's package of the same, and what else the version of ours names."""
+
 _RESTARTED_FOR: Final = {
     "appliance-ingest.service": "ingest.conf",
     "valkey-server.service": "/etc/valkey/appliance.conf",
@@ -36,10 +39,15 @@ _GOOD: Final = {
 """What has to find nothing before such a unit is restarted: with a broken configuration it stays down."""
 
 
+async def _installed(host: Host) -> dict[str, str]:
+    """Those of `_PACKAGES` that are there, and their versions."""
+    packages = await host.run("dpkg-query", "-W", "-f", "${Package} ${Version}\n", *_PACKAGES)
+    return dict(line.split(" ", 1) for line in packages.text.splitlines() if " " in line)
+
+
 async def versions(host: Host) -> dict[str, str]:
     """Name → version of what makes a difference between hosts."""
-    packages = await host.run("dpkg-query", "-W", "-f", "${Package} ${Version}\n", *_PACKAGES)
-    found = dict(line.split(" ", 1) for line in packages.text.splitlines() if " " in line)
+    found = await _installed(host)
     our, system = await asyncio.to_thread(lambda: (release(), _system()))
     return {
         "appliance": our,
@@ -65,9 +73,47 @@ def release() -> str:
 
 
 async def replaced(host: Host) -> list[Finding]:
-    """Nothing runs by an old program or configuration."""
-    units = await ask_units(host)
-    return await asyncio.to_thread(_look_at_processes, units, host.nginx_directory)
+    """Nothing runs by an old program or configuration, and no package of ours is older than Debian's."""
+    units, older = await asyncio.gather(ask_units(host), outdated(host))
+    return [*await asyncio.to_thread(_look_at_processes, units, host.nginx_directory), *older]
+
+
+async def outdated(host: Host) -> list[Finding]:
+    """What was built of something that Debian has mended since."""
+    installed = await _installed(host)
+    ours = {package: installed[package].strip() for package in _BUILT if installed.get(package, "").strip()}
+    if not ours:
+        return []
+    names = [_BUILT[package][0] for package in ours]
+    policy = await host.run("env", "LC_ALL=C", "apt-cache", "policy", *names)
+    findings = []
+    for package, version in ours.items():
+        built, debians = comparable(package, version, policy.text)
+        if not debians:
+            continue
+        if (await host.run("dpkg", "--compare-versions", built, "lt", debians)).status == 0:
+            findings.append(_older(_BUILT[package][0], f"{package} {version}", debians))
+    return findings
+
+
+def comparable(package: str, version: str, policy: str) -> tuple[str, str]:
+    """What the package is made of, and what Debian has, as `apt-cache policy` tells: empty when nothing.
+
+    Without the epoch, which our packages have not; what was made of upstream's tarball has no revision of
+    Debian's either, and is compared by upstream's version.
+    """
+    software, parts = _BUILT[package]
+    built = re.sub(rf"({parts})?\+r[0-9a-f]{{8}}$", "", version)
+    found = re.search(rf"^{software}:\n(?: .*\n)*?  Candidate: (?:\d+:)?(\d\S*)$", policy, re.MULTILINE)
+    debians = found[1] if found else ""
+    return built, debians if "-" in built else debians.rpartition("-")[0]
+
+
+def _older(software: str, seen: str, debians: str) -> Finding:
+    why = "what Debian has mended since, holes among it, is open here: no update builds it anew by itself"
+    seen += f", Debian has {debians}"
+    command = f"ansible-playbook playbooks/site.yml --tags={software} -e {software}_version={debians}"
+    return warning(f"{software} is older than Debian's", seen, why, f"on the controller: {command}")
 
 
 def _look_at_processes(units: dict[str, Unit], nginx_directory: Path) -> list[Finding]:

@@ -11,8 +11,11 @@ Task arguments:
 ``recipes``     folders on the controller whose files are the recipe
 ``ingredients`` what else decides the result (a dict, as an upstream checksum)
 ``version``     of the software or of a package; empty: the newest cached
+``parts``       what else is compiled in: a version names each with its own, behind that of the software, as
+                ``+rtmp1.2.2-1``
 
-Returns ``recipe_hash`` (SHA-256, hex), ``package`` (path; empty: has to be built), ``package_version``.
+Returns ``recipe_hash`` (SHA-256, hex), ``package`` (path; empty: has to be built), ``package_version``, and
+``asked``, which is the same for hosts that one package does for.
 """
 
 from __future__ import annotations
@@ -30,8 +33,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 HASH_DIGITS = 8
-# What follows the version of the software in that of a package: what else is compiled in, and the recipe.
-REVISION = re.compile(rf"(\+rtmp[0-9.]+-1)?\+r[0-9a-f]{{{HASH_DIGITS}}}$")
+REVISION = re.compile(rf"\+r[0-9a-f]{{{HASH_DIGITS}}}$")
 
 
 def recipe_hash(recipes: Sequence[Path], ingredients: dict[str, Any]) -> str:
@@ -56,7 +58,17 @@ def compare_versions(first: str, second: str) -> int:
     return 0
 
 
-def matches(package_version: str, wanted: str, recipe: str) -> bool:
+def software_version(package_version: str, parts: Sequence[str]) -> str:
+    """Return the version of the software that a package is made of.
+
+    Parts are known by name, since what Debian itself puts behind a plus looks the same (``1.0+dfsg1-2``).
+    """
+    version = REVISION.sub("", package_version)
+    names = "|".join(map(re.escape, parts))
+    return re.sub(rf"(\+({names})[0-9.]+-[0-9]+)+$", "", version) if names else version
+
+
+def matches(package_version: str, wanted: str, recipe: str, parts: Sequence[str] = ()) -> bool:
     """Say whether a cached package is what the operator asked for.
 
     A whole package version names exactly that package, whatever recipe made it: that is the way back after
@@ -67,15 +79,17 @@ def matches(package_version: str, wanted: str, recipe: str) -> bool:
         return True
     if not package_version.endswith(f"+r{recipe[:HASH_DIGITS]}"):
         return False
-    software = REVISION.sub("", package_version)
+    software = software_version(package_version, parts)
     # Debian's epoch, as in 7:7.1.5-0+deb13u1, is in no package of ours.
     return wanted.rpartition(":")[2] in ("", software, software.rpartition("-")[0])
 
 
-def choose(cache: Path, name: str, wanted: str, recipe: str) -> tuple[Path, str] | None:
+def choose(
+    cache: Path, name: str, wanted: str, recipe: str, parts: Sequence[str] = ()
+) -> tuple[Path, str] | None:
     """Return path and version of the newest cached package that matches, or ``None``."""
     found = {path.name.split("_")[1]: path for path in cache.glob(f"{name}_*_*.deb")}
-    fitting = [version for version in found if matches(version, wanted, recipe)]
+    fitting = [version for version in found if matches(version, wanted, recipe, parts)]
     if not fitting:
         return None
     newest = max(fitting, key=functools.cmp_to_key(compare_versions))
@@ -102,7 +116,7 @@ class ActionModule(ActionBase):
         wanted, cache = str(arguments["version"]), Path(arguments["cache"])
         recipes = [Path(recipe) for recipe in arguments["recipes"]]
         digest = recipe_hash(recipes, dict(arguments["ingredients"]))
-        chosen = choose(cache, name, wanted, digest)
+        chosen = choose(cache, name, wanted, digest, list(arguments["parts"]))
         if chosen is None and REVISION.search(wanted):
             held = sorted(path.name for path in cache.glob(f"{name}_*.deb")) or ["nothing"]
             raise AnsibleActionFail(
@@ -110,5 +124,11 @@ class ActionModule(ActionBase):
                 f"{', '.join(held)}. Name one of them, or a version of {software}, or leave it empty."
             )
         package, version = chosen or ("", "")
-        result.update(changed=False, recipe_hash=digest, package=str(package), package_version=version)
+        result.update(
+            changed=False,
+            recipe_hash=digest,
+            package=str(package),
+            package_version=version,
+            asked=f"{name} {wanted} {digest} {cache}",
+        )
         return result

@@ -4,6 +4,7 @@
 mmdebstrap makes the chroot from the host's own apt sources (so also from a company's mirror), runs the
 recipe's `build-package` in it and removes it; no compiler and no -dev package ever reaches the host itself.
 Standard output is one JSON object: ``package`` (file name), ``version``, ``warnings`` (list of str).
+The log of a build that failed is kept in :data:`WORK_ROOT`, which is root's alone to write to.
 Exit status: 0 built; 2 wrong use or a host that cannot build; 3 the wanted version is not served;
 4 a source failed its verification; 5 a patch does not fit the wanted version; 6 what was built does not do
 what it is for; else mmdebstrap's own.
@@ -172,13 +173,10 @@ def hooks(arguments: argparse.Namespace, sources: Sequence[AptSource]) -> list[s
 
 @contextlib.contextmanager
 def work_directory() -> Iterator[Path]:
-    """Give a folder for the chroot; one build at a time, and what a killed one left is removed first."""
+    """Give a folder for the chroot; a second build waits, and what a killed one left is removed first."""
     WORK_ROOT.mkdir(mode=0o700, exist_ok=True)
     with (WORK_ROOT / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BuildError(f"another build runs on this host (it holds {WORK_ROOT}/lock)") from None
+        fcntl.flock(lock, fcntl.LOCK_EX)
         for left in WORK_ROOT.glob("run-*"):
             shutil.rmtree(left)
         free = shutil.disk_usage(WORK_ROOT).free
@@ -204,8 +202,11 @@ def build(arguments: argparse.Namespace) -> dict[str, object]:
     if shutil.which("mmdebstrap") is None:
         raise BuildError("mmdebstrap is not installed: apt-get install mmdebstrap")
     sources = debian_sources(Path("/etc/apt"), arguments.release)
+    if arguments.output.exists() and any(arguments.output.iterdir()):
+        raise BuildError(f"{arguments.output} is not empty: what lies there would pass for what is built")
     arguments.output.mkdir(parents=True, exist_ok=True)
     with work_directory() as directory:
+        log_file = WORK_ROOT / f"{arguments.package}.log"
         listing = directory / "appliance.sources"
         listing.write_text("\n".join(source.stanza() for source in sources))
         command = [
@@ -226,7 +227,7 @@ def build(arguments: argparse.Namespace) -> dict[str, object]:
             "/dev/null",
             str(listing),
         ]
-        with (arguments.output / "build.log").open("w") as log:
+        with log_file.open("w") as log:
             status = subprocess.run(
                 command,
                 check=False,
@@ -236,13 +237,27 @@ def build(arguments: argparse.Namespace) -> dict[str, object]:
                 env={**os.environ, "TMPDIR": str(directory)},
             ).returncode
     if status:
-        raise failure(arguments.output / "build.log", status)
-    packages = sorted(arguments.output.glob(f"{arguments.package}_*.deb"))
+        raise failure(log_file, status)
+    log_file.unlink()
+    package = built_package(arguments.output, arguments.package)
     version = subprocess.run(
-        ["dpkg-deb", "--field", str(packages[-1]), "Version"], check=True, capture_output=True, text=True
+        ["dpkg-deb", "--field", str(package), "Version"], check=True, capture_output=True, text=True
     ).stdout.strip()
     warnings = (arguments.output / "warnings").read_text().splitlines()
-    return {"package": packages[-1].name, "version": version, "warnings": warnings}
+    return {"package": package.name, "version": version, "warnings": warnings}
+
+
+def built_package(output: Path, name: str) -> Path:
+    """Return the one package that a build has left.
+
+    Raises:
+        BuildError: there is none, or more than one; to choose among them would be to guess.
+    """
+    packages = sorted(output.glob("*.deb"))
+    if len(packages) != 1 or not packages[0].name.startswith(f"{name}_"):
+        found = ", ".join(package.name for package in packages) or "none"
+        raise BuildError(f"the build should have left one package of {name} in {output}; there: {found}")
+    return packages[0]
 
 
 def failure(log: Path, status: int) -> BuildError:

@@ -14,15 +14,17 @@ import json
 import os
 import shutil
 import signal
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from appliance.errors import OperatorError
 from appliance.media.encode.encoder_memory import SHARED
 from appliance.media.encode.gpu_marks import GpuMarks, Mark, read_marks
+from appliance.media.encode.gpus import GpuId
 from tests.integration.media import swapped_ffmpeg
 from tests.support.stub_backend import StubBackend, answer
 from tests.unit.media.encode.test_gpu_faults import FALLEN, OLD_DRIVER, SESSIONS
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from tests.integration.media.stage import Stage
 
 GOES_ON_SECONDS = 5.0
+ONE = GpuId("GPU-5ae2b4d1-0004-0004-0004-000000000004", 1)
 
 
 @dataclass
@@ -117,8 +120,8 @@ async def test_without_a_gpu_that_encodes_a_stream_plays_by_x264_or_is_refused( 
     async with stage.session(ffmpeg=host.ffmpeg, grace_seconds=10.0):
         await stage.publish(path)
         await _plays(stage)
+        await stage.until(_encoder(stage, "x264"))
         encoder = stage.status["encoder"]
-        assert encoder["family"] == "x264"
         assert encoder["reason"].startswith(f"NVENC does not work here: {why}")
         assert stage.status["run"] == 1
     assert host.marks == [], "it never did encode, so nothing has failed"
@@ -153,14 +156,16 @@ async def test_a_gpu_that_falls_off_in_mid_stream_gives_way_within_five_seconds(
     """It was GPU 1 of those that the control service knows; the encoder dies, or makes no picture more."""
     path = await clip(seconds=30)
     monkeypatch.setattr("appliance.media.encode.planning.NVIDIA_DEVICE", host.shared)
-    body = json.dumps({"placement": {"gpu": 1, "reason": "GPU 1 has room"}}).encode()
+    body = json.dumps({"placement": {"gpu": asdict(ONE), "reason": "GPU 1 has room"}}).encode()
     async with (
         StubBackend([answer(200, body)]).listening() as control,
         stage.session(ffmpeg=host.ffmpeg, control_url=control.url, grace_seconds=10.0),
     ):
         await stage.publish(path, loop=True)
         await _plays(stage, segments=3)
-        assert (stage.status["encoder"]["family"], stage.status["encoder"]["gpu"]) == ("nvenc", 1)
+        assert (stage.status["encoder"]["family"], stage.status["encoder"]["gpu"]) == ("nvenc", asdict(ONE))
+        seen = psutil.Process(stage.status["ffmpeg_pid"]).environ()
+        assert seen["CUDA_VISIBLE_DEVICES"] == ONE.uuid, "it sees no other GPU"
         host.lose()
         os.kill(stage.status["ffmpeg_pid"], fails)
         await _goes_on(stage)
@@ -168,9 +173,9 @@ async def test_a_gpu_that_falls_off_in_mid_stream_gives_way_within_five_seconds(
         assert stage.published.playlist("360p").count("#EXT-X-DISCONTINUITY\n") == 1
         assert stage.status["run"] == 2, "nothing was tried in between"
         encoder = stage.status["encoder"]
-        assert (encoder["family"], encoder["instead_of"]) == ("x264", 1)
+        assert (encoder["family"], encoder["instead_of"]) == ("x264", asdict(ONE))
         await stage.until(lambda: host.marks)
-        assert [(mark.gpu, mark.tries) for mark in host.marks] == [(1, 1)]
+        assert [(mark.gpu, mark.tries) for mark in host.marks] == [(ONE, 1)]
         assert host.marks[0].reason.startswith("the driver does not say what the GPU has")
 
 

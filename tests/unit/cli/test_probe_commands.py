@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from appliance.cli import cpu
+from appliance.cli import gpu as gpu_commands
 from appliance.cli.main import main
 from appliance.cli.probing import Probing
-from appliance.media.capacity.figures import CpuFigures
+from appliance.media.capacity.figures import CpuFigures, GpuFigures
 from appliance.media.capacity.material import Clip
 from appliance.media.capacity.store import read_capacity, write_capacity
 from appliance.media.capacity.trial import TrialError
+from appliance.media.encode.gpus import Gpu
 from tests.support.status_file import iso, put
 from tests.unit.media.capacity.measured import CPU, capacity, gpu
 
@@ -147,3 +149,55 @@ def test_without_a_gpu_the_gpus_probe_says_so(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert run(settings, "gpu", "probe") == 69
     assert "no NVIDIA GPU can be asked: nvidia-smi: No such file" in capsys.readouterr().err
+
+
+@pytest.fixture
+def cards(measuring: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A host with three GPUs, of each of which is known how its probe ends."""
+    listed = "".join(f"{n}, GPU-{n}, NVIDIA L4, 550.163.01, [N/A]\n" for n in range(3))
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\nprintf '{listed}'\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    figures = [
+        gpu(0, streams=9, source="1280x720@30", limit="memory"),
+        gpu(1, streams=2, source="1280x720@30", limit="speed", sessions=8, decodes=False),
+        gpu(2, pixels=0.0, reason="this GPU has no NVENC"),
+    ]
+
+    async def probe(card: Gpu, _reference: object, _clip: Clip, **options: Any) -> GpuFigures:
+        measuring.update(options)
+        return figures[card.index]
+
+    monkeypatch.setattr(gpu_commands, "probe_gpu", probe)
+    return measuring
+
+
+def test_what_gpus_encode_is_kept_beside_the_cpu_and_printed(
+    settings: Path, tmp_path: Path, cards: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "lib/capacity.json"
+    write_capacity(file, capacity())
+    assert run(settings, "gpu", "probe", "--source", "1280x720@30", "--minutes", "2", "--step", "3") == 0
+    assert (cards["name"], cards["seconds"], cards["step_seconds"]) == ("1280x720@30", 120, 3)
+    known = read_capacity(file)
+    assert known.cpu == capacity().cpu
+    assert known.gpus is not None
+    assert (known.gpus.driver, known.gpus.made.ladder) == ("550.163.01", "default")
+    assert [(each.id.uuid, each.limit) for each in known.of_gpus] == [("GPU-0", "memory"), ("GPU-1", "speed")]
+    said = capsys.readouterr()
+    assert "GPU 2, NVIDIA L4" in said.err
+    printed = " ".join(said.out.replace("│", " ").split())
+    assert "driver 550.163.01" in printed
+    for text in ("9 of 1280x720@30", "no limit seen", "memory is used", "decode", "NVENC", f"kept in {file}"):
+        assert text in printed
+
+
+def test_json_is_what_is_kept_of_gpus(
+    settings: Path, tmp_path: Path, cards: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(settings, "gpu", "probe", "--json") == 0
+    assert cards["name"] == "1920x1080@30"
+    kept = json.loads((tmp_path / "lib/capacity.json").read_text())
+    assert json.loads(capsys.readouterr().out) == kept["gpus"]
+    assert kept["cpu"] is None

@@ -169,9 +169,9 @@ def test_who_encodes_and_how_much_of_it_that_takes() -> None:
 
     assert shown({"family": "x264"}) == "x264, 16 %"
     assert shown({"family": "x264"}, measured=False) == "x264"
-    assert shown({"family": "nvenc", "gpu": 1}) == "gpu1, 20 %"
+    assert shown({"family": "nvenc", "gpu": {"uuid": "GPU-1", "index": 1}}) == "gpu1, 20 %"
     assert shown({"family": "nvenc"}) == "gpu0, 4 %"
-    assert shown({"family": "nvenc", "gpu": 2}) == "gpu2"
+    assert shown({"family": "nvenc", "gpu": {"uuid": "GPU-2", "index": 2}}) == "gpu2"
     assert shown(None) == "-"
     assert short_encoder(Reading(said), capacity(), now + 60) == "-"
 
@@ -183,7 +183,7 @@ def test_the_list_tells_who_encodes_each_stream(
     write_capacity(root.parent / "capacity.json", capacity())
     settings = root.parent / "appliance.yml"
     settings.write_text(f"{settings.read_text()}capacity_file: {root.parent / 'capacity.json'}\n")
-    answers = {
+    answers: dict[str, Any] = {
         "active": {"active_streams": {"demo": {"started_at": "2026-01-01", "client_ip": "192.0.2.1"}}},
         "stats": {"stream_stats": {}},
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,7 +22,7 @@ from appliance.state.lease import Lease
 from appliance.state.registry import Limits, RegisteredStream
 from tests.support.status_file import iso, put
 from tests.unit.control.conftest import Registered
-from tests.unit.media.capacity.measured import capacity, gpu
+from tests.unit.media.capacity.measured import capacity, gpu, gpu_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,9 +70,7 @@ class Site:
         async with self.admission.reserved(stream) as placement:
             await asyncio.sleep(0)
             self.held.take(stream)
-        return (
-            "anywhere" if placement is None else f"gpu{placement.gpu}" if placement.gpu is not None else "cpu"
-        )
+        return "anywhere" if placement is None else placement.device
 
     def say(self, stream: StreamName, *, state: str = "live", run: int = 1, **fields: Any) -> None:
         """What the stream's process writes: three rungs of 720p unless other ones are given."""
@@ -110,7 +108,14 @@ def site(tmp_path: Path, given: dict[str, Any]) -> Site:
     )
     write_capacity(tmp_path / "capacity.json", capacity(cpu=CPU))
     held, registered = Held(), Registered()
-    admission = Admission(settings, "here", cast("Any", held), cast("Any", registered), shared=tmp_path)
+    admission = Admission(
+        settings,
+        "here",
+        cast("Any", held),
+        cast("Any", registered),
+        shared=tmp_path,
+        device=tmp_path / "nvidiactl",
+    )
     return Site(admission, tmp_path / "hls", held, registered)
 
 
@@ -234,7 +239,7 @@ async def test_a_stream_counts_where_its_process_says_that_it_encodes(site: Site
     placement = site.admission.placement(A)
     assert placement is not None
     assert placement.gpu is None
-    site.say(B, rungs=COPIED, encoder={"family": "nvenc", "gpu": 0})
+    site.say(B, rungs=COPIED, encoder={"family": "nvenc", "gpu": asdict(gpu_id(0))})
     uses = await site.admission.uses()
     assert uses is not None
     assert [(use.device, use.sessions) for use in uses] == [("cpu", 1), ("gpu0", 1)]
@@ -246,14 +251,14 @@ async def test_a_gpu_that_is_marked_gets_no_stream_until_it_works_again(
     caplog.set_level("INFO")
     write_capacity(tmp_path / "capacity.json", capacity(gpu(), gpu(1, pixels=60.0), cpu=CPU))
     marks = GpuMarks(tmp_path)
-    marks.put(0, "CUDA_ERROR_UNKNOWN")
+    marks.put(gpu_id(0), "CUDA_ERROR_UNKNOWN")
     assert [await site.admit(stream) for stream in (A, B, C)] == ["gpu1", "cpu", "cpu"]
     placement = site.admission.placement(B)
     assert placement is not None
     assert placement.reason.endswith("(GPU 0 has failed: CUDA_ERROR_UNKNOWN)")
     with pytest.raises(FullError, match=r"GPU 0 has failed: CUDA_ERROR_UNKNOWN; GPU 1 has 0.78.*the CPU has"):
         await site.admit(D)
-    assert [mark.gpu for mark in await site.admission.marks()] == [0]
+    assert [mark.gpu for mark in await site.admission.marks()] == [gpu_id(0)]
     marks.tried((await site.admission.marks())[0], None)
     assert await site.admit(D) == "gpu0"
     said = [vars(each)["fields"] for each in caplog.records if each.message == "gpu"]
@@ -266,13 +271,47 @@ async def test_a_gpu_that_is_marked_gets_no_stream_until_it_works_again(
 @pytest.mark.parametrize("given", [{"encoder": "nvenc"}])
 async def test_where_only_gpus_may_encode_a_marked_one_is_a_refusal(site: Site, tmp_path: Path) -> None:
     write_capacity(tmp_path / "capacity.json", capacity(gpu(), cpu=CPU))
-    GpuMarks(tmp_path).put(0, "gone")
+    GpuMarks(tmp_path).put(gpu_id(0), "gone")
     with pytest.raises(FullError, match="GPU 0 has failed: gone"):
         await site.admit(A)
 
 
-def _stands_in(fault: str, gpu: int = 0) -> dict[str, Any]:
-    return {"family": "x264", "codec": "libx264", "reason": "it", "instead_of": gpu, "fault": fault}
+@pytest.mark.parametrize("given", [{"encoder": "nvenc"}, {"encoder": "auto"}])
+async def test_where_only_gpus_may_encode_a_publish_tries_a_marked_one_again_when_that_is_due(
+    site: Site, tmp_path: Path, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No stream is left that would do it: without this publish the host would refuse all until it boots."""
+    write_capacity(tmp_path / "capacity.json", capacity(gpu(), cpu=CPU))
+    GpuMarks(tmp_path).put(gpu_id(0), "gone")
+    again_at = read_marks(tmp_path)[0].again_at
+    monkeypatch.setattr("appliance.control.admission.time.time", lambda: again_at)
+    assert await site.admit(A) == ("gpu0" if given["encoder"] == "nvenc" else "cpu")
+
+
+@pytest.mark.parametrize(
+    ("given", "there", "told"),
+    [
+        ({}, True, False),
+        ({"encoder": "nvenc"}, True, False),
+        ({"encoder": "x264"}, True, True),
+        ({}, False, True),
+    ],
+)
+async def test_beside_a_gpu_that_nobody_measured_a_stream_finds_out_by_trying(
+    site: Site, tmp_path: Path, *, there: bool, told: bool
+) -> None:
+    """The CPU alone was measured, as the doctor's checklist has it: that is no word against the GPU."""
+    if there:
+        (tmp_path / "nvidiactl").touch()
+    assert [await site.admit(stream) for stream in (A, B)] == ["cpu", "cpu"], "it counts where it may end up"
+    assert (site.admission.placement(A) is not None) is told
+    write_capacity(tmp_path / "capacity.json", capacity(gpu(pixels=0.0, reason="no NVENC"), cpu=CPU))
+    assert site.admission.placement(A) is not None
+
+
+def _stands_in(fault: str) -> dict[str, Any]:
+    instead_of = asdict(gpu_id(0))
+    return {"family": "x264", "codec": "libx264", "reason": "it", "instead_of": instead_of, "fault": fault}
 
 
 _ENCODED = (("720p", 1280, 720, False), ("480p", 854, 480, False), ("360p", 640, 360, False))
@@ -283,7 +322,7 @@ async def test_a_stream_whose_gpu_has_failed_counts_on_the_cpu_and_returns_when_
 ) -> None:
     write_capacity(tmp_path / "capacity.json", capacity(gpu(), cpu=CPU))
     assert [await site.admit(stream) for stream in (A, B)] == ["gpu0", "gpu0"]
-    GpuMarks(tmp_path).put(0, "gone")
+    GpuMarks(tmp_path).put(gpu_id(0), "gone")
     for stream in (A, B):
         site.say(stream, rungs=_ENCODED, encoder=_stands_in("lost"))
     with pytest.raises(FullError, match=r"the CPU has 0\.7"):
@@ -297,7 +336,7 @@ async def test_a_stream_whose_gpu_has_failed_counts_on_the_cpu_and_returns_when_
     assert await site.admission.uses() is not None
     placement = site.admission.placement(A)
     assert placement is not None
-    assert placement.gpu == 0
+    assert placement.gpu == gpu_id(0)
 
 
 async def test_a_driver_that_refused_a_session_is_not_asked_for_more(
@@ -306,7 +345,7 @@ async def test_a_driver_that_refused_a_session_is_not_asked_for_more(
     """It was measured to give any number: another program encodes, too."""
     write_capacity(tmp_path / "capacity.json", capacity(gpu(), cpu=CPU))
     assert [await site.admit(stream) for stream in (A, B)] == ["gpu0", "gpu0"]
-    site.say(A, rungs=_ENCODED, encoder={"family": "nvenc", "gpu": 0})
+    site.say(A, rungs=_ENCODED, encoder={"family": "nvenc", "gpu": asdict(gpu_id(0))})
     site.say(B, rungs=_ENCODED, encoder=_stands_in("full"))
     assert await site.admit(C) == "cpu"
     with pytest.raises(FullError, match="GPU 0 has 3 of 3 sessions, the stream needs 3"):

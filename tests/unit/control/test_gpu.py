@@ -8,7 +8,7 @@ import pytest
 
 from appliance.control.metrics.gpu import ask_gpus, failed_gpu_metrics, gpu_metrics
 from appliance.media.encode.gpu_marks import Mark
-from tests.unit.media.capacity.measured import capacity, gpu
+from tests.unit.media.capacity.measured import capacity, gpu, gpu_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def test_a_host_without_one_tells_of_none() -> None:
 
 
 def test_a_gpu_that_has_failed_is_told_of_and_one_that_was_measured_too() -> None:
-    marks = [Mark(None, "gone", 0.0, 3, 60.0), Mark(1, "gone", 0.0, 1, 30.0)]
+    marks = [Mark(None, "gone", 0.0, 3, 60.0), Mark(gpu_id(1), "gone", 0.0, 1, 30.0)]
     seen = {
         (sample.name, sample.labels["gpu"]): sample.value
         for family in failed_gpu_metrics(marks, capacity(gpu(0), gpu(1), gpu(2, pixels=0.0)))

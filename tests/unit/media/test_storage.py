@@ -48,6 +48,26 @@ def test_what_is_in_a_folder_goes_where_the_folder_itself_cannot(
     assert not (tmp_path / "demo" / "e").exists()
 
 
+def test_two_processes_that_write_the_same_file_do_not_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of the streams do in the runtime directory that they share, when a GPU fails them all."""
+    replace = os.replace
+
+    def meanwhile(temporary: str, path: str) -> None:
+        monkeypatch.setattr(os, "replace", replace)
+        with monkeypatch.context() as other:
+            other.setattr(os, "getpid", lambda: 1)
+            Storage(tmp_path).write("gpu.json", b"the other's")
+        replace(temporary, path)
+
+    monkeypatch.setattr(os, "replace", meanwhile)
+    storage = Storage(tmp_path)
+    storage.write("gpu.json", b"this one's")
+    assert storage.read("gpu.json") == b"this one's"
+    assert list(storage.files()) == ["gpu.json"]
+
+
 def test_modes_let_the_group_read(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from appliance.provision.action_plugins import cached_package
 
@@ -53,7 +57,7 @@ def cache(tmp_path: Path) -> Path:
     ],
 )
 def test_choice(cache: Path, wanted: str, taken: str | None) -> None:
-    chosen = cached_package.choose(cache, "appliance-nginx", wanted, RECIPE)
+    chosen = cached_package.choose(cache, "appliance-nginx", wanted, RECIPE, ["rtmp"])
     assert (chosen[1] if chosen else None) == taken
     assert chosen is None or chosen[0].exists()
 
@@ -65,6 +69,24 @@ def test_a_version_may_have_debians_epoch(tmp_path: Path, wanted: str) -> None:
     chosen = cached_package.choose(tmp_path, "appliance-ffmpeg", wanted, RECIPE)
     assert chosen is not None
     assert chosen[1] == version
+
+
+@pytest.mark.parametrize(
+    ("package_version", "parts", "software"),
+    [
+        ("1.26.3-3+deb13u11+rtmp1.2.2-1", ["rtmp"], "1.26.3-3+deb13u11"),
+        ("1.26.3+rtmp1.2.2-1+brotli1.0-2", ["brotli", "rtmp"], "1.26.3"),
+        ("7.1.5-0+deb13u1", [], "7.1.5-0+deb13u1"),
+        ("1.0+dfsg1-2", [], "1.0+dfsg1-2"),
+        ("1.0+dfsg1-2", ["rtmp"], "1.0+dfsg1-2"),
+    ],
+)
+def test_only_named_parts_are_no_part_of_the_softwares_version(
+    package_version: str, parts: list[str], software: str
+) -> None:
+    whole = f"{package_version}+r{RECIPE[:8]}"
+    assert cached_package.software_version(whole, parts) == software
+    assert cached_package.matches(whole, software, RECIPE, parts)
 
 
 def test_an_empty_or_missing_cache_has_nothing(tmp_path: Path) -> None:
@@ -165,6 +187,125 @@ def test_a_failed_build_says_why(
     error = builder.failure(tmp_path / "build.log", 1)
     assert error.code == code
     assert message in str(error)
+
+
+def test_nothing_that_lay_there_passes_for_what_is_built(
+    builder: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _name: "/usr/bin/mmdebstrap")
+    monkeypatch.setattr(builder, "debian_sources", lambda *_: [])
+    (tmp_path / "appliance-nginx_9.9-1_amd64.deb").touch()
+    with pytest.raises(builder.BuildError, match="is not empty"):
+        builder.build(argparse.Namespace(release="trixie", output=tmp_path, package="appliance-nginx"))
+
+
+@pytest.mark.parametrize(
+    ("left", "taken"),
+    [
+        (["appliance-nginx_1.26.3-3+deb13u11_amd64.deb", "warnings"], True),
+        (
+            ["appliance-nginx_1.26.3-3+deb13u11_amd64.deb", "appliance-nginx_1.26.3-3+deb13u7_amd64.deb"],
+            False,
+        ),
+        (["appliance-ffmpeg_7.1.5-0_amd64.deb"], False),
+        (["warnings"], False),
+    ],
+)
+def test_a_build_leaves_one_package(
+    builder: ModuleType, tmp_path: Path, left: list[str], taken: bool
+) -> None:
+    for name in left:
+        (tmp_path / name).touch()
+    if taken:
+        assert builder.built_package(tmp_path, "appliance-nginx").name == left[0]
+        return
+    with pytest.raises(builder.BuildError, match="one package of appliance-nginx"):
+        builder.built_package(tmp_path, "appliance-nginx")
+
+
+def test_a_build_has_a_folder_that_nobody_can_have_prepared() -> None:
+    """What lies in a known folder of /var/tmp is anybody's: patches of it would be compiled in."""
+    text = (ROLES / "built_package/tasks/build_on_host.yml").read_text()
+    assert "ansible.builtin.tempfile" in text
+    known = re.findall(
+        r"/(?:var/)?tmp/\S+", "".join(map(Path.read_text, ROLES.glob("built_package/**/*.yml")))
+    )
+    assert known == []
+
+
+WAITING = {
+    "debians": {"wants": False},
+    "first": {"wants": True},
+    "second": {"wants": True},
+    "other": {"wants": True, "version": "7.0.0"},
+}
+"""Hosts of one release and architecture, and what they ask for; the inventory's order."""
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Host → what it failed with, where the cache is empty and no host may build."""
+    folder = tmp_path_factory.mktemp("waiting")
+    facts = {"distribution_release": "trixie", "architecture": "x86_64", "package_versions": {}}
+    variables = {
+        "built_package_name": "appliance-ffmpeg",
+        "built_package_software": "ffmpeg",
+        "built_package_cache": str(folder / "packages"),
+        "built_package_version": "{{ version | default('') }}",
+    }
+    tasks = [
+        {"name": "Facts", "ansible.builtin.set_fact": {"ansible_facts": facts, "cacheable": False}},
+        {
+            "name": "Take the role",
+            "ansible.builtin.include_role": {"name": "built_package"},
+            "vars": variables,
+            "when": "wants",
+        },
+    ]
+    (folder / "play.yml").write_text(
+        yaml.safe_dump([{"hosts": "all", "connection": "local", "gather_facts": False, "tasks": tasks}])
+    )
+    (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": WAITING}}))
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts.yml", "play.yml"],
+        cwd=folder,
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROLES.parent / "ansible.cfg"),
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "ANSIBLE_ROLES_PATH": str(ROLES),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    start = done.stdout.find("{\n")
+    assert start >= 0, done.stdout + done.stderr
+    return {
+        host: result["msg"]
+        for play in json.loads(done.stdout[start:])["plays"]
+        for task in play["tasks"]
+        for host, result in task["hosts"].items()
+        if result.get("failed")
+    }
+
+
+def test_the_first_host_that_waits_for_a_package_sees_to_its_build(refusals: dict[str, str]) -> None:
+    """Not one that takes the distribution's, and one for each version that is asked for."""
+    assert {host for host, said in refusals.items() if "no trixie-amd64 host to build it on" in said} == {
+        "first",
+        "other",
+    }
+
+
+def test_a_host_without_a_package_says_so(refusals: dict[str, str]) -> None:
+    """It would go on to install nothing, and fail with FFmpeg lacking everything."""
+    assert "debians" not in refusals
+    assert "has no package appliance-ffmpeg that fits ffmpeg_version ''" in " ".join(
+        refusals["second"].split()
+    )
+    assert "ansible-playbook playbooks/site.yml --tags=ffmpeg" in refusals["second"]
 
 
 def functions(*names: str) -> str:

@@ -151,8 +151,11 @@ case $* in
     *-encoders*) echo ' V....D libx264  x'; echo ' A....D aac  y' ;;
     *-demuxers*) printf ' D   mov,mp4,m4a  z\n D d lavfi  device\n' ;;
     *testsrc2*) exec sh -c "$ENCODING" ;;
+    *h264_nvenc*) exec sh -c "${NVENC:-exit 0}" ;;
+    *scale_cuda*) exec sh -c "${NVDEC:-exit 0}" ;;
 esac
 """
+NONE = "echo Cannot load libcuda.so.1; exit 1"
 
 
 @pytest.mark.parametrize(
@@ -177,3 +180,70 @@ def test_the_trial(tmp_path: Path, wanted: list[str], encoding: str, said: str) 
     )
     assert done.returncode == (1 if said else 0)
     assert done.stdout.partition(":\n")[2].strip() == said
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ({}, {}, ""),
+        ({"NVENC": NONE, "NVDEC": NONE}, {"NVENC": NONE, "NVDEC": NONE}, ""),
+        ({"NVENC": NONE}, {"NVENC": NONE}, ""),
+        ({}, {"NVENC": "echo No capable devices found; exit 1"}, "No capable devices found\nexit status 1"),
+        ({"NVENC": NONE}, {"NVDEC": "echo CUDA_ERROR_INVALID_PTX"}, "CUDA_ERROR_INVALID_PTX"),
+    ],
+    ids=["both", "no GPU", "a GPU without NVENC", "NVENC is lost", "scale_cuda is lost"],
+)
+def test_what_a_gpu_does_with_the_ffmpeg_in_use_it_has_to_do_with_the_new_one(
+    tmp_path: Path, before: dict[str, str], after: dict[str, str], said: str
+) -> None:
+    for name, can in (("present", before), ("new", after)):
+        program = tmp_path / name
+        settings = "".join(f"{key}='{value}'\n" for key, value in {"ENCODING": "exit 0", **can}.items())
+        program.write_text(STUB.replace("\n", f"\n{settings}", 1))
+        program.chmod(0o755)
+    trial = ["sh", str(ROLE / "files/package/trial"), "replaces"]
+    done = subprocess.run(
+        [*trial, str(tmp_path / "new"), str(tmp_path / "present"), "encoders/aac"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == (1 if said else 0), done.stdout + done.stderr
+    assert done.stdout.partition(":\n")[2].strip() == said
+
+
+STARTS = "#!/bin/sh\necho ffmpeg version 7.1.5-appliance\n"
+STARTS_NOT = "#!/nowhere\n"
+
+
+@pytest.mark.parametrize(
+    ("built", "in_use", "noted", "found"),
+    [
+        (STARTS, None, [], "none"),
+        (STARTS, STARTS, [], "built"),
+        (STARTS, f"{STARTS}# older\n", [], "older"),
+        (STARTS, f"{STARTS_NOT}# older\n", [f"{STARTS_NOT}# older\n"], "older"),
+        (STARTS, f"{STARTS_NOT}# older\n", ["another\n", f"{STARTS_NOT}# older\n"], "older"),
+        (None, f"{STARTS_NOT}# older\n", [f"{STARTS_NOT}# older\n"], "older"),
+        (STARTS, "#!/bin/sh\nexec /usr/bin/ffmpeg\n", [STARTS], "foreign"),
+        (STARTS, STARTS_NOT, [], "foreign"),
+    ],
+)
+def test_whose_the_ffmpeg_in_use_is(
+    tmp_path: Path, built: str | None, in_use: str | None, noted: list[str], found: str
+) -> None:
+    """By its checksum, whether or not it starts, and whether or not its package is there."""
+    scripts = yaml.safe_load((ROLE / "vars/main.yml").read_text())
+    files = {name: tmp_path / name for name in ("built", "in-use", "record")}
+    for text in noted:
+        files["built"].write_text(text)
+        note = ["sh", "-c", scripts["_ffmpeg_note"], "note", str(files["built"]), str(files["record"])]
+        subprocess.run(note, check=True)
+    files["built"].unlink(missing_ok=True)
+    for name, content in (("built", built), ("in-use", in_use)):
+        if content is not None:
+            files[name].write_text(content)
+            files[name].chmod(0o755)
+    look = ["sh", "-c", scripts["_ffmpeg_look"], "look", *map(str, files.values())]
+    done = subprocess.run(look, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == found

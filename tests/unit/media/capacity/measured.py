@@ -7,6 +7,7 @@ from typing import Any
 from appliance.media.capacity.figures import CpuFigures, GpuFigures
 from appliance.media.capacity.machine import Machine
 from appliance.media.capacity.store import Capacity, MadeWith, MeasuredCpu, MeasuredGpus
+from appliance.media.encode.gpus import GpuId
 
 MADE = MadeWith(at="2026-01-01T00:00:00+00:00", ffmpeg="7.1.1", ladder="default", ladder_mark="0123456789ab")
 
@@ -22,9 +23,14 @@ CPU = CpuFigures(
 )
 
 
+def gpu_id(index: int = 0) -> GpuId:
+    """Which GPU `gpu(index)` is."""
+    return GpuId(f"GPU-{index}", index)
+
+
 def gpu(index: int = 0, **given: Any) -> GpuFigures:
     """A GPU that encodes 1000 megapixels a second."""
-    given = {"uuid": f"GPU-{index}", "name": "NVIDIA L4", "pixels": 1000.0, **given}
+    given = {"uuid": gpu_id(index).uuid, "name": "NVIDIA L4", "pixels": 1000.0, **given}
     return GpuFigures(index=index, **given)
 
 

@@ -15,7 +15,6 @@ import pytest
 from appliance.errors import OperatorError
 from appliance.media.capacity.figures import GpuFigures, Step
 from appliance.media.capacity.gpu_probe import found, most_sessions, probe_gpu
-from appliance.media.capacity.gpus import Gpu, find_gpus, listed_gpus
 from appliance.media.capacity.material import Clip
 from appliance.media.capacity.reference import Reference
 from appliance.media.capacity.rising import Rise
@@ -23,6 +22,7 @@ from appliance.media.capacity.trial import Session, TrialError
 from appliance.media.capacity.work import Work
 from appliance.media.encode.described import described_source
 from appliance.media.encode.encoder import EncoderChoice
+from appliance.media.encode.gpus import Gpu, find_gpus, listed_gpus
 from appliance.media.encode.ladder import ladder_path, load_ladder
 from appliance.settings import Settings
 
@@ -92,7 +92,7 @@ async def test_a_host_without_a_gpu_says_why(
 
 @pytest.mark.parametrize("most", [6, 7, 8])
 async def test_the_drivers_sessions_are_counted_one_by_one(most: int) -> None:
-    """RTX 4090 with a driver that gives 8: two ladders of three rungs run, the third is refused."""
+    """RTX 4090 with a driver that gives 6 to 8: two ladders of three rungs run, the third is refused."""
     tried = []
 
     async def run(count: int) -> Sequence[Session]:
@@ -101,7 +101,7 @@ async def test_the_drivers_sessions_are_counted_one_by_one(most: int) -> None:
             raise TrialError("incompatible client key (21)")
         return [Session(9.0, 0.1, 1)] * count
 
-    assert await most_sessions(6, 3, run) == most
+    assert await most_sessions(6, 9, run) == most
     assert len(tried) <= 2
 
 
@@ -136,6 +136,7 @@ class Card:
     together: float
     says: str
     decodes: bool = True
+    first: float | None = None
     plans: list[RunPlan] = field(default_factory=list)
 
     async def trial(
@@ -148,7 +149,8 @@ class Card:
             raise TrialError("cuvid is not there")
         if count * len(plan.rungs) > self.sessions:
             raise TrialError(self.says)
-        return [Session(self.together / count, 0.1, 1 << 20)] * count
+        together = self.first if self.first is not None and count == 1 else self.together
+        return [Session(together / count, 0.1, 1 << 20)] * count
 
     async def probe(self, monkeypatch: pytest.MonkeyPatch, listed: str) -> GpuFigures:
         """The whole probe of the first GPU."""
@@ -184,4 +186,38 @@ async def test_a_server_card_is_bound_by_its_speed(monkeypatch: pytest.MonkeyPat
     figures = await card.probe(monkeypatch, TWO_A10)
     assert (figures.streams, figures.sessions, figures.reason) == (12, None, "")
     assert not card.plans[-1].gpu_decodes
-    assert {plan.encoder.gpu for plan in card.plans} == {0}
+    assert {plan.encoder.gpu for plan in card.plans} == {listed_gpus(TWO_A10)[0].id}
+    assert (figures.decodes, figures.limit) == (False, "speed")
+
+
+async def test_a_refusal_is_kept_though_the_last_step_was_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eleven sessions are three ladders, of which the card carries two in real time."""
+    card = Card(11, 2.5, "OpenEncodeSessionEx failed: incompatible client key (21): (no details)")
+    card.first = 9.0
+    figures = await card.probe(monkeypatch, RTX)
+    assert (figures.limit, figures.streams, figures.sessions) == ("speed", 2, 11)
+
+
+@pytest.mark.parametrize(
+    ("says", "encodes"),
+    [
+        ("nothing came out within 30 s", True),
+        ("killed by SIGKILL", True),
+        ("cuInit(0) failed -> CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected", False),
+    ],
+)
+async def test_what_fails_in_another_way_is_no_limit_of_the_drivers(
+    monkeypatch: pytest.MonkeyPatch, says: str, *, encodes: bool
+) -> None:
+    figures = await Card(8, 40.0, says).probe(monkeypatch, RTX)
+    assert (figures.encodes, figures.sessions) == (encodes, None)
+    assert says in figures.reason
+    if encodes:
+        assert (figures.limit, figures.complete, figures.streams) == ("failed", False, 1)
+
+
+async def test_sessions_are_counted_no_further_when_a_trial_fails_in_another_way() -> None:
+    async def run(_: int) -> Sequence[Session]:
+        raise TrialError("nothing came out within 30 s")
+
+    assert await most_sessions(6, 9, run) == 6

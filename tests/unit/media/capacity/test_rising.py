@@ -9,6 +9,8 @@ import pytest
 from appliance.media.capacity.rising import Rise, rise
 from appliance.media.capacity.trial import Session, TrialError
 
+FULL = "OpenEncodeSessionEx failed: out of memory (10): (no details)"
+
 
 @dataclass
 class Device:
@@ -23,7 +25,7 @@ class Device:
     async def run(self, sessions: int) -> list[Session]:
         self.asked.append(sessions)
         if sessions > self.most:
-            raise TrialError("out of memory")
+            raise TrialError(FULL)
         return [Session(min(self.each, self.together / sessions), 1.0, self.memory)] * sessions
 
     async def rise(self, seconds: float = 60) -> Rise:
@@ -44,7 +46,8 @@ async def test_as_many_are_carried_as_have_real_time(together: float) -> None:
 async def test_a_driver_that_refuses_is_asked_for_as_many_as_it_gives(most: int) -> None:
     device = Device(100.0, each=4.0, most=most)
     found = await device.rise()
-    assert (found.limit, found.reason, found.streams) == ("refused", "out of memory", most)
+    assert (found.limit, found.reason, found.streams) == ("refused", FULL, most)
+    assert found.refused == most + 1
     assert max(step.sessions for step in found.steps) == most
 
 

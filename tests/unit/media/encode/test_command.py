@@ -14,6 +14,7 @@ from appliance.errors import OperatorError
 from appliance.media.encode.command import RunPlan, ffmpeg_command
 from appliance.media.encode.copying import with_copy
 from appliance.media.encode.encoder import EncoderChoice
+from appliance.media.encode.gpus import GpuId, environment_of
 from appliance.media.encode.ladder import EncoderFamily, ladder_path, load_ladder
 from appliance.media.encode.rungs import plan_rungs
 from appliance.media.encode.source import Source
@@ -74,16 +75,13 @@ def test_nvenc_holds_no_picture_back_and_begins_segments_with_idr_pictures() -> 
 
 
 def test_a_gpu_decodes_once_and_scales_each_rung() -> None:
-    plan = replace(_plan("1920x1080@60", "nvenc"), gpu_decodes=True)
-    command = _line(replace(plan, encoder=replace(plan.encoder, gpu=1)))
+    command = _line(replace(_plan("1920x1080@60", "nvenc"), gpu_decodes=True))
     assert command.count("-hwaccel") == command.count("-i") == 1
     graph = command[command.index("-filter_complex") + 1]
     assert graph.count("[0:v:0]") == 1
     assert graph.count("scale_cuda=") == 4
     assert "hwdownload" not in graph
     assert "hwupload" not in graph
-    device = [command[at + 1] for at, word in enumerate(command) if word in {"-hwaccel_device", "-gpu:v"}]
-    assert device == ["1"] * 5, "the decoder's, and each encoder's"
 
 
 def test_sound_that_is_muxed_with_pictures_comes_frame_by_frame() -> None:
@@ -230,13 +228,14 @@ def test_rates_are_read_as_fractions_too() -> None:
     assert parse_source("1280x720@30000/1001").fps == Fraction(30000, 1001)
 
 
-def test_a_gpu_that_was_named_decodes_and_encodes() -> None:
-    plan = replace(_plan("1280x720@30", "nvenc"), gpu_decodes=True)
-    assert "-gpu:v" not in _line(plan)
-    named = _line(replace(plan, encoder=replace(plan.encoder, gpu=1)))
-    assert named.count("-gpu:v") == 3
-    assert named[named.index("-gpu:v") + 1] == "1"
-    assert named[named.index("-hwaccel_device") + 1] == "1"
+def test_decoder_and_encoders_take_the_same_gpu() -> None:
+    """CUDA's first, which is the only one of FFmpeg's environment where the GPU is known by name."""
+    command = _line(replace(_plan("1280x720@30", "nvenc"), gpu_decodes=True))
+    assert [command[at + 1] for at, word in enumerate(command) if word == "-gpu:v"] == ["0"] * 3
+    assert "-hwaccel_device" not in command
+    assert "-gpu:v" not in _line(_plan("1280x720@30"))
+    assert environment_of(None) == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    assert environment_of(GpuId("GPU-a1", 3))["CUDA_VISIBLE_DEVICES"] == "GPU-a1"
 
 
 def _line(plan: RunPlan) -> list[str]:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from appliance.media.encode.gpu_marks import GpuMarks, by_gpu, read_marks
+from tests.unit.media.capacity.measured import gpu_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ZERO, ONE = gpu_id(0), gpu_id(1)
 
 
 @pytest.fixture
@@ -21,28 +29,28 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_what_one_stream_marks_all_know(tmp_path: Path, clock: list[float]) -> None:
     one, other = GpuMarks(tmp_path), GpuMarks(tmp_path)
-    one.put(1, "CUDA_ERROR_UNKNOWN")
+    one.put(ONE, "CUDA_ERROR_UNKNOWN")
     clock[0] += 2
-    other.put(1, "hung")
-    mark = other.against(1)
+    other.put(ONE, "hung")
+    mark = other.against(ONE)
     assert mark is not None
     assert (mark.text, mark.tries, mark.since) == ("GPU 1 has failed: CUDA_ERROR_UNKNOWN", 1, 1_000_000)
-    assert other.against(0) is None
+    assert other.against(ZERO) is None
     assert other.against(None) is None, "FFmpeg takes another"
-    assert by_gpu(read_marks(tmp_path), [0, 1]) == {1: "GPU 1 has failed: CUDA_ERROR_UNKNOWN"}
+    assert by_gpu(read_marks(tmp_path), [ZERO, ONE]) == {ONE: "GPU 1 has failed: CUDA_ERROR_UNKNOWN"}
 
 
 def test_where_ffmpeg_chose_by_itself_all_have_failed(tmp_path: Path) -> None:
     marks = GpuMarks(tmp_path)
     marks.put(None, "gone")
-    assert by_gpu(read_marks(tmp_path), [0, 1]) == dict.fromkeys((0, 1), "the GPU has failed: gone")
-    assert marks.against(0) is not None
+    assert by_gpu(read_marks(tmp_path), [ZERO, ONE]) == dict.fromkeys((ZERO, ONE), "the GPU has failed: gone")
+    assert marks.against(ZERO) is not None
     assert marks.against(None) is not None
 
 
 def test_pauses_double_from_half_a_minute_to_ten(tmp_path: Path, clock: list[float]) -> None:
     marks, pauses = GpuMarks(tmp_path), []
-    marks.put(0, "gone")
+    marks.put(ZERO, "gone")
     for _ in range(8):
         [mark] = read_marks(tmp_path)
         pauses.append(mark.again_at - clock[0])
@@ -62,7 +70,7 @@ def test_one_that_works_again_is_free_and_soon_forgiven(tmp_path: Path, clock: l
     marks = GpuMarks(tmp_path)
     for forgiven, tries in ((0.0, 1), (599.0, 2), (601.0, 1)):
         clock[0] += forgiven
-        marks.put(0, "gone")
+        marks.put(ZERO, "gone")
         [mark] = read_marks(tmp_path)
         assert mark.tries == tries
         clock[0] = mark.again_at
@@ -70,11 +78,11 @@ def test_one_that_works_again_is_free_and_soon_forgiven(tmp_path: Path, clock: l
         assert due is not None
         marks.tried(due, None)
         assert read_marks(tmp_path) == []
-        assert marks.against(0) is None
+        assert marks.against(ZERO) is None
 
 
 def test_a_stream_that_died_while_it_tried_leaves_it_to_the_next(tmp_path: Path, clock: list[float]) -> None:
-    GpuMarks(tmp_path).put(0, "gone")
+    GpuMarks(tmp_path).put(ZERO, "gone")
     clock[0] += 30
     assert GpuMarks(tmp_path).due() is not None
     clock[0] += 20
@@ -83,9 +91,9 @@ def test_a_stream_that_died_while_it_tried_leaves_it_to_the_next(tmp_path: Path,
 
 def test_outside_of_a_unit_nothing_is_kept() -> None:
     marks = GpuMarks(None)
-    marks.put(0, "gone")
+    marks.put(ZERO, "gone")
     assert not marks.kept
-    assert marks.against(0) is None
+    assert marks.against(ZERO) is None
     assert marks.due() is None
 
 
@@ -95,26 +103,61 @@ def test_outside_of_a_unit_nothing_is_kept() -> None:
         b"",
         b"{",
         b"[]",
-        b'{"gpu": 0}',
-        b'{"gpu": 0, "reason": "", "since": NaN, "tries": 1, "again_at": 0, "works_since": null}',
+        b'{"gpu": null}',
+        b'{"gpu": 0, "reason": "", "since": 0, "tries": 1, "again_at": 0, "works_since": null}',
+        b'{"gpu": null, "reason": "", "since": NaN, "tries": 1, "again_at": 0, "works_since": null}',
         b"[" * 10_000,
         b"x" * 100_000,
     ],
 )
 def test_a_broken_file_marks_nothing(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "gpu-0.json").write_bytes(content)
+    (tmp_path / "gpu-GPU-0.json").write_bytes(content)
     assert read_marks(tmp_path) == []
-    GpuMarks(tmp_path).put(0, "gone")
+    GpuMarks(tmp_path).put(ZERO, "gone")
     assert len(read_marks(tmp_path)) == 1
 
 
 def test_what_is_no_file_of_ours_marks_nothing(tmp_path: Path) -> None:
     assert read_marks(tmp_path / "nowhere") == []
-    GpuMarks(tmp_path).put(0, "a\nb\x1b[31m" + "c" * 1000)
+    GpuMarks(tmp_path).put(ZERO, "a\nb\x1b[31m" + "c" * 1000)
     [mark] = read_marks(tmp_path)
     assert mark.reason.startswith("a b?[31mccc")
     assert len(mark.reason) == 500
-    (tmp_path / "gpu-1.json").symlink_to(tmp_path / "gpu-0.json")
-    (tmp_path / "gpu-2.json.bak").write_text(json.dumps({}))
-    os.mkfifo(tmp_path / "gpu-3.json")
+    (tmp_path / "gpu-GPU-1.json").symlink_to(tmp_path / "gpu-GPU-0.json")
+    (tmp_path / "gpu-GPU-2.json.bak").write_text(json.dumps({}))
+    os.mkfifo(tmp_path / "gpu-GPU-3.json")
     assert len(read_marks(tmp_path)) == 1
+
+
+def test_streams_that_see_a_failure_at_once_count_it_once_and_one_of_them_tries(
+    tmp_path: Path, clock: list[float]
+) -> None:
+    """Each is a process of its own: who reads a mark and then writes one must be alone with it."""
+    processes = multiprocessing.get_context("fork")
+
+    def together(what: Callable[[], object]) -> int:
+        """In how many of eight processes `what` returns something."""
+        barrier, count = processes.Barrier(8), processes.Value("i", 0)
+
+        def one() -> None:
+            barrier.wait()
+            if what() is not None:
+                with count.get_lock():
+                    count.value += 1
+
+        children = [processes.Process(target=one) for _ in range(8)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join()
+        assert [child.exitcode for child in children] == [0] * 8
+        return int(count.value)
+
+    for _ in range(5):
+        together(lambda: GpuMarks(tmp_path).put(ZERO, "gone"))
+        [mark] = read_marks(tmp_path)
+        assert mark.tries == 1
+        clock[0] = mark.again_at
+        assert together(GpuMarks(tmp_path).due) == 1
+        (tmp_path / "gpu-GPU-0.json").unlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["gpu-marks.lock"], "nothing half written"

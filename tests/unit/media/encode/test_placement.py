@@ -6,21 +6,28 @@ import json
 
 import pytest
 
-from appliance.media.encode.placement import Placed, ask_placement
+from appliance.media.encode.gpus import GpuId
+from appliance.media.encode.placement import Placement, ask_placement
 from tests.support.stub_backend import StubBackend, answer
 
 
 @pytest.mark.parametrize(
     ("placement", "expected"),
     [
-        ({"gpu": 1, "reason": "GPU 1 has room"}, Placed(1, "GPU 1 has room")),
-        ({"gpu": None, "reason": "the CPU has room"}, Placed(None, "the CPU has room")),
+        (
+            {"gpu": {"uuid": "GPU-a1", "index": 1}, "reason": "GPU 1 has room"},
+            Placement(GpuId("GPU-a1", 1), "GPU 1 has room"),
+        ),
+        ({"gpu": None, "reason": "the CPU has room"}, Placement(None, "the CPU has room")),
+        ({"gpu": {"uuid": "../a", "index": 1}, "reason": ""}, None),
+        ({"gpu": {"uuid": "GPU-a1", "index": -1}, "reason": ""}, None),
+        ({"gpu": 1, "reason": "as a service of before says it"}, None),
         (None, None),
         ({"gpu": "x", "reason": ""}, None),
         ([], None),
     ],
 )
-async def test_what_it_answers(placement: object, expected: Placed | None) -> None:
+async def test_what_it_answers(placement: object, expected: Placement | None) -> None:
     body = json.dumps({"stream": "demo", "placement": placement}).encode()
     async with StubBackend([answer(200, body)]).listening() as control:
         assert await ask_placement(control.url, "demo") == expected

@@ -9,20 +9,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from appliance.cli.ladder import parse_source
+from appliance.errors import OperatorError
 from appliance.media.encode.encoder import EncoderChoice
 from appliance.media.encode.encoder_memory import SHARED
 from appliance.media.encode.ffmpeg import Ending
 from appliance.media.encode.gpu_faults import GpuFault
 from appliance.media.encode.gpu_marks import GpuMarks, Mark, read_marks
 from appliance.media.encode.ladder import ladder_path, load_ladder
-from appliance.media.encode.placement import Placed
+from appliance.media.encode.placement import Placement
 from appliance.media.encode.planning import RunPlanner
 from appliance.settings import Settings
+from tests.unit.media.capacity.measured import gpu_id
 from tests.unit.media.encode.messages import frame, keyframe
 
 if TYPE_CHECKING:
     from appliance.media.encode.command import RunPlan
+    from appliance.media.encode.gpus import GpuId
 
+ZERO, ONE = gpu_id(0), gpu_id(1)
 _SOURCE = parse_source("1280x720@30")
 _NVENC = EncoderChoice("nvenc", "NVENC has encoded a frame")
 _EXIT = Ending("exit status 1", 1)
@@ -103,7 +107,7 @@ async def test_no_rung_is_given_up_where_the_setting_forbids_it(caplog: pytest.L
     assert caplog.text.count("encoding runs at 0.90 of real time, and no rung is given up") == 1
 
 
-async def _on_gpu(planner: RunPlanner, gpu: int | None = None) -> RunPlan:
+async def _on_gpu(planner: RunPlanner, gpu: GpuId | None = None) -> RunPlan:
     planner.encoder = replace(_NVENC, gpu=gpu)
     return await planner.plan(_SOURCE, declared_kbps=None, begin_s=0)
 
@@ -134,11 +138,11 @@ async def test_a_gpu_that_fails_soon_decodes_no_more_and_then_encodes_no_more() 
 )
 async def test_what_ffmpeg_says_of_a_gpu_is_believed_at_once(said: str, reason: str, fault: str) -> None:
     planner = _planner()
-    plan = await _on_gpu(planner, 1)
+    plan = await _on_gpu(planner, ONE)
     planner.encoder_failed(plan, _EXIT, ["error while decoding MB 3 4", said], soon=True)
     encoder = planner.encoder
     assert encoder is not None
-    assert (encoder.family, encoder.stands_in, encoder.instead_of) == ("x264", True, 1)
+    assert (encoder.family, encoder.stands_in, encoder.instead_of) == ("x264", True, ONE)
     assert encoder.reason.startswith(f"NVENC failed in this stream: {reason}")
     assert encoder.fault is GpuFault(fault)
 
@@ -172,7 +176,7 @@ async def test_a_gpu_on_which_a_run_hangs_soon_is_not_tried_once_more() -> None:
 
 async def test_whom_somebody_has_killed_stays_on_its_gpu() -> None:
     planner = _planner()
-    plan = await _on_gpu(planner, 1)
+    plan = await _on_gpu(planner, ONE)
     planner.encoder_failed(plan, Ending("killed by SIGKILL", -9, outside=True), [], soon=False)
     assert planner.encoder == plan.encoder
 
@@ -217,12 +221,12 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _GpuHost:
 async def test_a_gpu_is_marked_when_a_frame_shows_that_it_fails(host: _GpuHost) -> None:
     host.says.write_text("[h264_nvenc @ 0x1] cuInit(0) failed -> CUDA_ERROR_NO_DEVICE: none\n")
     planner = host.planner()
-    plan = await _on_gpu(planner, 1)
+    plan = await _on_gpu(planner, ONE)
     planner.encoder_failed(plan, Ending("killed by SIGSEGV", -11), [], soon=False)
     assert host.marks == []
     await planner.tried()
     [mark] = host.marks
-    assert (mark.gpu, mark.reason[:25]) == (1, "the driver sees no GPU: i")
+    assert (mark.gpu, mark.reason[:25]) == (ONE, "the driver sees no GPU: i")
 
 
 @pytest.mark.parametrize("says", [None, "OpenEncodeSessionEx failed: out of memory (10): (no details)"])
@@ -232,7 +236,7 @@ async def test_a_source_that_breaks_ffmpeg_takes_no_gpu_from_others(
     if says is not None:
         host.says.write_text(says)
     planner = host.planner()
-    plan = await _on_gpu(planner, 1)
+    plan = await _on_gpu(planner, ONE)
     planner.encoder_failed(plan, _EXIT, ["error while decoding MB 3 4"], soon=False)
     await planner.tried()
     assert host.marks == []
@@ -243,7 +247,7 @@ async def test_a_source_that_breaks_ffmpeg_takes_no_gpu_from_others(
 
 async def test_other_streams_follow_and_new_ones_begin_with_the_cpu(host: _GpuHost) -> None:
     first, second = host.planner(), host.planner()
-    plans = [await _on_gpu(planner, 0) for planner in (first, second)]
+    plans = [await _on_gpu(planner, ZERO) for planner in (first, second)]
     first.encoder_failed(plans[0], _EXIT, ["CUDA_ERROR_UNKNOWN"], soon=False)
     assert len(host.marks) == 1
     second.encoder_failed(plans[1], Ending("killed by SIGKILL", -9, outside=True), [], soon=False)
@@ -260,7 +264,7 @@ async def test_a_stream_tries_a_gpu_again_and_stays_where_it_is(
     host: _GpuHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planner = host.planner()
-    plan = await _on_gpu(planner, 0)
+    plan = await _on_gpu(planner, ZERO)
     planner.encoder_failed(plan, _EXIT, ["CUDA_ERROR_UNKNOWN"], soon=False)
     now = host.marks[0].again_at
     monkeypatch.setattr("time.time", lambda: now)
@@ -287,7 +291,7 @@ async def test_a_cpu_that_is_too_slow_gives_a_stream_back_once(
     host: _GpuHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planner = host.planner()
-    failed = await _on_gpu(planner, 1)
+    failed = await _on_gpu(planner, ONE)
     planner.encoder_failed(failed, _EXIT, ["CUDA_ERROR_UNKNOWN"], soon=False)
     plan = await planner.plan(_SOURCE, declared_kbps=None, begin_s=0)
     assert planner.drop_rung(plan, 0.9) == "encoding ran at 0.90 of real time: the rung 480p is given up"
@@ -298,7 +302,7 @@ async def test_a_cpu_that_is_too_slow_gives_a_stream_back_once(
     back = planner.drop_rung(plan, 0.9)
     assert back == "encoding ran at 0.90 of real time: back to the GPU, which works again"
     plan = await planner.plan(_SOURCE, declared_kbps=None, begin_s=0)
-    assert (plan.encoder.family, plan.encoder.gpu) == ("nvenc", 1)
+    assert (plan.encoder.family, plan.encoder.gpu) == ("nvenc", ONE)
     planner.encoder_failed(plan, _EXIT, [], soon=False)
     await planner.tried()
     plan = await planner.plan(_SOURCE, declared_kbps=None, begin_s=0)
@@ -316,14 +320,14 @@ async def test_who_was_sent_to_a_gpu_that_does_not_encode_says_so(
     program = host.shared / "ffmpeg"
     program.write_text('#!/bin/sh\ncase "$*" in *nvenc*) echo Cannot load libcuda.so.1 >&2; exit 1;; esac\n')
 
-    async def place() -> Placed:
-        return Placed(1, "GPU 1 has room")
+    async def place() -> Placement:
+        return Placement(ONE, "GPU 1 has room")
 
     planner = host.planner(place=place)
     planner.encoder = None
     encoder = await planner.choose_encoder()
-    assert (encoder.family, encoder.instead_of, encoder.fault) == ("x264", 1, GpuFault.UNFIT)
-    assert [mark.gpu for mark in host.marks] == [1]
+    assert (encoder.family, encoder.instead_of, encoder.fault) == ("x264", ONE, GpuFault.UNFIT)
+    assert [mark.gpu for mark in host.marks] == [ONE]
 
 
 async def test_a_stream_encodes_where_it_was_let_in_to(
@@ -333,9 +337,13 @@ async def test_a_stream_encodes_where_it_was_let_in_to(
     ffmpeg, device = tmp_path / "ffmpeg", tmp_path / "nvidiactl"
     ffmpeg.write_text("#!/bin/sh\nexit 0\n")
     ffmpeg.chmod(0o755)
-    answers: list[Placed | None] = [Placed(1, "GPU 1 has room"), Placed(None, "the GPUs are full"), None]
+    answers: list[Placement | None] = [
+        Placement(ONE, "GPU 1 has room"),
+        Placement(None, "the GPUs are full"),
+        None,
+    ]
 
-    async def place() -> Placed | None:
+    async def place() -> Placement | None:
         return answers.pop(0)
 
     def planner() -> RunPlanner:
@@ -348,8 +356,8 @@ async def test_a_stream_encodes_where_it_was_let_in_to(
     device.touch()
     one = planner()
     plan = await one.plan(_SOURCE, declared_kbps=None, begin_s=0)
-    assert (plan.encoder.family, plan.encoder.gpu) == ("nvenc", 1)
-    assert (await one.choose_encoder()).gpu == 1, "asked once for a publisher"
+    assert (plan.encoder.family, plan.encoder.gpu) == ("nvenc", ONE)
+    assert (await one.choose_encoder()).gpu == ONE, "asked once for a publisher"
     one.reset()
     encoder = await one.choose_encoder()
     assert (encoder.family, encoder.reason) == ("x264", "the GPUs are full")
@@ -357,3 +365,47 @@ async def test_a_stream_encodes_where_it_was_let_in_to(
     assert await one.choose_encoder() == _NVENC
     one.reset()
     assert not answers
+
+
+async def test_where_only_nvenc_may_encode_a_stream_that_begins_tries_a_marked_gpu_again(
+    host: _GpuHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last stream's process is gone, and nobody else will: what is found is told to all."""
+    clock = [1000.0]
+    monkeypatch.setattr("time.time", lambda: clock[0])
+    GpuMarks(host.shared).put(None, "gone")
+    host.says.write_text("CUDA_ERROR_UNKNOWN")
+    for clock[0], tries in ((1029.0, 1), (1030.0, 2), (1031.0, 2)):
+        planner = RunPlanner(
+            Settings(encoder="nvenc"), load_ladder(ladder_path("default")), ffmpeg=str(host.shared / "ffmpeg")
+        )
+        with pytest.raises(OperatorError, match="CUDA_ERROR_UNKNOWN"):
+            await planner.choose_encoder()
+        assert [mark.tries for mark in host.marks] == [tries]
+    host.says.unlink()
+    assert (await planner.choose_encoder()).family == "nvenc"
+    assert host.marks == []
+
+
+async def test_where_one_of_two_gpus_is_marked_a_stream_without_a_placement_takes_the_other(
+    host: _GpuHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, program = host.shared / "nvidiactl", host.shared / "nvidia-smi"
+    device.touch()
+    program.write_text('#!/bin/sh\nfor n in 0 1; do echo "$n, GPU-$n, NVIDIA L4, 550.163.01, [N/A]"; done\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{host.shared}:/usr/bin:/bin")
+    monkeypatch.setattr("appliance.media.encode.planning.NVIDIA_DEVICE", device)
+    planner = host.planner()
+    planner.encoder = None
+    plan = await planner.plan(_SOURCE, declared_kbps=None, begin_s=0)
+    assert plan.encoder.gpu == ZERO
+    planner.encoder_failed(plan, _EXIT, ["CUDA_ERROR_UNKNOWN"], soon=False)
+    assert [mark.gpu for mark in host.marks] == [ZERO]
+    planner.reset()
+    encoder = await planner.choose_encoder()
+    assert (encoder.family, encoder.gpu) == ("nvenc", ONE)
+    GpuMarks(host.shared).put(ONE, "gone, too")
+    planner.reset()
+    encoder = await planner.choose_encoder()
+    assert (encoder.family, encoder.instead_of) == ("x264", ZERO)

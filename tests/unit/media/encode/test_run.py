@@ -66,7 +66,8 @@ async def _begin_with(
 ) -> tuple[EncodingRun, _Input]:
     given = _Input()
 
-    async def start(_build: object, _renditions: object, sink: OutputSink) -> _Input:
+    async def start(_build: object, _renditions: object, sink: OutputSink, *, gpu: object) -> _Input:
+        assert gpu is None
         given.sink = sink
         return given
 

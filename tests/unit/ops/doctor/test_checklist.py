@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import socket
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
@@ -20,10 +21,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from appliance.health.finding import Finding, Severity
 from appliance.media.capacity.machine import Machine
 from appliance.media.capacity.store import write_capacity
+from appliance.media.encode.gpus import Gpu
 from appliance.media.encode.ladder import load_ladder
 from appliance.ops.doctor import capacity, identity, valkey
 from appliance.ops.doctor.capacity import judge_capacity, stream_bytes
-from appliance.ops.doctor.encoding import encoding, judge_encoding
+from appliance.ops.doctor.encoding import Here, encoding, judge_encoding
 from appliance.ops.doctor.host import Host
 from appliance.ops.doctor.identity import judge_names, names, tls
 from appliance.ops.doctor.load import Load, judge_load, load, machine, measure
@@ -34,8 +36,11 @@ from appliance.ops.doctor.updates import judge_updates
 from appliance.ops.doctor.versions import release
 from appliance.settings import Settings
 from appliance.state.valkey import StateUnavailableError
-from tests.unit.media.capacity.measured import MADE
+from tests.unit.media.capacity.measured import MADE, gpu
 from tests.unit.media.capacity.measured import capacity as measured
+
+if TYPE_CHECKING:
+    from appliance.media.capacity.figures import GpuFigures
 
 LADDERS = Path(__file__).resolve().parents[4] / "files/ladders"
 MIB = 1 << 20
@@ -251,6 +256,7 @@ async def test_what_is_measured_is_kept(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 MEASURED = measured(machine=Machine("a CPU", 4))
+L4 = Gpu(0, "GPU-0", "NVIDIA L4", "550.163.01")
 
 
 @pytest.mark.parametrize(
@@ -266,15 +272,70 @@ MEASURED = measured(machine=Machine("a CPU", 4))
 def test_a_measurement_holds_for_what_it_was_made_with(
     machine: Machine, ffmpeg: str, mark: str, expected: list[str]
 ) -> None:
-    assert said(judge_encoding(MEASURED, machine, ffmpeg, mark)) == expected
+    assert said(judge_encoding(MEASURED, Here(machine, ffmpeg, mark))) == expected
+
+
+@pytest.mark.parametrize(
+    ("measured_gpus", "here", "expected", "seen"),
+    [
+        ([], [L4], ["what the GPU encodes was never measured"], "GPU 0: NVIDIA L4"),
+        ([], [], [], ""),
+        ([gpu(0)], [L4], [], ""),
+        ([gpu(0)], [replace(L4, index=1)], [], ""),  # one before it was put in, which is in MIG mode
+        ([gpu(0)], [], [], ""),  # nvidia-smi does not answer, of which the check `gpu` tells
+        (
+            [gpu(0)],
+            [replace(L4, uuid="GPU-9")],
+            ["the GPUs that were measured are not those of now"],
+            "GPU 0, NVIDIA L4 (GPU-9), is new; GPU 0, NVIDIA L4 (GPU-0), is gone",
+        ),
+        (
+            [gpu(0), gpu(1)],
+            [L4],
+            ["the GPUs that were measured are not those of now"],
+            "GPU 1, NVIDIA L4 (GPU-1), is gone",
+        ),
+        (
+            [gpu(0)],
+            [replace(L4, driver="580.65.06")],
+            ["what the GPU encodes was measured with another driver, FFmpeg or ladder"],
+            "measured with the driver 550.163.01, here is 580.65.06",
+        ),
+    ],
+)
+def test_what_gpus_encode_holds_for_those_gpus_and_their_driver(
+    measured_gpus: list[GpuFigures], here: list[Gpu], expected: list[str], seen: str
+) -> None:
+    machine = Machine("a CPU", 4)
+    capacity = measured(*measured_gpus, machine=machine)
+    found = judge_encoding(capacity, Here(machine, MADE.ffmpeg, MADE.ladder_mark, here))
+    assert said(found) == expected
+    assert [finding.seen for finding in found] == [seen] * len(expected)
+    if expected:
+        assert "appliance gpu probe" in found[0].mend
+    changed = judge_encoding(measured(*measured_gpus, cpu=None), Here(machine, "8.0", "new", here))
+    if measured_gpus and here and not expected:
+        assert said(changed) == ["what the GPU encodes was measured with another driver, FFmpeg or ladder"]
 
 
 @pytest.mark.parametrize("text", [None, "{", '{"version": 1}'])
-async def test_a_host_that_nobody_measured(tmp_path: Path, text: str | None) -> None:
+async def test_a_host_that_nobody_measured(
+    tmp_path: Path, text: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "capacity.json"
     if text is not None:
         file.write_text(text)
+    (tmp_path / "nvidia-smi").write_text(
+        "#!/bin/sh\necho '0, GPU-0, NVIDIA L4, 550.163.01, [N/A]'\n", encoding="utf-8"
+    )
+    (tmp_path / "nvidia-smi").chmod(0o755)
     [finding] = await encoding(Host(settings=Settings(capacity_file=str(file))))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    found = await encoding(Host(settings=Settings(capacity_file=str(file))))
+    assert said(found) == [finding.what, "what the GPU encodes was never measured"]
+    assert said(await encoding(Host(settings=Settings(capacity_file=str(file), encoder="x264")))) == said(
+        [finding]
+    )
     assert finding.what == "nobody knows how many streams can be encoded"
     assert "appliance cpu probe" in finding.mend
     assert await encoding(Host(settings=Settings(capacity_file=str(file), admission="off"))) == []

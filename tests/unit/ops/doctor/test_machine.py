@@ -9,6 +9,7 @@ import pytest
 
 from appliance.health.finding import Finding, Severity
 from appliance.media.encode.gpu_marks import GpuMarks, Mark
+from appliance.media.encode.gpus import GpuId
 from appliance.ops.doctor import memory
 from appliance.ops.doctor.gpu import gpu, judge_gpus, judge_marks, judge_xids
 from appliance.ops.doctor.host import Host
@@ -228,7 +229,10 @@ def test_what_the_driver_says_in_the_kernels_messages() -> None:
         "Xid 31 of the GPU at 0000:3b:00": ("a program's work on it was broken off", Severity.WARNING),
         "Xid 79 of the GPU at 0000:01:00": ("it has fallen off the bus", Severity.CRITICAL),
         "Xid 119 of the GPU at 0000:5e:00": ("its firmware (GSP) does not answer", Severity.CRITICAL),
-        "Xid 63 of the GPU at 0000:5e:00": ("its memory has errors", Severity.CRITICAL),
+        "Xid 63 of the GPU at 0000:5e:00": (
+            "bad memory was marked, to be out of use after the next boot",
+            Severity.WARNING,
+        ),
         "Xid 999 of the GPU at 0000:5e:00": (
             "what it means says NVIDIA's catalogue of Xid errors",
             Severity.WARNING,
@@ -238,8 +242,27 @@ def test_what_the_driver_says_in_the_kernels_messages() -> None:
     assert judge_xids("") == []
 
 
+@pytest.mark.parametrize(
+    ("number", "severity"),
+    [
+        (48, Severity.CRITICAL),
+        (63, Severity.WARNING),
+        (64, Severity.CRITICAL),
+        (92, Severity.WARNING),
+        (94, Severity.WARNING),
+        (95, Severity.CRITICAL),
+    ],
+)
+def test_errors_of_a_gpus_memory_are_notices_or_need_somebody(number: int, severity: Severity) -> None:
+    """By NVIDIA's catalogue: 63 is a row that a reset takes out of use, 92 is corrected, 94 contained."""
+    [finding] = judge_xids(f"NVRM: Xid (PCI:0000:5e:00): {number}, pid='<unknown>', name=<unknown>\n")
+    assert finding.severity is severity
+    assert "seat" not in finding.mend
+    assert "reboot" in finding.mend
+
+
 def test_a_gpu_that_has_failed_its_streams() -> None:
-    marks = [Mark(1, "hung", 1000.0, 1, 1060.0), Mark(None, "gone", 1000.0, 3, 1010.0)]
+    marks = [Mark(GpuId("GPU-1", 1), "hung", 1000.0, 1, 1060.0), Mark(None, "gone", 1000.0, 3, 1010.0)]
     assert [(finding.what, finding.seen) for finding in judge_marks(marks, 1030.0)] == [
         ("GPU 1 has failed its streams", "hung; found 1 time, first 30 s ago, tried again in 30 s"),
         ("the GPU has failed its streams", "gone; found 3 times, first 30 s ago, tried again now"),
@@ -262,5 +285,5 @@ async def test_a_host_without_nvidia_smi_tells_of_what_streams_have_found(
     monkeypatch.setenv("PATH", str(tmp_path))
     host = Host(shared_directory=tmp_path)
     assert await gpu(host) == []
-    GpuMarks(tmp_path).put(0, "gone")
+    GpuMarks(tmp_path).put(GpuId("GPU-0", 0), "gone")
     assert [finding.what for finding in await gpu(host)] == ["GPU 0 has failed its streams"]

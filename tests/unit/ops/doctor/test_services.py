@@ -28,9 +28,10 @@ from appliance.ops.doctor.table import ALL
 from appliance.ops.doctor.units import NEEDED, judge_units, parse_units
 from appliance.ops.doctor.valkey import judge_valkey, silent_valkey
 from appliance.ops.doctor.valkey_log import judge_log
-from appliance.ops.doctor.versions import judge_configuration, judge_program
+from appliance.ops.doctor.versions import comparable, judge_configuration, judge_program, outdated
 from appliance.ops.secret_status import SecretStatus
 from appliance.secrets.making import make_missing
+from appliance.subprocesses import NOT_THERE, Output, run_program
 
 
 def said(findings: list[Finding]) -> list[str]:
@@ -367,6 +368,65 @@ def test_what_runs_though_it_was_replaced() -> None:
     assert said(judge_configuration("x.service", file, 250.0, 200.0, 300.0))
     # the clock was set back since
     assert judge_configuration("x.service", file, 9000.0, 200.0, 300.0) == []
+
+
+POLICY = """nginx:
+  Installed: (none)
+  Candidate: 1.26.3-3+deb13u11
+  Version table:
+     1.26.3-3+deb13u11 500
+ffmpeg:
+  Installed: 7:7.1.4-0+deb13u1
+  Candidate: 7:7.1.5-0+deb13u1
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "version", "compared"),
+    [
+        (
+            "appliance-nginx",
+            "1.26.3-3+deb13u7+rtmp1.2.2-1+r1a2b3c4d",
+            ("1.26.3-3+deb13u7", "1.26.3-3+deb13u11"),
+        ),
+        ("appliance-nginx", "1.26.3+rtmp1.2.2-1+r1a2b3c4d", ("1.26.3", "1.26.3")),
+        ("appliance-ffmpeg", "7.1.5-0+deb13u1+r1a2b3c4d", ("7.1.5-0+deb13u1", "7.1.5-0+deb13u1")),
+    ],
+)
+def test_a_package_of_ours_is_compared_by_what_it_is_made_of(
+    package: str, version: str, compared: tuple[str, str]
+) -> None:
+    assert comparable(package, version, POLICY) == compared
+    assert comparable(package, version, "") == (compared[0], "")
+    assert comparable(package, version, POLICY.replace("Candidate: ", "Candidate: (none)"))[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("nginx", "ffmpeg", "older"),
+    [
+        ("1.26.3-3+deb13u7+rtmp1.2.2-1+r1a2b3c4d", "7.1.5-0+deb13u1+r1a2b3c4d", ["nginx"]),
+        ("1.26.3+rtmp1.2.2-1+r1a2b3c4d", "7.1.4-0+deb13u1+r1a2b3c4d", ["ffmpeg"]),
+        ("1.28.0+rtmp1.2.2-1+r1a2b3c4d", None, []),
+    ],
+)
+async def test_what_debian_has_mended_since_is_told_with_the_command_that_builds_it(
+    nginx: str, ffmpeg: str | None, older: list[str]
+) -> None:
+    class Told(Host):
+        async def run(self, *command: str, seconds: float = 3.0, given: bytes = b"") -> Output:
+            if "policy" in command:
+                return Output(0, POLICY, "")
+            if command[0] == "dpkg-query":
+                lines = f"appliance-nginx {nginx}\nffmpeg 7:7.1.4-0+deb13u1\n"
+                return Output(1, lines + (f"appliance-ffmpeg {ffmpeg}\n" if ffmpeg else ""), "")
+            if command[0] == "dpkg":
+                return await run_program(*command, seconds=seconds, given=given)
+            return Output(NOT_THERE, "", "")
+
+    findings = await outdated(Told())
+    assert said(findings) == [f"{software} is older than Debian's" for software in older]
+    for finding, software in zip(findings, older, strict=True):
+        assert f"site.yml --tags={software} -e {software}_version=" in finding.mend
 
 
 def test_nothing_is_restarted_into_a_broken_configuration() -> None:
