@@ -27,9 +27,6 @@ CLIP = (
 )
 """FFmpeg's arguments for what the command reads; the file's name follows."""
 
-_UNUSED = re.compile(r"Codec AVOption sc_threshold .*")
-"""NVENC has no such option, and nothing that it would turn off: only with a look-ahead it cuts at scenes."""
-
 _REFUSED = re.compile(
     r"unrecogni[sz]ed|unable to parse|error (setting|applying) option|option .*not found|out of range"
     r"|has not been used|undefined constant|unknown encoder|no such filter",
@@ -62,7 +59,7 @@ def as_a_stream_has_it(words: Sequence[str], clip: str) -> list[str]:
 
 def complaints(status: int, said: str) -> list[str]:
     """Return what FFmpeg has against the options of a command that ended so; nothing when it was the GPU."""
-    lines = _UNUSED.sub("", said).splitlines()
+    lines = said.splitlines()
     refused = [line for line in lines if _REFUSED.search(line)]
     if not refused and status != 0 and not _GPU.search("\n".join(lines)):
         return [f"exit status {status}, and nothing about a GPU", *lines]

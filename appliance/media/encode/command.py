@@ -239,9 +239,10 @@ def _encoder(plan: RunPlan, rung: PlannedRung, settings: EncoderSettings, forced
     return [
         *("-map", f"[{rung.name}]", "-c:v", CODECS[plan.encoder.family], "-preset:v", settings.preset),
         *(word for name, value in settings.options.items() for word in (f"-{name}:v", value)),
-        *(NVENC_GPU if plan.encoder.family == "nvenc" else ()),
+        # x264 would begin a GOP at a cut; NVENC does with a look-ahead alone, and has no such option.
+        *(NVENC_GPU if plan.encoder.family == "nvenc" else ("-sc_threshold", "0")),
         *("-b:v", f"{rung.video_kbps}k", "-maxrate", f"{rung.peak_kbps}k", "-bufsize", f"{rung.peak_kbps}k"),
-        *("-bf", "0", "-sc_threshold", "0", "-g", str(math.ceil(4 * plan.segment_seconds * rung.fps))),
+        *("-bf", "0", "-g", str(math.ceil(4 * plan.segment_seconds * rung.fps))),
         *("-forced-idr", "1", "-force_key_frames", forced),
         # FFmpeg as a player keeps the first init section that it has read, and with it the parameter sets: it
         # decodes what follows a change of them (a copied rung that is encoded from now on) only when they

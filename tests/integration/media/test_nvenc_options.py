@@ -53,7 +53,7 @@ def test_ffmpeg_takes_every_option(clip: Path, gpu_decodes: bool) -> None:
         (False, "-forced-idr", None, "2"),
         (True, "-hwaccel", None, "cudda"),
         (True, "-hwaccel_output_format", None, "cudda"),
-        (True, "-hwaccel_device", "-hwaccel_devise", None),
+        (True, "-hwaccel", "-hwacell", None),
     ],
 )
 def test_it_refuses_one_that_it_does_not_have_or_whose_value_is_none(
