@@ -19,6 +19,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from appliance.media.alerts import Alert, Alerts
+from appliance.media.plain_file import read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,11 +92,8 @@ class Storage:
                 self.alerts.note(Alert.SLOW_WRITES, f"{took:.2f} s for {len(data)} bytes ({name})")
 
     def read(self, name: str) -> bytes | None:
-        """The content of `name`; None when it is not there or cannot be read."""
-        try:
-            return (self.directory / name).read_bytes()
-        except OSError:
-            return None
+        """The content of `name`; None when it is no plain file of at most 32 MiB that can be read."""
+        return read_plain(self.directory / name)
 
     def size(self, name: str) -> int:
         """Bytes of `name`; 0 when it is not there."""
@@ -153,7 +151,9 @@ class Storage:
 
     @staticmethod
     def _write_whole(path: str, data: bytes) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
+        # Who else may write there must not hold us up by a FIFO of that name, nor lead us elsewhere.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(path, flags, _FILE_MODE)
         try:
             os.fchmod(descriptor, _FILE_MODE)  # whatever the process's umask is
             view = memoryview(data)

@@ -20,7 +20,9 @@ from appliance.errors import OperatorError
 from appliance.media.encode.encoder import choose_encoder, try_encoder
 from appliance.media.encode.gpu_faults import GpuFault, fault_of
 from appliance.media.encode.gpus import GpuId, find_gpus
+from appliance.media.plain_file import read_plain
 from appliance.media.storage import Storage, StorageError
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +45,9 @@ _DRIVER: Final = Path("/sys/module/nvidia/version")
 _GPUS: Final = "gpus.json"
 _BESIDE_A_GPU_S: Final = 600.0
 """How long a GPU that encodes nothing is not tried again: the driver may only have been busy."""
+_LARGEST: Final = 16 * 1024
+"""Bytes; more than any of the files has."""
+_LONGEST_FAILURE: Final = 1000
 _LISTED_S: Final = 3.0
 """Longest wait for the names of GPUs, with which a stream begins."""
 
@@ -93,7 +98,7 @@ class EncoderMemory:
         kept = self._read(_GPUS)
         try:
             return [GpuId.parse(each) for each in kept["gpus"]]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError):
             pass
         try:
             found = [gpu.id for gpu in await find_gpus(seconds=_LISTED_S) if not gpu.mig]
@@ -117,11 +122,12 @@ class EncoderMemory:
             self._storage.delete(_file("nvenc", gpu))
 
     async def _trial(self, family: EncoderFamily, gpu: GpuId | None) -> str | None:
-        kept = self._read(_file(family, gpu))
-        counts = kept and (kept["expires"] is None or time.time() < kept["expires"])
-        if counts and (kept["failure"] is None or self._gives_up(family, kept["failure"])):
-            failure: str | None = kept["failure"]
-            return failure
+        try:
+            failure = _kept_failure(self._read(_file(family, gpu)), time.time())
+            if failure is None or self._gives_up(family, failure):
+                return failure
+        except (ValueError, TypeError, KeyError, OverflowError):
+            pass  # nothing is kept, nothing that counts any more, or what nobody of us has written
         failure = await try_encoder(family, gpu=gpu, ffmpeg=self._ffmpeg)
         if failure is None or self._gives_up(family, failure):
             beside = failure is not None and self._device.exists()
@@ -147,7 +153,10 @@ class EncoderMemory:
 
     def _read(self, file: str) -> dict[str, Any]:
         """What `file` holds; nothing when it was made with anything else than there is now."""
-        data = None if self._storage is None else self._storage.read(file)
+        if self._storage is None:
+            return {}
+        # Any stream's process can write there: a FIFO would block, and a large file fill the memory.
+        data = read_plain(self._storage.directory / file, largest=_LARGEST)
         try:
             kept = json.loads(data or b"null")
         except (ValueError, RecursionError):
@@ -163,6 +172,23 @@ class EncoderMemory:
             self._storage.write(file, json.dumps({"made_for": self._circumstances(), **kept}).encode())
         except StorageError as error:
             log.warning("how an encoder did is not kept: %s", error)
+
+
+def _kept_failure(kept: dict[str, Any], now: float) -> str | None:
+    """How an encoder did, by `kept`, as `try_encoder` says it.
+
+    Raises ValueError, TypeError, KeyError or OverflowError when that does not count at `now`, or is no such
+    file.
+    """
+    failure, expires = kept["failure"], kept["expires"]
+    # No further ahead than it is written: the clock may have been set back.
+    if expires is not None and not now < float(expires) <= now + _BESIDE_A_GPU_S:
+        raise ValueError("expired")
+    if failure is None:
+        return None
+    if not isinstance(failure, str):
+        raise TypeError("no text")
+    return printable(failure)[:_LONGEST_FAILURE]
 
 
 def _file(family: EncoderFamily, gpu: GpuId | None) -> str:

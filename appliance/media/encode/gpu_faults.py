@@ -26,6 +26,8 @@ class GpuFault(enum.Enum):
     """It did work, or should: it has failed, or is gone."""
 
 
+_OFF_THE_BUS: Final = "gpu is lost"
+
 _KNOWN: Final = (
     ("unsupported device", GpuFault.UNFIT, "this GPU has no NVENC, as A100, H100 and H200 have none"),
     ("incompatible client key", GpuFault.FULL, "the driver lets no more encodes be open at once"),
@@ -62,7 +64,7 @@ _KNOWN: Final = (
     ("cuda_error_device_unavailable", GpuFault.LOST, "the GPU is not to be had"),
     ("cuda_error_ecc_uncorrectable", GpuFault.LOST, "the GPU's memory has an error that it cannot mend"),
     ("cuda_error_unknown", GpuFault.LOST, "the driver does not say what the GPU has: see its Xid messages"),
-    ("gpu is lost", GpuFault.LOST, "the GPU has fallen off the bus: reboot, and see its Xid messages"),
+    (_OFF_THE_BUS, GpuFault.LOST, "the GPU has fallen off the bus: reboot, and see its Xid messages"),
     ("device does not exist", GpuFault.LOST, "the GPU is gone: see its Xid messages"),
     ("unknown encoder", GpuFault.UNFIT, "this FFmpeg was built without NVENC"),
     ("no capable devices found", GpuFault.UNFIT, "no GPU encodes what is asked for"),
@@ -78,9 +80,18 @@ def explained(message: str) -> str:
 
 
 def fault_of(message: str) -> GpuFault | None:
-    """Returns whose fault `message` is; None when it may be anybody's, the source's too."""
+    """Returns what is the matter by `message`; None when it is about no GPU.
+
+    That is what FFmpeg had to say of one stream. A source can bring most of it about, by what it gives the
+    decoder, or by pictures that are larger than the card encodes: whether the GPU fails others shows a frame.
+    """
     known = _known(message)
     return None if known is None else known[1]
+
+
+def off_the_bus(message: str) -> bool:
+    """Whether `message` alone shows that the GPU has failed: no source and no setting brings it about."""
+    return _OFF_THE_BUS in message.lower()
 
 
 def telling(messages: Iterable[str]) -> str | None:

@@ -1,10 +1,11 @@
 """What the next run makes of the source: which rungs, copied or encoded, by which encoder.
 
 A GPU that fails in a stream gives way to x264 with the next run, at once: nothing is tried in between that
-may hang as the GPU does. Whether it is marked for all streams (`gpu_marks`) says FFmpeg's message, or a frame
-that is encoded on it beside the stream: a source that breaks FFmpeg must not take a GPU from everybody. The
-stream stays with the CPU until its publisher comes next. Where the CPU is too slow for it and the GPU works
-again, it goes back instead of giving up a rung.
+may hang as the GPU does. Whether it is marked for all streams (`gpu_marks`) shows a frame that is encoded on
+it beside the stream, whatever FFmpeg said, unless that was that the GPU has fallen off the bus: a source that
+breaks FFmpeg, or the GPU's decoder, must not take a GPU from everybody. The stream stays with the CPU until
+its publisher comes next. Where the CPU is too slow for it and the GPU works again, it goes back instead of
+giving up a rung.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from appliance.media.encode.command import RunPlan
 from appliance.media.encode.copying import CopyWatch, with_copy
 from appliance.media.encode.encoder import EncoderChoice, try_encoder
 from appliance.media.encode.encoder_memory import NVIDIA_DEVICE, EncoderMemory, shared_directory
-from appliance.media.encode.gpu_faults import GpuFault, explained, fault_of, telling
+from appliance.media.encode.gpu_faults import GpuFault, explained, fault_of, off_the_bus, telling
 from appliance.media.encode.gpu_marks import GpuMarks, Mark
 from appliance.media.encode.rungs import plan_rungs
 from appliance.media.encode.thumbnails import THUMBNAIL_SECONDS
@@ -234,10 +235,10 @@ class RunPlanner:
         why = ending.reason if said is None else explained(said)
         if mark is not None and fault is None:
             fault, why = GpuFault.LOST, f"{ending.reason}; {mark.text}"
-        elif fault is None:
-            self._try_beside(self._prove(gpu, ending.reason))
-        elif fault is not GpuFault.FULL:
+        elif said is not None and off_the_bus(said):
             self._marks.put(gpu, why)
+        elif fault is not GpuFault.FULL:
+            self._try_beside(self._prove(gpu, why))
         if self._settings.encoder == "auto":
             self.encoder = self._instead_of(gpu, fault, f"NVENC failed in this stream: {why}")
         else:
@@ -286,7 +287,7 @@ class RunPlanner:
             self._encoders.forget(mark.gpu)
 
     async def _prove(self, gpu: GpuId | None, reason: str) -> None:
-        """Marks `gpu`, with which a run has ended for an unknown `reason`, when it encodes nothing now."""
+        """Marks `gpu`, with which a run has ended for `reason`, when it encodes nothing now."""
         failure = await try_encoder("nvenc", gpu=gpu, ffmpeg=self._ffmpeg)
         if failure is None:
             log.warning("the GPU still encodes, and so keeps its other streams; a run ended: %s", reason)

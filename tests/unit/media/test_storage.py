@@ -131,3 +131,22 @@ def test_slow_writes_are_an_alert_that_tells_how_slow(
 def test_temporary_names() -> None:
     assert is_temporary("e/720p/.tmp-0.m4s")
     assert not is_temporary("e/.tmp-x/0.m4s")
+
+
+def test_what_is_no_plain_file_is_not_read_and_holds_nobody_up(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    (tmp_path / "sparse").touch()
+    os.truncate(tmp_path / "sparse", 3 << 30)
+    assert [storage.read(name) for name in ("fifo", "link", "sparse")] == [None] * 3
+
+
+def test_a_fifo_under_the_temporary_name_fails_one_write(tmp_path: Path) -> None:
+    """In the streams' runtime directory another process could put one there."""
+    storage = Storage(tmp_path)
+    os.mkfifo(tmp_path / f".tmp-{os.getpid()}-a.json")
+    with pytest.raises(StorageError):
+        storage.write("a.json", b"one")
+    storage.write("a.json", b"one")
+    assert storage.read("a.json") == b"one"

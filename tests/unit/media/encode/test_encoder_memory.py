@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,3 +160,70 @@ async def test_where_nobody_names_the_gpus_cudas_first_is_tried(two_gpus: Path, 
     choice = await EncoderMemory("auto", directory=tmp_path / "run", device=two_gpus).choose()
     assert (choice.family, choice.gpu) == ("x264", None)
     assert (tmp_path / "trials").read_text().startswith(" -hide_banner")
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"failure": 5, "expires": None},
+        {"failure": ["x"], "expires": None},
+        {"failure": "x", "expires": "zz"},
+        {"failure": "x", "expires": [1]},
+        {"failure": "x", "expires": 10**400},
+        {"failure": "x", "expires": 1e308},
+        {"failure": "x", "expires": float("nan")},
+        {"failure": "x", "expires": time.time() + 3600},
+        {"failure": None},
+        {"expires": None},
+        {},
+    ],
+)
+async def test_what_nobody_of_us_has_written_is_tried_anew(
+    ffmpeg: Path, tmp_path: Path, kept: dict[str, Any]
+) -> None:
+    memory = EncoderMemory("auto", directory=tmp_path / "run", ffmpeg=str(ffmpeg), device=_NO_GPU)
+    await memory.choose()
+    for name in ("encoder-nvenc.json", "encoder-x264.json"):
+        file = tmp_path / "run" / name
+        made_for = json.loads(file.read_text(encoding="utf-8"))["made_for"]
+        file.write_text(json.dumps({"made_for": made_for, **kept}), encoding="utf-8")
+    assert (await memory.choose()).family == "x264"
+    assert _trials(ffmpeg) == 4
+    await memory.choose()
+    assert _trials(ffmpeg) == 4
+
+
+@pytest.mark.parametrize("kind", ["fifo", "sparse", "link", "folder"])
+async def test_what_is_no_small_file_neither_blocks_nor_is_read(
+    two_gpus: Path, tmp_path: Path, kind: str
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("gpus.json", "encoder-GPU-bbbb.json", "encoder-x264.json"):
+        match kind:
+            case "fifo":
+                os.mkfifo(run / name)
+            case "sparse":
+                (run / name).touch()
+                os.truncate(run / name, 3 << 30)
+            case "link":
+                (run / name).symlink_to("/dev/zero")
+            case _:
+                (run / name).mkdir()
+    memory = EncoderMemory("auto", directory=run, device=two_gpus)
+    choice = await asyncio.wait_for(memory.choose(), 5.0)
+    assert (choice.family, choice.gpu) == ("nvenc", GpuId("GPU-bbbb", 1))
+    x264 = await EncoderMemory("x264", directory=run, device=two_gpus).choose()
+    assert x264.family == "x264"
+
+
+@pytest.mark.parametrize("gpus", [5, [5], [{"uuid": "GPU-0"}], [{"uuid": "GPU-0", "index": float("inf")}]])
+async def test_gpus_that_nobody_of_us_has_listed_are_asked_for_anew(
+    two_gpus: Path, tmp_path: Path, gpus: object
+) -> None:
+    memory = EncoderMemory("auto", directory=tmp_path / "run", device=two_gpus)
+    assert len(found := await memory.gpus()) == 2
+    file = tmp_path / "run" / "gpus.json"
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**kept, "gpus": gpus}), encoding="utf-8")
+    assert await memory.gpus() == found

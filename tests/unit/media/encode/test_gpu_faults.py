@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from appliance.media.encode.encoder import _reason
-from appliance.media.encode.gpu_faults import GpuFault, explained, fault_of, telling
+from appliance.media.encode.gpu_faults import GpuFault, explained, fault_of, off_the_bus, telling
 
 NO_DRIVER = """\
 [h264_nvenc @ 0x55d0c8a7a480] Cannot load libcuda.so.1
@@ -106,3 +106,10 @@ def test_what_may_be_anybodys_fault_is_left_open() -> None:
 
 def test_memory_of_the_host_is_not_the_gpus() -> None:
     assert fault_of("Error while filtering: Cannot allocate memory") is None
+
+
+def test_only_that_it_is_off_the_bus_needs_no_proof() -> None:
+    """A publisher can bring about the decoder's messages, and by large pictures the encoder's."""
+    assert off_the_bus("Unable to determine the device handle: GPU is lost")
+    for printed in (DATA_CENTRE, GONE, FALLEN, BROKEN_MEMORY, OLD_DRIVER, SESSIONS, BROKEN_SOURCE):
+        assert not off_the_bus(printed)

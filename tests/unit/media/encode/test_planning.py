@@ -136,7 +136,9 @@ async def test_a_gpu_that_fails_soon_decodes_no_more_and_then_encodes_no_more() 
         ("Cannot load libnvidia-encode.so.1", "the driver was installed without its encoder", "unfit"),
     ],
 )
-async def test_what_ffmpeg_says_of_a_gpu_is_believed_at_once(said: str, reason: str, fault: str) -> None:
+async def test_what_ffmpeg_says_of_a_gpu_ends_its_use_in_this_stream_at_once(
+    said: str, reason: str, fault: str
+) -> None:
     planner = _planner()
     plan = await _on_gpu(planner, ONE)
     planner.encoder_failed(plan, _EXIT, ["error while decoding MB 3 4", said], soon=True)
@@ -145,6 +147,7 @@ async def test_what_ffmpeg_says_of_a_gpu_is_believed_at_once(said: str, reason: 
     assert (encoder.family, encoder.stands_in, encoder.instead_of) == ("x264", True, ONE)
     assert encoder.reason.startswith(f"NVENC failed in this stream: {reason}")
     assert encoder.fault is GpuFault(fault)
+    await planner.close()
 
 
 @pytest.mark.parametrize(
@@ -229,6 +232,32 @@ async def test_a_gpu_is_marked_when_a_frame_shows_that_it_fails(host: _GpuHost) 
     assert (mark.gpu, mark.reason[:25]) == (ONE, "the driver sees no GPU: i")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[h264 @ 0x1] decoder->cvdl->cuvidDecodePicture() failed -> CUDA_ERROR_UNKNOWN: unknown error",
+        "[h264_cuvid @ 0x1] cuvidCreateDecoder() failed -> CUDA_ERROR_NO_DEVICE: no CUDA-capable device",
+        "[h264_nvenc @ 0x1] No capable devices found",
+        "[h264_nvenc @ 0x1] EncodePicture failed!: device does not exist (5): (no details)",
+    ],
+)
+async def test_what_ffmpeg_says_of_a_gpu_takes_it_from_nobody_else_while_it_encodes(
+    host: _GpuHost, said: str
+) -> None:
+    """Any publisher can send what its decoder fails with, or a picture that is too large for the card."""
+    planner = host.planner()
+    plan = await _on_gpu(planner, ONE)
+    planner.encoder_failed(plan, _EXIT, [said], soon=True)
+    assert planner.encoder is not None
+    assert planner.encoder.family == "x264", "at once"
+    await planner.tried()
+    assert host.marks == []
+    host.says.write_text(said)
+    planner.encoder_failed(plan, _EXIT, [said], soon=True)
+    await planner.tried()
+    assert [mark.gpu for mark in host.marks] == [ONE], "and now it does not"
+
+
 @pytest.mark.parametrize("says", [None, "OpenEncodeSessionEx failed: out of memory (10): (no details)"])
 async def test_a_source_that_breaks_ffmpeg_takes_no_gpu_from_others(
     host: _GpuHost, says: str | None, caplog: pytest.LogCaptureFixture
@@ -246,9 +275,11 @@ async def test_a_source_that_breaks_ffmpeg_takes_no_gpu_from_others(
 
 
 async def test_other_streams_follow_and_new_ones_begin_with_the_cpu(host: _GpuHost) -> None:
+    host.says.write_text("CUDA_ERROR_UNKNOWN")
     first, second = host.planner(), host.planner()
     plans = [await _on_gpu(planner, ZERO) for planner in (first, second)]
     first.encoder_failed(plans[0], _EXIT, ["CUDA_ERROR_UNKNOWN"], soon=False)
+    await first.tried()
     assert len(host.marks) == 1
     second.encoder_failed(plans[1], Ending("killed by SIGKILL", -9, outside=True), [], soon=False)
     assert second.encoder is not None
@@ -263,12 +294,13 @@ async def test_other_streams_follow_and_new_ones_begin_with_the_cpu(host: _GpuHo
 async def test_a_stream_tries_a_gpu_again_and_stays_where_it_is(
     host: _GpuHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    host.says.write_text("CUDA_ERROR_UNKNOWN")
     planner = host.planner()
     plan = await _on_gpu(planner, ZERO)
     planner.encoder_failed(plan, _EXIT, ["CUDA_ERROR_UNKNOWN"], soon=False)
+    await planner.tried()
     now = host.marks[0].again_at
     monkeypatch.setattr("time.time", lambda: now)
-    host.says.write_text("CUDA_ERROR_UNKNOWN")
     planner.tick(100.0)
     await planner.tried()
     [mark] = host.marks
@@ -290,9 +322,12 @@ async def test_a_stream_tries_a_gpu_again_and_stays_where_it_is(
 async def test_a_cpu_that_is_too_slow_gives_a_stream_back_once(
     host: _GpuHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    host.says.write_text("CUDA_ERROR_UNKNOWN")
     planner = host.planner()
     failed = await _on_gpu(planner, ONE)
     planner.encoder_failed(failed, _EXIT, ["CUDA_ERROR_UNKNOWN"], soon=False)
+    await planner.tried()
+    host.says.unlink()
     plan = await planner.plan(_SOURCE, declared_kbps=None, begin_s=0)
     assert planner.drop_rung(plan, 0.9) == "encoding ran at 0.90 of real time: the rung 480p is given up"
     now = host.marks[0].again_at
@@ -400,8 +435,8 @@ async def test_where_one_of_two_gpus_is_marked_a_stream_without_a_placement_take
     planner.encoder = None
     plan = await planner.plan(_SOURCE, declared_kbps=None, begin_s=0)
     assert plan.encoder.gpu == ZERO
-    planner.encoder_failed(plan, _EXIT, ["CUDA_ERROR_UNKNOWN"], soon=False)
-    assert [mark.gpu for mark in host.marks] == [ZERO]
+    planner.encoder_failed(plan, _EXIT, ["GPU is lost"], soon=False)
+    assert [mark.gpu for mark in host.marks] == [ZERO], "nothing has to prove that"
     planner.reset()
     encoder = await planner.choose_encoder()
     assert (encoder.family, encoder.gpu) == ("nvenc", ONE)
