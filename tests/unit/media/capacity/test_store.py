@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import threading
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,14 @@ def test_one_probe_leaves_the_others_figures(tmp_path: Path) -> None:
     assert read_capacity(file) == capacity(gpu())
 
 
-@pytest.mark.parametrize("kind", ["link", "dangling", "fifo", "directory"])
+@pytest.mark.parametrize("kind", ["link", "dangling", "fifo", "socket", "directory"])
 def test_nothing_but_a_regular_file_is_replaced(tmp_path: Path, kind: str) -> None:
     file, real = tmp_path / "capacity.json", tmp_path / "real.json"
     write_capacity(real, capacity())
     if kind == "fifo":
         os.mkfifo(file)
+    elif kind == "socket":
+        os.mknod(file, stat.S_IFSOCK | 0o600)  # as a device is no file either, and anybody may make it
     elif kind == "directory":
         file.mkdir()
     else:
