@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+_MOST_DIGITS: Final = 4
+"""Of an index."""
 
 
 def query(fields: Iterable[str]) -> tuple[str, ...]:
@@ -19,7 +22,8 @@ def read_gpus(text: str, fields: Iterable[str]) -> dict[str, dict[str, str]]:
     names, found = tuple(fields), {}
     for line in text.splitlines():
         index, *values = (cell.strip() for cell in line.split(","))
-        if index.isdigit() and len(values) == len(names):
+        known = index.isascii() and index.isdigit() and len(index) <= _MOST_DIGITS
+        if known and len(values) == len(names):
             found[index] = dict(zip(names, values, strict=True))
     return found
 

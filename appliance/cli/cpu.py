@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from appliance.cli.probing import (
     StepOption,
     not_kept,
     tell,
+    to_the_end,
 )
 from appliance.errors import EX_UNAVAILABLE, OperatorError
 from appliance.media.capacity.cpu_probe import probe_cpu
@@ -84,10 +84,11 @@ def probe(
         return MeasuredCpu(made=made, machine=Machine.here(), model=cpu_name(), figures=figures)
 
     try:
-        measured = asyncio.run(measure())
-        keep(probing.file, cpu=measured)
+        measured = to_the_end(measure())
     except TrialError as error:
         raise OperatorError(f"x264 does not encode here: {error}", exit_code=EX_UNAVAILABLE) from None
+    try:
+        keep(probing.file, cpu=measured)
     except OSError as error:
         raise not_kept(probing.file, error) from None
     if as_json:

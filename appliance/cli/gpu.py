@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
@@ -21,6 +20,7 @@ from appliance.cli.probing import (
     StepOption,
     not_kept,
     tell,
+    to_the_end,
 )
 from appliance.media.capacity.gpu_probe import probe_gpu
 from appliance.media.capacity.reference import Reference
@@ -65,7 +65,7 @@ def probe(
     New streams then go to a GPU with room first (setting `admission`). No GPU that encodes was at hand when
     this was written: see that it says what you expect.
     """
-    found = asyncio.run(find_gpus())
+    found = to_the_end(find_gpus())
     probing = Probing.of(
         "gpu probe", settings=settings, source=source, ladder=ladder, output=output, force=force
     )
@@ -91,7 +91,7 @@ def probe(
             )
         return MeasuredGpus(made=await probing.made_with(), driver=gpus[0].driver, gpus=tuple(figures))
 
-    measured = asyncio.run(measure(found))
+    measured = to_the_end(measure(found))
     try:
         keep(probing.file, gpus=measured)
     except OSError as error:

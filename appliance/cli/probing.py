@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
 from appliance.cli.host import host_settings
-from appliance.errors import EX_NOPERM, EX_OSERR, EX_UNAVAILABLE, EX_USAGE, OperatorError
+from appliance.errors import EX_CONFIG, EX_NOPERM, EX_OSERR, EX_UNAVAILABLE, EX_USAGE, OperatorError
 from appliance.media.capacity.machine import ffmpeg_version, ladder_mark
 from appliance.media.capacity.material import Clip, make_clip
-from appliance.media.capacity.store import MadeWith
+from appliance.media.capacity.store import MadeWith, require_keepable
 from appliance.media.encode.described import described_source
 from appliance.media.encode.ladder import Ladder, ladder_path, load_ladder
 from appliance.media.status import State
 from appliance.media.status_reading import read_status, streams_on_disk
+from appliance.names import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
     from appliance.media.encode.source import Source
     from appliance.settings import Settings
+
+T = TypeVar("T")
 
 SourceOption = Annotated[
     str | None,
@@ -85,6 +90,7 @@ class Probing:
         wanted = ladder or known.ladder
         path = Path(wanted) if "/" in wanted or wanted.endswith(".yml") else ladder_path(wanted)
         file = output or Path(known.capacity_file)
+        _require_ladder_file(path)
         _require_writable(file, command)
         if not force:
             _require_quiet(Path(known.media_root), command)
@@ -111,6 +117,32 @@ class Probing:
         )
 
 
+def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Runs `work`. SIGTERM ends it as SIGINT does: the programs that it has started end, and its folder goes.
+
+    Raises typer.Exit then, with the status that a shell gives.
+    """
+    asked = asyncio.Event()
+
+    async def run() -> T:
+        task = asyncio.current_task()
+
+        def end() -> None:
+            # timeout(1) sends it twice: the second would break off the ending.
+            if task is not None and not asked.is_set():
+                asked.set()
+                task.cancel()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
+        return await work
+
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        tell("ended by SIGTERM; nothing is kept")
+        raise typer.Exit(128 + signal.SIGTERM) from None
+
+
 def tell(text: str) -> None:
     """Says how far the probe is, beside what it prints in the end."""
     typer.echo(text, err=True)
@@ -122,12 +154,32 @@ def not_kept(file: Path, error: OSError) -> OperatorError:
 
 
 def _require_writable(file: Path, command: str) -> None:
-    folder = next((each for each in (file.parent, *file.parent.parents) if each.exists()), Path("/"))
-    if not os.access(folder, os.W_OK):
+    try:
+        require_keepable(file)
+    except PermissionError:
         raise OperatorError(
             f"user id {os.geteuid()} may not keep what is measured in {file}",
             exit_code=EX_NOPERM,
             hint=f"run it as root: sudo appliance {command}; or name another file: --output FILE",
+        ) from None
+    except OSError as error:
+        raise OperatorError(
+            f"what is measured cannot be kept in {file}: {error.strerror}",
+            exit_code=EX_OSERR,
+            hint="name another file: --output FILE",
+        ) from None
+
+
+def _require_ladder_file(path: Path) -> None:
+    """Whoever reads a pipe waits for ever. Of one that is not there, `load_ladder` tells."""
+    try:
+        refused = path.exists() and not path.is_file()
+        why = "it is a directory, a device or a pipe"
+    except OSError as error:
+        refused, why = True, str(error.strerror)
+    if refused:
+        raise OperatorError(
+            f"the ladder {shorten(str(path))}: {why}; allowed is a regular file", exit_code=EX_CONFIG
         )
 
 

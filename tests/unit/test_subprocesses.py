@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import resource
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.subprocesses import NOT_THERE, TOO_LONG, run_program
+from appliance.subprocesses import MOST_BYTES, NOT_THERE, TOO_LONG, TOO_MUCH, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +48,28 @@ async def test_one_that_takes_too_long_is_killed() -> None:
     done = await run_program("sleep", "60", seconds=0.1)
     assert (done.status, done.said) == (TOO_LONG, "sleep took longer than 0.1 s")
     assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("to", ["1", "2"])
+async def test_one_that_prints_without_end_is_killed(tmp_path: Path, to: str) -> None:
+    before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    script = f"echo $$ > {tmp_path}/pid; exec yes 0,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa >&{to}"
+    done = await run_program("sh", "-c", script, seconds=20)
+    assert (done.status, done.text, done.said) == (TOO_MUCH, "", "sh printed more than 1048576 bytes")
+    assert time.monotonic() - begun < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024  # KiB
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+async def test_all_of_what_is_allowed_comes_back() -> None:
+    script = "head -c 300000 /dev/zero >&2; cat"
+    done = await run_program("sh", "-c", script, seconds=20, given=b"x" * MOST_BYTES)
+    assert (done.status, len(done.text), len(done.errors)) == (0, MOST_BYTES, 300000)
+    done = await run_program("sh", "-c", script, seconds=20, given=b"x" * MOST_BYTES, most=MOST_BYTES - 1)
+    assert done.status == TOO_MUCH
+    done = await run_program("true", seconds=20, given=b"x" * MOST_BYTES)
+    assert (done.status, done.text) == (0, "")
 
 
 async def test_one_that_does_not_die_holds_nobody_and_is_not_started_again(

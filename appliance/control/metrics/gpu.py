@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from appliance.control.metric_families import gauge, put
 from appliance.nvidia_smi import figure, query, read_gpus
-from appliance.subprocesses import NOT_THERE, TOO_LONG, run_program
+from appliance.subprocesses import NOT_THERE, TOO_LONG, TOO_MUCH, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,10 +46,9 @@ async def ask_gpus() -> str:
     if shutil.which(command[0]) is None:
         return ""
     answer = await run_program(*command, seconds=_SECONDS)
-    if answer.status == NOT_THERE:  # a host that is short of memory is told of all the same
+    # A host that is short of memory is told of all the same.
+    if answer.status in {NOT_THERE, TOO_LONG, TOO_MUCH}:
         log.warning("%s", answer.errors)
-    elif answer.status == TOO_LONG:
-        log.warning("nvidia-smi did not answer within %s s", _SECONDS)
     return answer.text if answer.status == 0 else ""
 
 

@@ -151,3 +151,5 @@ async def _while_running(tasks: Sequence[asyncio.Task[None]], what: Awaitable[ob
             task.result()
     finally:
         waited.cancel()
+        # Awaited too, or asyncio would complain at the end of an error that nobody has seen.
+        await asyncio.gather(waited, return_exceptions=True)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from appliance.errors import EX_UNAVAILABLE, OperatorError
 from appliance.nvidia_smi import query, read_gpus
-from appliance.subprocesses import NOT_THERE, TOO_LONG, run_program
+from appliance.subprocesses import NOT_THERE, TOO_LONG, TOO_MUCH, run_program
 
 _FIELDS: Final = ("uuid", "name", "driver_version", "mig.mode.current")
 _SECONDS: Final = 20.0
@@ -67,8 +67,11 @@ def environment_of(gpu: GpuId | None) -> dict[str, str]:
 
 
 def listed_gpus(text: str) -> list[Gpu]:
-    """Returns the GPUs of what nvidia-smi printed; lines that are none (a GPU that is lost) are left out."""
-    return [
+    """Returns the GPUs of what nvidia-smi printed; lines that are none (a GPU that is lost) are left out.
+
+    Each is there once.
+    """
+    found = [
         Gpu(
             int(index),
             values["uuid"],
@@ -79,13 +82,17 @@ def listed_gpus(text: str) -> list[Gpu]:
         for index, values in read_gpus(text, _FIELDS).items()
         if _UUID.match(values["uuid"])
     ]
+    once: dict[str, Gpu] = {}
+    for gpu in found:
+        once.setdefault(gpu.uuid, gpu)
+    return list(once.values())
 
 
 async def find_gpus(*, seconds: float = _SECONDS) -> list[Gpu]:
     """Returns the GPUs of this host. Raises OperatorError (EX_UNAVAILABLE), with the reason, without any."""
     command = query(_FIELDS)
     answer = await run_program(*command, seconds=seconds)
-    if answer.status in {NOT_THERE, TOO_LONG}:
+    if answer.status in {NOT_THERE, TOO_LONG, TOO_MUCH}:
         raise _none(answer.said)
     text = answer.text + answer.errors
     if not (found := listed_gpus(text)):

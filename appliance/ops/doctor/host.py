@@ -25,6 +25,8 @@ NGINX_UNITS: Final = {"ingest": "appliance-ingest.service", "delivery": "applian
 """Configuration /etc/nginx/NAME.conf → the unit that runs with it."""
 
 _COMMAND_SECONDS: Final = 3.0
+_MOST_BYTES: Final = 32 << 20
+"""The journal of a bad hour, whole."""
 
 USER_AGENT: Final = "appliance-doctor"
 """What the doctor calls itself where it watches, so that its requests can be told from those of viewers."""
@@ -51,8 +53,8 @@ class Host:
     _known: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
 
     async def run(self, *command: str, seconds: float = _COMMAND_SECONDS, given: bytes = b"") -> Output:
-        """Runs a program with `given` on its standard input; it is killed when it takes too long."""
-        return await run_program(*command, seconds=seconds, given=given)
+        """Runs a program with `given` on its standard input; killed when it takes or prints too much."""
+        return await run_program(*command, seconds=seconds, given=given, most=_MOST_BYTES)
 
     async def once(self, name: str, ask: Callable[[], Awaitable[T]]) -> T:
         """What `ask` gives, asked once for all checks."""

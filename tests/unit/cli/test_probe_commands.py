@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import signal
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+import typer
 
 from appliance.cli import cpu
 from appliance.cli import gpu as gpu_commands
 from appliance.cli.main import main
-from appliance.cli.probing import Probing
+from appliance.cli.probing import Probing, to_the_end
 from appliance.media.capacity.figures import CpuFigures, GpuFigures
 from appliance.media.capacity.material import Clip
 from appliance.media.capacity.store import read_capacity, write_capacity
 from appliance.media.capacity.trial import TrialError
 from appliance.media.encode.gpus import Gpu
+from appliance.subprocesses import run_program
 from tests.support.status_file import iso, put
 from tests.unit.media.capacity.measured import CPU, capacity, gpu
 
@@ -137,10 +143,76 @@ def test_who_may_not_keep_it_measures_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda _path, mode, **_: mode != os.W_OK)
+    def forbidden(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", forbidden)
     assert run(settings, "cpu", "probe") == 77
     assert "sudo appliance cpu probe" in capsys.readouterr().err
     assert not measuring
+
+
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        ("", "it is a directory; allowed is a regular file"),
+        ("/", "it is a directory"),
+        ("pipe", "it is a named pipe"),
+        ("link", "it is a symbolic link"),
+        ("n" * 300, "File name too long"),
+        ("appliance.yml/x", "Not a directory"),
+    ],
+)
+def test_where_nothing_can_be_kept_nothing_is_measured(
+    settings: Path, measuring: dict[str, Any], capsys: pytest.CaptureFixture[str], output: str, says: str
+) -> None:
+    os.mkfifo(settings.parent / "pipe")
+    (settings.parent / "link").symlink_to("nowhere")
+    output = output and str(settings.parent / output)
+    assert run(settings, "cpu", "probe", "--output", output) == 71
+    said = capsys.readouterr().err
+    assert f"cannot be kept in {output or '.'}: " in said
+    assert says in said
+    assert not measuring
+
+
+@pytest.mark.parametrize(("name", "says"), [("pipe.yml", "or a pipe"), ("/n" * 3000, "File name too long")])
+def test_a_ladder_that_is_no_file_is_refused(
+    settings: Path, measuring: dict[str, Any], capsys: pytest.CaptureFixture[str], name: str, says: str
+) -> None:
+    os.mkfifo(settings.parent / "pipe.yml")
+    assert run(settings, "cpu", "probe", "--ladder", str(settings.parent / name)) == 78
+    assert says in capsys.readouterr().err
+    assert not measuring
+
+
+def test_sigterm_ends_a_probe_with_all_that_it_has_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    seen: list[psutil.Process] = []
+
+    async def work() -> None:
+        with tempfile.TemporaryDirectory():
+            running = asyncio.create_task(run_program("sleep", "60", seconds=60))
+            while not (children := psutil.Process().children()):  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+            seen.extend(children)
+            os.kill(os.getpid(), signal.SIGTERM)
+            try:
+                await running
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)  # as timeout(1) does
+                await asyncio.sleep(0.05)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(typer.Exit) as left:
+        to_the_end(work())
+    assert left.value.exit_code == 143
+    assert "ended by SIGTERM; nothing is kept" in capsys.readouterr().err
+    assert [process for process in seen if process.is_running()] == []
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_without_a_gpu_the_gpus_probe_says_so(

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import stat
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from appliance.media.capacity.machine import Machine, cpu_name, ffmpeg_version, ladder_mark
-from appliance.media.capacity.store import CapacityFile, keep, parse_capacity, read_capacity, write_capacity
+from appliance.media.capacity.store import (
+    Capacity,
+    CapacityFile,
+    keep,
+    parse_capacity,
+    read_capacity,
+    require_keepable,
+    write_capacity,
+)
 from appliance.media.encode.ladder import ladder_path, load_ladder, parse_ladder
 from tests.unit.media.capacity.measured import MADE, capacity, gpu
 
@@ -33,6 +43,121 @@ def test_one_probe_leaves_the_others_figures(tmp_path: Path) -> None:
     assert read_capacity(file) == capacity(gpu())
 
 
+@pytest.mark.parametrize("kind", ["link", "dangling", "fifo", "socket", "directory"])
+def test_nothing_but_a_regular_file_is_replaced(tmp_path: Path, kind: str) -> None:
+    file, real = tmp_path / "capacity.json", tmp_path / "real.json"
+    write_capacity(real, capacity())
+    if kind == "fifo":
+        os.mkfifo(file)
+    elif kind == "socket":
+        os.mknod(file, stat.S_IFSOCK | 0o600)  # as a device is no file either, and anybody may make it
+    elif kind == "directory":
+        file.mkdir()
+    else:
+        file.symlink_to(real if kind == "link" else "nowhere")
+    before = file.lstat()
+    for refuse in (require_keepable, lambda each: keep(each, gpus=capacity(gpu()).gpus)):
+        with pytest.raises(OSError, match="allowed is a regular file, or none"):
+            refuse(file)
+    with pytest.raises(ValueError, match="allowed is a regular file"):
+        read_capacity(file)
+    assert (file.lstat().st_ino, file.lstat().st_mode) == (before.st_ino, before.st_mode)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["capacity.json", "real.json"]
+    assert read_capacity(real) == capacity()
+
+
+def test_a_draft_goes_through_no_link_and_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, other = tmp_path / "capacity.json", tmp_path / "other"
+    other.write_text("precious")
+    (tmp_path / ".capacity.json.new").symlink_to(other)
+    keep(file, cpu=capacity().cpu)
+    assert other.read_text() == "precious"
+    before = sorted(tmp_path.iterdir())
+
+    def fails(_draft: Path, _mode: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "chmod", fails)
+    with pytest.raises(OSError, match="No space"):
+        keep(file, gpus=capacity(gpu()).gpus)
+    assert sorted(tmp_path.iterdir()) == before
+    assert read_capacity(file) == capacity()
+
+
+def test_a_probe_waits_for_the_one_that_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both read before either has written: one's figures would be lost."""
+    file, reads, begun = tmp_path / "capacity.json", threading.Event(), threading.Event()
+
+    def read(path: Path) -> Capacity:
+        known = Capacity() if not path.exists() else read_capacity(path)
+        begun.set()
+        reads.wait(0.3)
+        return known
+
+    monkeypatch.setattr("appliance.media.capacity.store.read_capacity", read)
+    first = threading.Thread(target=keep, args=(file,), kwargs={"cpu": capacity().cpu})
+    first.start()
+    assert begun.wait(5)
+    keep(file, gpus=capacity(gpu()).gpus)
+    first.join()
+    assert read_capacity(file) == capacity(gpu())
+
+
+def test_what_cannot_be_read_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "capacity.json"
+    write_capacity(file, capacity())
+
+    def forbidden(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("appliance.media.capacity.store.read_plain", lambda *_, **__: None)
+        with pytest.raises(ValueError, match="larger than 1048576 bytes"):
+            read_capacity(file)
+        patched.setattr("appliance.media.capacity.store._alone", lambda _: threading.Lock())
+        patched.setattr(os, "open", forbidden)
+        with pytest.raises(PermissionError):
+            keep(file, gpus=capacity(gpu()).gpus)
+        seen = CapacityFile(file)
+        assert (seen.now(), seen.trouble) == (None, f"{file}: Permission denied")
+    assert read_capacity(file) == capacity()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("", "a directory"),
+        (".", "a directory"),
+        ("/", "a directory"),
+        ("none/..", "a directory"),
+        ("n" * 300, "too long"),
+        ("none/" + "n" * 300, "too long"),
+        ("plain/x", "Not a directory"),
+        ("plain/none/x", "Not a directory"),
+        ("dangling/x", "No such file"),
+    ],
+)
+def test_where_nothing_can_be_kept_is_known_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain").write_text("x")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OSError, match=says):
+        require_keepable(Path(name))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_where_it_can_be_kept_nothing_is_left_by_looking(tmp_path: Path) -> None:
+    require_keepable(tmp_path / "lib" / "more" / "capacity.json")
+    require_keepable(tmp_path / ("n" * 250))
+    assert not list(tmp_path.iterdir())
+    keep(tmp_path / ("n" * 250), cpu=capacity().cpu)
+
+
 def described(**changes: Any) -> dict[str, Any]:
     text = json.dumps(capacity(gpu()), default=lambda each: {n: getattr(each, n) for n in each.__slots__})
     return {**json.loads(text), **changes}
@@ -50,6 +175,10 @@ def described(**changes: Any) -> dict[str, Any]:
             "a",
         ),
         ({"gpus": [1]}, "gpus"),
+        (
+            {"gpus": {**described()["gpus"], "gpus": 2 * described()["gpus"]["gpus"]}},
+            "more than once: 'GPU-0'",
+        ),
     ],
 )
 def test_anything_else_is_refused_by_its_place(change: dict[str, Any], says: str) -> None:
@@ -81,6 +210,32 @@ def test_a_service_sees_the_file_of_now(tmp_path: Path) -> None:
     path.symlink_to(tmp_path)
     assert file.now() is None
     assert file.trouble is not None
+
+
+def test_only_a_file_that_is_not_there_is_silent(tmp_path: Path) -> None:
+    for number, target in enumerate(("nowhere", "1", str(tmp_path))):
+        path = tmp_path / str(number)
+        path.symlink_to(target)
+        file = CapacityFile(path)
+        assert file.now() is None
+        assert file.trouble == f"{path}: it is a symbolic link; allowed is a regular file, or none"
+    (tmp_path / "plain").write_text("x")
+    file = CapacityFile(tmp_path / "plain" / "capacity.json")
+    assert (file.now(), file.trouble) == (None, f"{tmp_path}/plain/capacity.json: Not a directory")
+    file = CapacityFile(tmp_path / "1" / "capacity.json")
+    assert (file.now(), str(file.trouble)) == (None, f"{tmp_path}/1/capacity.json: {os.strerror(40)}")
+
+
+def test_a_file_that_may_be_read_again_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "capacity.json"
+    write_capacity(path, capacity())
+    file = CapacityFile(path)
+    with monkeypatch.context() as patched:
+        patched.setattr("appliance.media.capacity.store.read_plain", lambda *_, **__: None)
+        assert file.now() is None
+        assert file.trouble is not None
+    path.chmod(0o640)
+    assert file.now() == capacity()
 
 
 def test_the_machine_is_known_by_its_kind_and_its_cores(tmp_path: Path) -> None:

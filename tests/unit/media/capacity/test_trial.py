@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -57,3 +59,17 @@ async def test_an_ffmpeg_that_is_gone_when_it_is_looked_at_is_a_failed_trial(
     monkeypatch.setattr(psutil, "Process", look)
     with pytest.raises(TrialError, match="FFmpeg has ended"):
         await trial(plan, clip, 1, 0.2, ffmpeg=str(program))
+
+
+async def test_a_trial_that_fails_leaves_no_error_that_nobody_saw() -> None:
+    source = described_source("1280x720@30")
+    plan = Reference.of(
+        source, load_ladder(ladder_path("default")), Settings(), EncoderChoice("x264", "test")
+    ).whole
+    said: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    with pytest.raises(TrialError, match="cannot be started"):
+        await trial(plan, Clip(source, (), ()), 2, 0.1, ffmpeg="/nowhere/ffmpeg")
+    await asyncio.sleep(0)
+    gc.collect()
+    assert said == []

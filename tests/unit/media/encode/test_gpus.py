@@ -33,6 +33,19 @@ def test_a_uuid_that_the_driver_does_not_know_yet_is_none() -> None:
     assert listed_gpus(line) == []
 
 
+@pytest.mark.parametrize("index", ["²", "٣", "9" * 5000, "12345", "-1", ""])
+def test_a_line_whose_index_is_none_is_left_out(index: str) -> None:
+    text = f"{index}, GPU-a, NVIDIA L4, 550.163.01, [N/A]\n7, GPU-b, NVIDIA L4, 550.163.01, [N/A]\n"
+    assert [(gpu.index, gpu.uuid) for gpu in listed_gpus(text)] == [(7, "GPU-b")]
+
+
+def test_a_gpu_that_is_listed_twice_is_one() -> None:
+    text = "".join(
+        f"{index}, {uuid}, L4, 550, [N/A]\n" for index, uuid in enumerate(("GPU-a", "GPU-b", "GPU-a"))
+    )
+    assert [(gpu.index, gpu.uuid) for gpu in listed_gpus(text)] == [(0, "GPU-a"), (1, "GPU-b")]
+
+
 @pytest.mark.parametrize(("gpu", "sees"), [(GpuId("GPU-a1", 3), "GPU-a1"), (None, "all")])
 async def test_an_ffmpeg_sees_the_gpu_that_it_was_given_alone(
     gpu: GpuId | None, sees: str, monkeypatch: pytest.MonkeyPatch
