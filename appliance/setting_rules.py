@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
 
 LAST_PORT: Final = 65_535
 """The highest TCP port."""
+
+# As `appliance.media.encode.described` reads it; a test compares the two.
+LEAST_SIDE: Final = 16
+LEAST_FPS: Final = 1
+MOST_FPS: Final = 240
+_SOURCE: Final = re.compile(
+    r"(?P<width>[0-9]{2,4})x(?P<height>[0-9]{2,4})@(?P<fps>[0-9]{1,3}(?:\.[0-9]{1,3})?|[0-9]{4,6}/[1-9][0-9]{3})"
+)
 
 
 class RefusedValueError(Exception):
@@ -112,9 +121,11 @@ def integer(low: int, high: int) -> Rule:
 
 
 def one_of(*choices: str) -> Rule:
-    """One of these words."""
+    """One of these words. An `off` without quotes comes as YAML has it: as false (YAML 1.1, type bool)."""
 
     def read(value: object) -> str:
+        if value is False and "off" in choices:
+            return "off"
         if not isinstance(value, str) or value not in choices:
             raise RefusedValueError
         return value
@@ -137,6 +148,17 @@ def _read_names(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _read_source(value: object) -> str:
+    match = _SOURCE.fullmatch(value) if isinstance(value, str) else None
+    if (
+        match is None
+        or min(int(match["width"]), int(match["height"])) < LEAST_SIDE
+        or not LEAST_FPS <= Fraction(match["fps"]) <= MOST_FPS
+    ):
+        raise RefusedValueError
+    return match[0]
+
+
 NAMES: Final = Rule(
     "a list of quoted stream names (letters, digits, _ and -, at most 64 characters)", _read_names
 )
@@ -154,7 +176,8 @@ DELIVERY_URL: Final = matching(
     "https://NAME[:PORT] or http://NAME[:PORT], or empty for the kernel's name over HTTP",
 )
 HOST: Final = matching(r"[A-Za-z0-9.-]{0,255}", "a host name, or empty for the kernel's")
-SOURCE: Final = matching(
-    r"[1-9][0-9]{2,3}x[1-9][0-9]{2,3}@(?:[1-9][0-9]?|1[0-9]{2}|2[0-3][0-9]|240)",
-    "WIDTHxHEIGHT@FPS, such as 1920x1080@30",
+SOURCE: Final = Rule(
+    f"WIDTHxHEIGHT@FPS, such as 1920x1080@30 or 1280x720@29.97: sides from {LEAST_SIDE} to 9999, "
+    f"{LEAST_FPS} to {MOST_FPS} pictures a second",
+    _read_source,
 )

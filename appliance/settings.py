@@ -106,8 +106,8 @@ class Settings:
     encoder: EncoderPreference = _setting(  # noqa: RUF009 - a dataclasses.field, as the others are
         "auto",
         one_of(*get_args(EncoderPreference)),
-        "Video encoder; auto tries NVENC and takes it where a session opens. Nowhere yet on hosts that the "
-        "playbooks made: no role brings the NVIDIA driver, or lets a stream's unit at the device.",
+        "Video encoder; auto tries NVENC and takes it where it encodes a picture, else x264. With nvenc no "
+        "stream is encoded on a host whose NVENC does not work. The role nvidia brings the driver.",
     )
     copy_source: Literal["auto", "never"] = _setting(
         "auto", one_of("auto", "never"), "Whether a source that fits the top rung is copied, not encoded."

@@ -21,6 +21,12 @@ _LOST: Final = frozenset({Alert.WRITE_FAILED, Alert.PICTURES_LEFT_OUT, Alert.RUN
 
 _WORDS: Final = {alert.value.name: (alert.value.what, alert.value.mends) for alert in Alert}
 
+NVENC_MEND: Final = (
+    "where the CPU may encode: encoder: auto in control_settings, then playbooks/site.yml; where a GPU "
+    "shall: playbooks/site.yml brings its driver, appliance doctor --only gpu says what ails it"
+)
+"""What mends it where `encoder: nvenc` is set, and NVENC does not encode."""
+
 
 def oldest_newest(segment_seconds: float) -> float:
     """How old (s) the newest segment of a live stream may be: two are late, the status some seconds old.
@@ -84,18 +90,16 @@ def _when(item: Reading) -> str:
 
 
 def judge_encoder(stream: StreamName, status: Reading, wanted: str) -> list[Finding]:
-    """The encoder that was asked for is the one that works."""
+    """The encoder that was asked for is the one that works; of a stream that is not live nothing is said."""
     family = status.text("encoder", "family")
-    if wanted == "auto" or family in {None, wanted}:
+    if wanted == "auto" or family in {None, wanted} or status.text("state") != State.LIVE.value:
         return []
     seen = f"{family} encodes, {wanted} is set: {status.text('encoder', 'reason')}"
-    why = "the CPU does what the GPU was bought for"
-    return [
-        warning(
-            f"stream {stream} has another encoder",
-            seen,
-            why,
-            "nvidia-smi; the setting encoder",
-            stream=stream,
-        )
-    ]
+    why = (
+        "the CPU does what the GPU was bought for"
+        if wanted == "nvenc"
+        else "it takes a GPU that it shall not"
+    )
+    again = f"what is set counts from the next publish on: appliance streams drop {stream}"
+    mend = NVENC_MEND if wanted == "nvenc" else again
+    return [warning(f"stream {stream} has another encoder", seen, why, mend, stream=stream)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appliance.errors import EX_CONFIG, OperatorError
+from appliance.media.encode.described import described_source
 from appliance.settings import Settings, describe
 
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ def test_values_are_read(tmp_path: Path) -> None:
         ("callback_seconds: 3\ncallback_attempts: 3\n", ["callback_seconds", "at most 6", "ten seconds"]),
         ("callback_when_silent: allow\n", ["callback_when_silent", "refuse, last-known"]),
         ("stat_url: http://::1/stat\n", ["stat_url", "1 to 65535"]),
+        ("admission: on\n", ["admission", "True", "measured, off"]),
+        ("copy_source: off\n", ["copy_source", "False", "auto, never"]),
+        ("admission_source: 0x0@0\n", ["0x0@0", "sides from 16 to 9999", "1 to 240 pictures a second"]),
+        ("admission_source: 1920x1080@3000\n", ["1920x1080@3000", "1 to 240 pictures a second"]),
     ],
 )
 def test_a_refusal_names_key_value_and_what_is_allowed(tmp_path: Path, text: str, named: list[str]) -> None:
@@ -133,3 +138,49 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(OperatorError, match="not UTF-8"):
         Settings.load(path)
+
+
+@pytest.mark.parametrize("text", ["off", "'off'", "no", "false"])
+def test_off_is_a_word_though_yaml_takes_it_for_false(tmp_path: Path, text: str) -> None:
+    assert Settings.load(write(tmp_path, f"admission: {text}\n")).admission == "off"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "1920x1080@30",
+            "1280x720@29.97",
+            "1280x720@59.940",
+            "1920x1080@30000/1001",
+            "16x16@1",
+            "9999x9999@240",
+        ),
+        *(
+            "0x0@0",
+            "15x16@30",
+            "16x15@30",
+            "1920x1080@3000",
+            "1920x1080@241",
+            "1920x1080@0.5",
+            "1920x1080@9999/1000",
+        ),
+        *("1920x1080@240000/1000", "1920x1080@240001/1000", "1920x1080@", "1920*1080@30", "99999x1080@30"),
+        *("1920x1080@29.9999", "1920x1080@-30", "1920x1080@1e2", " 1920x1080@30"),
+    ],
+)
+def test_what_a_stream_counts_as_is_a_source_as_the_probes_take_it(text: str) -> None:
+    try:
+        described_source(text)
+    except ValueError:
+        with pytest.raises(OperatorError, match="admission_source"):
+            Settings.from_mapping({"admission_source": text})
+    else:
+        assert Settings.from_mapping({"admission_source": text}).admission_source == text
+
+
+@pytest.mark.parametrize("text", ["audio", "1920x1080"])
+def test_a_stream_counts_as_pictures_at_a_rate(text: str) -> None:
+    described_source(text)
+    with pytest.raises(OperatorError, match="admission_source"):
+        Settings.from_mapping({"admission_source": text})

@@ -13,6 +13,7 @@ from appliance.media.capacity.machine import Machine, ffmpeg_version, ladder_mar
 from appliance.media.capacity.store import Capacity, read_capacity
 from appliance.media.encode.gpus import find_gpus
 from appliance.media.encode.ladder import ladder_path, load_ladder
+from appliance.ops.doctor.encoders import PROBE_CPU
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from appliance.media.encode.gpus import Gpu
     from appliance.ops.doctor.host import Host
 
-_CPU: Final = "while nothing is live, run: appliance cpu probe"
 _GPU: Final = "while nothing is live, run: appliance gpu probe"
 _LISTED_S: Final = 3.0
 
@@ -37,15 +37,17 @@ class Here:
 
 
 async def encoding(host: Host) -> list[Finding]:
-    """What the host encodes in real time was measured, as the machine and with the programs of now."""
+    """What the host encodes in real time was measured, with the programs of now."""
     settings = host.settings
     if settings.admission == "off":
         return []
     file, seen = Path(settings.capacity_file), "it says nothing of the CPU"
     try:
         capacity = await asyncio.to_thread(read_capacity, file)
-    except (OSError, ValueError) as error:
-        capacity, seen = Capacity(), getattr(error, "strerror", None) or str(error)
+    except FileNotFoundError as error:
+        capacity, seen = Capacity(), error.strerror or str(error)
+    except (OSError, ValueError):
+        return []  # the check `encoders` says it
     try:
         mark = ladder_mark(await asyncio.to_thread(load_ladder, ladder_path(settings.ladder)))
     except OperatorError:
@@ -55,7 +57,7 @@ async def encoding(host: Host) -> list[Finding]:
     if capacity.cpu is None:
         why = "everybody is let in, until streams give up rungs and pictures are late"
         what = "nobody knows how many streams can be encoded"
-        findings.insert(0, warning(what, f"{file}: {seen}", why, _CPU))
+        findings.insert(0, warning(what, f"{file}: {seen}", why, PROBE_CPU))
     return findings
 
 
@@ -69,15 +71,12 @@ async def _gpus(*, wanted: bool) -> list[Gpu]:
 def judge_encoding(capacity: Capacity, here: Here) -> list[Finding]:
     """What is wrong with what was measured, for what there is `here`."""
     findings, measured = [], capacity.cpu
-    if measured is not None and measured.machine != here.machine:
-        seen = f"measured on {measured.machine.cores} cores ({measured.machine.kind}); "
-        seen += f"here are {here.machine.cores} ({here.machine.kind})"
-        why = "it is not used: everybody is let in, until streams give up rungs and pictures are late"
-        findings.append(warning("what can be encoded was measured on another machine", seen, why, _CPU))
-    elif measured is not None and (changed := _changed(measured.made, here)):
+    # Of another machine it is not used at all, and the check `encoders` says it.
+    ours = measured is not None and measured.machine == here.machine
+    if measured is not None and ours and (changed := _changed(measured.made, here)):
         why = "it is used as it is, and may let in too many streams or too few"
         what = "what can be encoded was measured with another FFmpeg or ladder"
-        findings.append(warning(what, f"measured {'; '.join(changed)}", why, _CPU))
+        findings.append(warning(what, f"measured {'; '.join(changed)}", why, PROBE_CPU))
     return findings + _judge_gpus(capacity.gpus, here)
 
 

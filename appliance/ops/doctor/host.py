@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from appliance.media.encode.encoder_memory import SHARED_DIRECTORY
+from appliance.media.encode.encoder_memory import NVIDIA_DEVICE, SHARED_DIRECTORY
 from appliance.media.status_reading import Reading, read_status, streams_on_disk
 from appliance.secrets.credentials import CREDENTIALS_DIRECTORY
 from appliance.settings import SETTINGS_FILE, Settings
@@ -49,6 +49,7 @@ class Host:
     firewall_file: Path = Path("/etc/appliance/firewall.nft")
     load_file: Path = Path("/var/lib/appliance/load.json")
     shared_directory: Path = SHARED_DIRECTORY
+    nvidia_device: Path = NVIDIA_DEVICE
     names: tuple[str, ...] = ()
     _known: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
 

@@ -8,7 +8,7 @@ import enum
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Column, Table
 from rich.text import Text
@@ -20,7 +20,7 @@ from appliance.media.status import State
 from appliance.names import stream_unit
 from appliance.ops.doctor.report import print_findings
 from appliance.ops.doctor.services import ingest_stat
-from appliance.ops.doctor.units import ask_units
+from appliance.ops.doctor.units import ask_units, last_words, with_words
 from appliance.ops.doctor.valkey import registered
 from appliance.ops.doctor.watching import Watch
 from appliance.output import page, span
@@ -34,6 +34,26 @@ if TYPE_CHECKING:
     from appliance.ops.doctor.host import Host
 
 _REFUSALS_SINCE = "-1h"
+
+_NO_ROOM: Final = "no room: "
+"""What the reason of a refusal for want of room begins with (`appliance.control.admission`)."""
+
+_KEYS: Final = "appliance streams keys list NAME; appliance bans list; the key in the encoder"
+_AFTER_REFUSAL: Final = {
+    "room": "see what takes it: appliance streams list; say what a stream takes: admission_source, or the "
+    "limits of this one (appliance streams register NAME --limit); measure again: appliance cpu probe; "
+    "let everybody in: admission: off",
+    "taken": "see who publishes it: appliance streams list; drop who does: appliance streams drop NAME",
+    "no answer": "see what does not answer: appliance doctor; then have the encoder try again",
+}
+"""What mends a refusal that is not about who publishes, by its kind."""
+
+
+def _kind(refusal: dict[str, Any]) -> str:
+    """What a publisher was refused for, by the audit log; empty when it is for who it is."""
+    if refusal.get("status") == 503 and str(refusal.get("reason")).startswith(_NO_ROOM):
+        return "room"
+    return {409: "taken", 503: "no answer"}.get(refusal.get("status", 0), "")
 
 
 class Verdict(enum.Enum):
@@ -162,7 +182,7 @@ class _Walk:
         raise self._stop(
             f"whoever published {self._stream} was turned away",
             f"{refusal.get('reason')} (status {refusal.get('status')}, from {refusal.get('client_ip')})",
-            f"appliance streams keys list {self._stream}; appliance bans list; the key in the encoder",
+            _AFTER_REFUSAL.get(_kind(refusal), _KEYS).replace("NAME", self._stream),
         )
 
     async def _require_known(self) -> None:
@@ -210,9 +230,13 @@ class _Walk:
             else f"{name} is not loaded"
         )
         if unit is None or not unit.runs:
-            raise self._stop(
-                f"{name} does not run", state, f"systemctl restart {name}; journalctl -u {name} -n 50"
-            )
+            mend = f"systemctl restart {name}; journalctl -u {name} -n 50"
+            stop = self._stop(f"{name} does not run", state, mend)
+            if unit is not None and unit.ends_again:
+                stop = self._stop(f"{name} ends again and again", f"{state}, {unit.restarted}", mend)
+            words = await last_words(self._host, name)
+            told = [with_words(one, words, self._host.settings.encoder) for one in stop.findings]
+            raise _StopError(told[0].seen, *told)
         return state
 
     async def _status(self) -> Reading:

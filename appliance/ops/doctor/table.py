@@ -8,6 +8,7 @@ from appliance.ops.doctor import (
     backend,
     capacity,
     configuration,
+    encoders,
     encoding,
     firewall,
     gpu,
@@ -43,6 +44,7 @@ CHECKS: Final[Sequence[Check]] = (
     # what it was told
     Check("settings", configuration.settings),
     Check("credentials", configuration.credentials),
+    Check("encoders", encoders.encoders),
     Check("certificate", configuration.certificate, after=("clock",)),
     Check("nginx-configuration", configuration.nginx_syntax, after=("certificate", "space")),
     Check("taken-ports", network.taken_ports),
@@ -54,7 +56,7 @@ CHECKS: Final[Sequence[Check]] = (
         units.units,
         after=(
             *("space", "memory", "settings", "credentials", "nginx-configuration", "taken-ports"),
-            "valkey-log",
+            *("valkey-log", "encoders"),
         ),
     ),
     Check("open-files", kernel.open_files),
@@ -69,7 +71,7 @@ CHECKS: Final[Sequence[Check]] = (
     Check("rotations", rotations.overdue, after=("timers", "units", "valkey", "credentials", "clock")),
     Check("replaced", versions.replaced, after=("settings", "nginx-configuration")),
     # its streams
-    Check("streams", streams.streams, after=("gpu", "memory", "space", "ingest", "open-files")),
+    Check("streams", streams.streams, after=("gpu", "memory", "space", "encoders", "ingest", "open-files")),
     Check(
         "watching",
         watching.watching,

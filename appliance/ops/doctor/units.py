@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from appliance.health.finding import Finding, critical, warning
+from appliance.health.stream import NVENC_MEND
 
 if TYPE_CHECKING:
     from appliance.ops.doctor.host import Host
@@ -30,6 +32,14 @@ _PROPERTIES: Final = (
 )  # fmt: skip
 _RECENT_S: Final = 900.0
 """A unit that had to be started again so long ago is still told of: who was woken by it has come by then."""
+_AGAIN: Final = 3
+"""So many times without running in between is again and again: one that was ended once comes back sooner."""
+_ERROR: Final = "appliance: "
+"""What the words begin with that a command of ours ends with; what mends it follows, indented."""
+_LINES: Final = "12"
+"""So many back such words may stand: a start that fails says fewer, a run that worked says more."""
+_LONGEST: Final = 400
+_ENDED: Final = ("has failed", "ends again and again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,17 @@ class Unit:
     def runs(self) -> bool:
         """Whether it does its work."""
         return self.text("ActiveState") in {"active", "reloading"}
+
+    @property
+    def ends_again(self) -> bool:
+        """Whether it ends again and again, whatever it does at this moment."""
+        return self.text("ActiveState") == "activating" and self.number("NRestarts") >= _AGAIN
+
+    @property
+    def restarted(self) -> str:
+        """How often systemd has started it again, in words."""
+        times = self.number("NRestarts")
+        return f"started again {'once' if times == 1 else f'{times} times'}"
 
     def seconds(self, now: float) -> float:
         """For how long it has been in its state; `now` is monotonic seconds."""
@@ -92,20 +113,47 @@ async def units(host: Host) -> list[Finding]:
     found = await ask_units(host)
     findings = judge_units(found, time.monotonic())
     # Who was stopped has nothing to say of it.
-    broken = {finding.what.split()[0] for finding in findings if finding.what.endswith("has failed")}
-    words = await asyncio.gather(*(_last_words(host, name) for name in broken))
+    broken = {finding.what.split()[0] for finding in findings if finding.what.endswith(_ENDED)}
+    words = await asyncio.gather(*(last_words(host, name) for name in broken))
     said = dict(zip(broken, words, strict=True))
-    return [_with_words(finding, said.get(finding.what.split()[0], "")) for finding in findings]
+    told = []
+    for finding in findings:
+        name = finding.what.split()[0]
+        told.append(with_words(finding, said[name], host.settings.encoder) if name in said else finding)
+    return told
 
 
-def _with_words(finding: Finding, words: str) -> Finding:
-    return replace(finding, seen=f"{finding.seen}; its last words: {words}") if words else finding
+def with_words(finding: Finding, words: str, encoder: str) -> Finding:
+    """A finding about a unit that has ended, with its last words; `encoder` is the setting.
+
+    A stream whose encoder does not work is told so where it names it, and where it says nothing.
+    """
+    seen = f"{finding.seen}; its last words: {words}" if words else finding.seen
+    by_encoder = "stream@" in finding.what and encoder == "nvenc" and (not words or "nvenc" in words)
+    return replace(finding, seen=seen, mend=f"{NVENC_MEND}; {finding.mend}" if by_encoder else finding.mend)
 
 
-async def _last_words(host: Host, unit: str) -> str:
-    """The last line of a unit in the journal that the unit itself wrote."""
-    answer = await host.run("journalctl", "-u", unit, "-n", "1", "-o", "cat", "-q", f"_SYSTEMD_UNIT={unit}")
-    return answer.text.strip().splitlines()[-1][:300] if answer.text.strip() else ""
+async def last_words(host: Host, unit: str) -> str:
+    """What a unit itself wrote last into the journal; empty when that cannot be read."""
+    answer = await host.run(
+        "journalctl", "-u", unit, "-n", _LINES, "-o", "cat", "-q", f"_SYSTEMD_UNIT={unit}"
+    )
+    return read_words(answer.text)
+
+
+def read_words(text: str) -> str:
+    """The error of a command of ours, with what mends it, where one stands in `text`; else its last line.
+
+    It need not be the last line: one that was started again meanwhile has its own first words behind it.
+    """
+    lines = text.strip().splitlines()
+    errors = [number for number, line in enumerate(lines) if line.startswith(_ERROR)]
+    if not errors:
+        return lines[-1].strip()[:_LONGEST] if lines else ""
+    last = errors[-1]
+    hints = itertools.takewhile(lambda line: line.startswith("  "), lines[last + 1 :])
+    said = "; ".join([lines[last].removeprefix(_ERROR), *(line.strip() for line in hints)])
+    return said[:_LONGEST]
 
 
 def judge_units(found: dict[str, Unit], now: float) -> list[Finding]:
@@ -125,6 +173,9 @@ def judge_units(found: dict[str, Unit], now: float) -> list[Finding]:
         elif unit.text("ActiveState") == "failed" or unit.text("SubState") == "auto-restart":
             mend = f"see why: {look}; then: systemctl restart {name}"
             findings.append(critical(f"{name} has failed", state, why, mend))
+        elif unit.ends_again:
+            mend = f"see why: {look}; then: systemctl restart {name}"
+            findings.append(critical(f"{name} ends again and again", f"{state}, {unit.restarted}", why, mend))
         elif name in NEEDED and not unit.runs:
             findings.append(
                 critical(f"{name} does not run", state, why, f"systemctl start {name}; see why: {look}")

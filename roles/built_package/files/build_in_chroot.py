@@ -3,7 +3,8 @@
 
 mmdebstrap makes the chroot from the host's own apt sources (so also from a company's mirror), runs the
 recipe's `build-package` in it and removes it; no compiler and no -dev package ever reaches the host itself.
-Standard output is one JSON object: ``package`` (file name), ``version``, ``warnings`` (list of str).
+With --look nothing is made: it says whether the wanted version is served. Else
+standard output is one JSON object: ``package`` (file name), ``version``, ``warnings`` (list of str).
 The log of a build that failed is kept in :data:`WORK_ROOT`, which is root's alone to write to.
 Exit status: 0 built; 2 wrong use or a host that cannot build; 3 the wanted version is not served;
 4 a source failed its verification; 5 a patch does not fit the wanted version; 6 what was built does not do
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import re
@@ -50,10 +52,10 @@ class AptSource:
     components: tuple[str, ...]
     signed_by: str = ""
 
-    def stanza(self) -> str:
+    def stanza(self, types: str = "deb deb-src") -> str:
         """Return it in deb822 form, with source packages."""
         lines = [
-            "Types: deb deb-src",
+            f"Types: {types}",
             f"URIs: {' '.join(self.uris)}",
             f"Suites: {' '.join(self.suites)}",
             f"Components: {' '.join(self.components)}",
@@ -144,6 +146,83 @@ def apt_options() -> list[str]:
     """Return the host's apt settings that decide how the mirror is reached (proxy, dates, retries)."""
     dump = subprocess.run(["apt-config", "dump"], check=True, capture_output=True, text=True).stdout
     return [f"--aptopt={line}" for line in dump.splitlines() if line.startswith(APT_OPTION_PREFIXES)]
+
+
+def source_package(recipe: Path) -> str:
+    """Return the name of Debian's source package, by the recipe."""
+    found = re.search(r"^source_package=(\S+)$", (recipe / "recipe.sh").read_text(), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def is_served(wanted: str, listed: Sequence[str]) -> bool:
+    """Say whether ``wanted`` names one of ``listed``, as build-package reads it.
+
+    Without the epoch, and without Debian's revision where it has none.
+    """
+    wanted = wanted.partition(":")[2] or wanted
+    bare = [version.partition(":")[2] or version for version in listed]
+    return any(wanted in (version, version.rpartition("-")[0]) for version in bare)
+
+
+def served_versions(package: str, sources: Sequence[AptSource]) -> list[str]:
+    """Return the versions of a source package in the mirror's index, newest first; none where it is silent.
+
+    With apt's own checks of the index, in a folder of its own: nothing of the host's apt changes.
+    """
+    with tempfile.TemporaryDirectory(prefix="appliance-served-") as folder:
+        listing = Path(folder) / "appliance.sources"
+        listing.write_text("\n".join(source.stanza("deb-src") for source in sources))
+        for name in ("lists", "cache"):
+            (Path(folder) / name / ("partial" if name == "lists" else "archives/partial")).mkdir(parents=True)
+        options = {
+            "Dir::Etc::SourceList": listing,
+            "Dir::Etc::SourceParts": "/dev/null",
+            "Dir::State::Lists": f"{folder}/lists",
+            "Dir::Cache": f"{folder}/cache",
+            "APT::Sandbox::User": "root",
+        }
+        words = [f"--option={name}={value}" for name, value in options.items()]
+        updated = subprocess.run(["apt-get", "-qq", *words, "update"], check=False, capture_output=True)
+        if updated.returncode:
+            return []
+        asked = ["apt-cache", *words, "showsrc", "--only-source", package]
+        shown = subprocess.run(asked, check=False, capture_output=True, text=True).stdout
+    found = set(re.findall(r"^Version: (\S+)$", shown, re.MULTILINE))
+    return sorted(found, key=functools.cmp_to_key(compare_versions), reverse=True)
+
+
+def compare_versions(first: str, second: str) -> int:
+    """Return -1, 0 or 1 by Debian's rules (deb-version(7))."""
+    for relation, value in (("lt", -1), ("gt", 1)):
+        if (
+            subprocess.run(["dpkg", "--compare-versions", first, relation, second], check=False).returncode
+            == 0
+        ):
+            return value
+    return 0
+
+
+def look(arguments: argparse.Namespace) -> None:
+    """Find out whether the wanted version is served, before anything is installed or built for it.
+
+    Where the mirror does not say, the build finds out.
+
+    Raises:
+        BuildError: it is not; the message names those that are.
+    """
+    if arguments.source != "debian" or not arguments.wanted_version:
+        return
+    listed = served_versions(
+        source_package(arguments.recipe), debian_sources(Path("/etc/apt"), arguments.release)
+    )
+    if listed and not is_served(arguments.wanted_version, listed):
+        variable = f"{arguments.software}_version"
+        raise BuildError(
+            f"{variable} '{arguments.wanted_version}' is not served; the index lists: {', '.join(listed)}. "
+            "Nothing was installed or built. Name one of them, or leave it empty for the newest: "
+            f"ansible-playbook playbooks/site.yml --tags={arguments.software} -e {variable}={listed[0]}",
+            3,
+        )
 
 
 def hooks(arguments: argparse.Namespace, sources: Sequence[AptSource]) -> list[str]:
@@ -283,9 +362,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--source", choices=("debian", "upstream"), default="debian")
     parser.add_argument("--wanted-version", default="", help="empty: the newest served")
     parser.add_argument("--upstream-sha256", default="", help="of the upstream tarball")
+    parser.add_argument(
+        "--look", action="store_true", help="build nothing: say whether the wanted version is served"
+    )
     parser.add_argument("--settings", type=json.loads, default={}, help="more environment variables, as JSON")
     try:
-        print(json.dumps(build(parser.parse_args(argv))))
+        arguments = parser.parse_args(argv)
+        if arguments.look:
+            look(arguments)
+        else:
+            print(json.dumps(build(arguments)))
     except BuildError as error:
         print(f"build_in_chroot: {error}", file=sys.stderr)
         return error.code

@@ -95,6 +95,15 @@ def test_who_may_watch_is_asked_wherever_not_everybody_may(site: Site) -> None:
     assert line.startswith("delivery_auth_cache_seconds = 11; allowed: 1 to 10")
 
 
+def test_a_version_of_ffmpeg_is_one_and_of_a_build(site: Site) -> None:
+    built = {"ffmpeg_source": "build", "ffmpeg_version": "7:7.1.5-0+deb13u1+r1a2b3c4d"}
+    assert site.play(CHECK, vars=built).returncode == 0
+    [line] = refused(site, ffmpeg_source="build", ffmpeg_version="nonsense")
+    assert line.startswith("ffmpeg_version = 'nonsense'; allowed: a version that begins with a digit")
+    [line] = refused(site, ffmpeg_version="7.1.5")
+    assert "ffmpeg_version = '7.1.5'; allowed: a version with ffmpeg_source build alone" in line
+
+
 def test_values_of_every_role_at_once_and_no_secret(site: Site) -> None:
     lines = refused(
         site,

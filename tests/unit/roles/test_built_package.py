@@ -308,6 +308,68 @@ def test_a_host_without_a_package_says_so(refusals: dict[str, str]) -> None:
     assert "ansible-playbook playbooks/site.yml --tags=ffmpeg" in refusals["second"]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "served"),
+    [
+        ("7.1.5-0+deb13u1", True),
+        ("7:7.1.5-0+deb13u1", True),
+        ("7.1.5", True),
+        ("7.1.3-0+deb13u1", True),
+        ("7.1", False),
+        ("9", False),
+        ("7.1.5-0", False),
+    ],
+)
+def test_a_version_is_one_of_those_that_are_served(builder: ModuleType, wanted: str, *, served: bool) -> None:
+    assert builder.is_served(wanted, ["7:7.1.5-0+deb13u1", "7:7.1.3-0+deb13u1"]) == served
+
+
+@pytest.fixture
+def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a folder of programs in place of apt's, in which the index lists two versions of FFmpeg."""
+    index = "Package: ffmpeg\nVersion: 7:7.1.9-1\n\nPackage: ffmpeg\nVersion: 7:7.1.10-1\n"
+    for name, text in (("apt-get", "exit 0"), ("apt-cache", f"printf '%s' '{index}'")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return tmp_path
+
+
+def looked(builder: ModuleType, monkeypatch: pytest.MonkeyPatch, version: str, source: str = "debian") -> int:
+    source_list = [builder.AptSource(("http://mirror.invalid/debian",), ("trixie",), ("main",))]
+    monkeypatch.setattr(builder, "debian_sources", lambda *_: source_list)
+    words = ["--package=appliance-ffmpeg", "--software=ffmpeg", "--release=trixie", "--output=/nonexistent"]
+    words += [f"--recipe={ROLES / 'ffmpeg/files/package'}", "--recipe-hash=0", f"--source={source}"]
+    code: int = builder.main([*words, f"--wanted-version={version}", "--look"])
+    return code
+
+
+@pytest.mark.usefixtures("apt")
+def test_a_version_that_is_not_served_is_refused_before_anything_is_built(
+    builder: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert looked(builder, monkeypatch, "7.1.9") == looked(builder, monkeypatch, "") == 0
+    assert looked(builder, monkeypatch, "1", source="upstream") == 0
+    assert capsys.readouterr() == ("", "")
+    assert looked(builder, monkeypatch, "1") == 3
+    said = capsys.readouterr().err
+    assert "ffmpeg_version '1' is not served; the index lists: 7:7.1.10-1, 7:7.1.9-1." in said
+    assert "ansible-playbook playbooks/site.yml --tags=ffmpeg -e ffmpeg_version=7:7.1.10-1" in said
+
+
+def test_a_mirror_that_does_not_answer_leaves_it_to_the_build(
+    apt: Path, builder: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (apt / "apt-get").write_text("#!/bin/sh\nexit 100\n")
+    assert looked(builder, monkeypatch, "1") == 0
+
+
+def test_a_version_is_looked_for_before_anything_is_installed() -> None:
+    [build, *_] = yaml.safe_load((ROLES / "built_package/tasks/build_on_host.yml").read_text())
+    names = [task["name"] for task in build["block"]]
+    assert names.index("Refuse a version that is not served") < names.index("Install mmdebstrap")
+
+
 def functions(*names: str) -> str:
     """Return functions of build-package, and what they say things with."""
     wanted = [f"/^{name}()/,/^}}/p" for name in names]

@@ -25,6 +25,7 @@ from appliance.media.encode.gpus import Gpu
 from appliance.media.encode.ladder import load_ladder
 from appliance.ops.doctor import capacity, identity, valkey
 from appliance.ops.doctor.capacity import judge_capacity, stream_bytes
+from appliance.ops.doctor.encoders import encoders
 from appliance.ops.doctor.encoding import Here, encoding, judge_encoding
 from appliance.ops.doctor.host import Host
 from appliance.ops.doctor.identity import judge_names, names, tls
@@ -41,6 +42,7 @@ from tests.unit.media.capacity.measured import capacity as measured
 
 if TYPE_CHECKING:
     from appliance.media.capacity.figures import GpuFigures
+    from appliance.settings import EncoderPreference
 
 LADDERS = Path(__file__).resolve().parents[4] / "files/ladders"
 MIB = 1 << 20
@@ -264,7 +266,7 @@ L4 = Gpu(0, "GPU-0", "NVIDIA L4", "550.163.01")
     [
         (Machine("a CPU", 4), MADE.ffmpeg, MADE.ladder_mark, []),
         (Machine("a CPU", 4), "", "", []),  # neither can be asked
-        (Machine("a CPU", 8), "", "", ["what can be encoded was measured on another machine"]),
+        (Machine("a CPU", 8), "8.0", "new", []),  # the check `encoders` says that it is another one
         (Machine("a CPU", 4), "8.0", "", ["what can be encoded was measured with another FFmpeg or ladder"]),
         (Machine("a CPU", 4), "", "new", ["what can be encoded was measured with another FFmpeg or ladder"]),
     ],
@@ -318,7 +320,7 @@ def test_what_gpus_encode_holds_for_those_gpus_and_their_driver(
         assert said(changed) == ["what the GPU encodes was measured with another driver, FFmpeg or ladder"]
 
 
-@pytest.mark.parametrize("text", [None, "{", '{"version": 1}'])
+@pytest.mark.parametrize("text", [None, '{"version": 1}'])
 async def test_a_host_that_nobody_measured(
     tmp_path: Path, text: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,7 +341,42 @@ async def test_a_host_that_nobody_measured(
     assert finding.what == "nobody knows how many streams can be encoded"
     assert "appliance cpu probe" in finding.mend
     assert await encoding(Host(settings=Settings(capacity_file=str(file), admission="off"))) == []
-    write_capacity(file, measured())
-    assert "another machine" not in str(
-        said(await encoding(Host(settings=Settings(capacity_file=str(file)))))
-    )
+    file.write_text("{")
+    assert (
+        await encoding(Host(settings=Settings(capacity_file=str(file)))) == []
+    )  # the check `encoders` says it
+
+
+async def test_what_was_measured_is_readable_and_of_this_machine(tmp_path: Path) -> None:
+    file = tmp_path / "capacity.json"
+    host = Host(settings=Settings(capacity_file=str(file)))
+    assert await encoders(host) == []  # nobody has measured: the checklist asks for it
+    for text in ("{", "", '{"version": 2}'):
+        file.write_text(text)
+        [finding] = await encoders(host)
+        assert finding.what == "what can be encoded cannot be read"
+        assert finding.seen.startswith(f"{file}: no measurement of version 1")
+        assert "appliance cpu probe" in finding.mend
+        assert await encoders(Host(settings=Settings(capacity_file=str(file), admission="off"))) == []
+    here = Machine.here()
+    write_capacity(file, measured(machine=here))
+    assert await encoders(host) == []
+    write_capacity(file, measured(machine=replace(here, cores=here.cores + 1)))
+    [finding] = await encoders(host)
+    assert finding.what == "what can be encoded was measured on another machine"
+    assert f"here are {here.cores} " in finding.seen
+
+
+async def test_nvenc_that_is_set_where_there_is_no_gpu(tmp_path: Path) -> None:
+    device = tmp_path / "nvidiactl"
+
+    async def found(encoder: EncoderPreference) -> list[Finding]:
+        settings = Settings(encoder=encoder, capacity_file=str(tmp_path / "none"))
+        return await encoders(Host(settings=settings, nvidia_device=device))
+
+    [finding] = await found("nvenc")
+    assert (finding.what, finding.severity) == ("no stream can be encoded", Severity.CRITICAL)
+    assert "encoder: auto" in finding.mend
+    assert await found("auto") == await found("x264") == []
+    device.touch()
+    assert await found("nvenc") == []

@@ -16,6 +16,7 @@ import pytest
 from cryptography import x509
 
 from appliance.health.finding import Finding, Severity, critical
+from appliance.health.stream import NVENC_MEND
 from appliance.ops.doctor.backend import judge_events
 from appliance.ops.doctor.check import Outcome, in_order
 from appliance.ops.doctor.configuration import judge_certificate, look_at_credentials, settings
@@ -25,12 +26,13 @@ from appliance.ops.doctor.network import Holder, Port, judge_holders, judge_port
 from appliance.ops.doctor.rotations import judge_rotations
 from appliance.ops.doctor.services import judge_ready
 from appliance.ops.doctor.table import ALL
-from appliance.ops.doctor.units import NEEDED, judge_units, parse_units
+from appliance.ops.doctor.units import NEEDED, judge_units, parse_units, read_words, units
 from appliance.ops.doctor.valkey import judge_valkey, silent_valkey
 from appliance.ops.doctor.valkey_log import judge_log
 from appliance.ops.doctor.versions import comparable, judge_configuration, judge_program, outdated
 from appliance.ops.secret_status import SecretStatus
 from appliance.secrets.making import make_missing
+from appliance.settings import Settings
 from appliance.subprocesses import NOT_THERE, Output, run_program
 
 
@@ -78,6 +80,77 @@ def test_what_systemd_says_of_a_unit(properties: dict[str, str], what: str, seve
 def test_units_that_run_are_no_finding_nor_those_that_were_started_again_long_ago() -> None:
     assert judge_units(parse_units(HEALTHY), 1000.0) == []
     assert judge_units(parse_units(changed("valkey-server.service", NRestarts="4")), 5000.0) == []
+
+
+STREAM = "stream@demo.service"
+
+
+def stream_unit_in(sub: str, restarts: int) -> str:
+    """Return the healthy units, and a stream's."""
+    state = f"ActiveState=activating\nSubState={sub}\nResult=exit-code\nNRestarts={restarts}"
+    return f"{HEALTHY}\n\nId={STREAM}\nLoadState=loaded\n{state}\nUnitFileState=static"
+
+
+@pytest.mark.parametrize(
+    ("sub", "restarts", "what"),
+    [
+        ("start", 8, "ends again and again"),
+        ("start-pre", 3, "ends again and again"),
+        ("auto-restart", 8, "has failed"),
+        ("start", 1, None),  # it comes back
+        ("start", 0, None),
+    ],
+)
+def test_a_stream_that_is_started_again_and_again_is_seen_at_any_moment(
+    sub: str, restarts: int, what: str | None
+) -> None:
+    found = judge_units(parse_units(stream_unit_in(sub, restarts)), 1000.0)
+    assert said(found) == ([f"{STREAM} {what}"] if what else [])
+    if what == "ends again and again":
+        assert found[0].severity is Severity.CRITICAL
+        assert found[0].seen.endswith(f"started again {restarts} times")
+
+
+REFUSED = (
+    "appliance: encoder: nvenc is set, and h264_nvenc does not work on this host: Cannot load libcuda.so.1\n"
+    "  set `encoder: auto` to fall back to x264, or run: ffmpeg -hide_banner -encoders\n"
+)
+REASON = (
+    "encoder: nvenc is set, and h264_nvenc does not work on this host: Cannot load libcuda.so.1; "
+    "set `encoder: auto` to fall back to x264, or run: ffmpeg -hide_banner -encoders"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ""),
+        ("one\ntwo\n", "two"),
+        (REFUSED, REASON),
+        (f"appliance: other\n{REFUSED}" + '{"event": "starting"}\n', REASON),
+        ('{"event": "starting"}\n{"event": "Traceback"}\n', '{"event": "Traceback"}'),
+    ],
+)
+def test_the_last_words_of_a_unit_are_its_error_with_what_mends_it(text: str, words: str) -> None:
+    assert read_words(text) == words
+
+
+@pytest.mark.parametrize(
+    ("encoder", "text"), [("nvenc", REFUSED), ("nvenc", ""), ("auto", ""), ("nvenc", "x")]
+)
+async def test_a_stream_whose_encoder_does_not_work_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, encoder: Any, text: str
+) -> None:
+    host = Host(settings=Settings(encoder=encoder))
+
+    async def run(*command: str, **_: Any) -> Output:
+        return Output(0, stream_unit_in("start", 8) if command[0] == "systemctl" else text, "")
+
+    monkeypatch.setattr(host, "run", run)
+    [finding] = await units(host)
+    assert finding.what == f"{STREAM} ends again and again"
+    assert (REASON in finding.seen) == (text == REFUSED)
+    assert finding.mend.startswith(NVENC_MEND) == (encoder == "nvenc" and text != "x")
 
 
 def test_valkey_stands_before_who_needs_it() -> None:

@@ -128,7 +128,13 @@ async def test_a_process_that_writes_no_status(
 
 def test_another_encoder_than_the_one_that_was_asked_for() -> None:
     assert judge_encoder(DEMO, quiet(), "auto") == judge_encoder(DEMO, quiet(), "x264") == []
-    assert said(judge_encoder(DEMO, quiet(), "nvenc")) == ["stream demo has another encoder"]
+    [finding] = judge_encoder(DEMO, quiet(), "nvenc")
+    assert finding.what == "stream demo has another encoder"
+    assert "encoder: auto" in finding.mend
+    for state in ("waiting", "ended"):
+        assert judge_encoder(DEMO, quiet(state=state), "nvenc") == []
+    [finding] = judge_encoder(DEMO, quiet(encoder={"family": "nvenc", "reason": "it was"}), "x264")
+    assert finding.mend.endswith("appliance streams drop demo")
 
 
 MULTIVARIANT = """\
