@@ -19,7 +19,6 @@ from appliance.cli.probing import (
     SettingsOption,
     SourceOption,
     StepOption,
-    not_kept,
     tell,
     to_the_end,
 )
@@ -27,7 +26,7 @@ from appliance.errors import EX_UNAVAILABLE, OperatorError
 from appliance.media.capacity.cpu_probe import probe_cpu
 from appliance.media.capacity.machine import Machine, cpu_name
 from appliance.media.capacity.reference import Reference
-from appliance.media.capacity.store import MeasuredCpu, keep
+from appliance.media.capacity.store import MeasuredCpu
 from appliance.media.capacity.trial import TrialError
 from appliance.media.capacity.work import Work
 from appliance.media.encode.described import described_source
@@ -87,15 +86,12 @@ def probe(
         measured = to_the_end(measure())
     except TrialError as error:
         raise OperatorError(f"x264 does not encode here: {error}", exit_code=EX_UNAVAILABLE) from None
-    try:
-        keep(probing.file, cpu=measured)
-    except OSError as error:
-        raise not_kept(probing.file, error) from None
+    kept = probing.keep(cpu=measured)
     if as_json:
         typer.echo(json.dumps(asdict(measured)))
         return
     _print(measured, probing.ladder, probing.settings.admission_headroom)
-    typer.echo(f"kept in {probing.file}")
+    typer.echo(kept)
 
 
 def _print(measured: MeasuredCpu, ladder: Ladder, headroom: float) -> None:
@@ -105,7 +101,9 @@ def _print(measured: MeasuredCpu, ladder: Ladder, headroom: float) -> None:
         out.print(f"other programs took {figures.others:.2f} cores meanwhile: this is what they have left")
     more = "" if figures.complete else " or more: the time was over"
     out.print(f"{figures.streams}{more} of {figures.source} side by side in real time, every rung encoded")
-    title = f"of {1 - headroom:.0%} of them (admission_headroom {headroom:g})"
+    title = (
+        f"what streams cost, and how many {1 - headroom:.0%} of that carry (admission_headroom {headroom:g})"
+    )
     table = Table(title=title, title_justify="left")
     for heading in ("source", "rungs", "all encoded: cores", "streams", "top copied: cores", "streams"):
         table.add_column(heading, justify="left" if heading == "source" else "right")
@@ -114,5 +112,7 @@ def _print(measured: MeasuredCpu, ladder: Ladder, headroom: float) -> None:
         rungs = plan_rungs(ladder, source)
         costs = (figures.cost(Work.of(source, rungs)), figures.cost(Work.of(source, rungs[1:])))
         cells = [f"{figures.cores * (1 - headroom) / cost:.1f}" for cost in costs]
-        table.add_row(name, str(len(rungs)), f"{costs[0]:.2f}", cells[0], f"{costs[1]:.2f}", cells[1])
+        # Only pictures of the one size were encoded: larger ones cost less than their pixels say.
+        label = name if name == figures.source else f"{name}, reckoned"
+        table.add_row(label, str(len(rungs)), f"{costs[0]:.2f}", cells[0], f"{costs[1]:.2f}", cells[1])
     out.print(table)

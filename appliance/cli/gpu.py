@@ -18,13 +18,12 @@ from appliance.cli.probing import (
     SettingsOption,
     SourceOption,
     StepOption,
-    not_kept,
     tell,
     to_the_end,
 )
 from appliance.media.capacity.gpu_probe import probe_gpu
 from appliance.media.capacity.reference import Reference
-from appliance.media.capacity.store import MeasuredGpus, keep
+from appliance.media.capacity.store import MeasuredGpus
 from appliance.media.encode.encoder import EncoderChoice
 from appliance.media.encode.gpus import find_gpus
 from appliance.output import console, folding_table
@@ -92,15 +91,12 @@ def probe(
         return MeasuredGpus(made=await probing.made_with(), driver=gpus[0].driver, gpus=tuple(figures))
 
     measured = to_the_end(measure(found))
-    try:
-        keep(probing.file, gpus=measured)
-    except OSError as error:
-        raise not_kept(probing.file, error) from None
+    kept = probing.keep(gpus=measured)
     if as_json:
         typer.echo(json.dumps(asdict(measured)))
         return
     _print(measured)
-    typer.echo(f"kept in {probing.file}")
+    typer.echo(kept)
 
 
 def _print(measured: MeasuredGpus) -> None:

@@ -19,7 +19,7 @@ from appliance.cli.host import host_settings
 from appliance.errors import EX_CONFIG, EX_NOPERM, EX_OSERR, EX_UNAVAILABLE, EX_USAGE, OperatorError
 from appliance.media.capacity.machine import ffmpeg_version, ladder_mark
 from appliance.media.capacity.material import Clip, make_clip
-from appliance.media.capacity.store import MadeWith, require_keepable
+from appliance.media.capacity.store import MadeWith, MeasuredCpu, MeasuredGpus, keep, require_keepable
 from appliance.media.encode.described import described_source
 from appliance.media.encode.ladder import Ladder, ladder_path, load_ladder
 from appliance.media.status import State
@@ -27,7 +27,7 @@ from appliance.media.status_reading import read_status, streams_on_disk
 from appliance.names import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from appliance.media.encode.source import Source
     from appliance.settings import Settings
@@ -45,7 +45,9 @@ StepOption = Annotated[float, typer.Option(min=1, max=60, help="Seconds that cou
 MinutesOption = Annotated[
     float, typer.Option(min=0.1, max=60, help="How long sessions become more at most; the rest is short.")
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Measure beside live streams, too.")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Measure beside live streams, too; admission does not get that.")
+]
 OutputOption = Annotated[
     Path | None, typer.Option(help="Where to keep it; the setting `capacity_file` when left out.")
 ]
@@ -64,6 +66,7 @@ class Probing:
     source: Source
     ladder: Ladder
     file: Path
+    live: int
 
     @classmethod
     def of(
@@ -92,9 +95,17 @@ class Probing:
         file = output or Path(known.capacity_file)
         _require_ladder_file(path)
         _require_writable(file, command)
-        if not force:
-            _require_quiet(Path(known.media_root), command)
-        return cls(settings=known, source_name=text, source=what, ladder=load_ladder(path), file=file)
+        live = _live(Path(known.media_root))
+        if live and not force:
+            raise _busy(live, command)
+        return cls(
+            settings=known,
+            source_name=text,
+            source=what,
+            ladder=load_ladder(path),
+            file=file,
+            live=len(live),
+        )
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
@@ -106,6 +117,20 @@ class Probing:
         """Makes the clip in `folder`. Raises OperatorError."""
         tell(f"a clip of {self.source_name}, to be encoded by the ladder {self.ladder.name}")
         return await make_clip(self.source, self.ladder.rungs[0].video_kbps, folder)
+
+    def keep(self, *, cpu: MeasuredCpu | None = None, gpus: MeasuredGpus | None = None) -> str:
+        """Keeps what was measured, and says in words where. Raises OperatorError when it cannot be written.
+
+        What live streams left is not kept for admission, which would count these streams once more.
+        """
+        own = self.file == Path(self.settings.capacity_file)
+        if own and self.live:
+            return f"not kept: {self.live} live took their share; --output FILE keeps it for you"
+        try:
+            keep(self.file, cpu=cpu, gpus=gpus)
+        except OSError as error:
+            raise OperatorError(f"{self.file}: {error.strerror}", exit_code=EX_OSERR) from None
+        return f"kept in {self.file}" + ("" if own else f"; admission reads {self.settings.capacity_file}")
 
     async def made_with(self) -> MadeWith:
         """What is measured with now."""
@@ -148,11 +173,6 @@ def tell(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def not_kept(file: Path, error: OSError) -> OperatorError:
-    """The refusal when what was measured cannot be written."""
-    return OperatorError(f"{file}: {error.strerror}", exit_code=EX_OSERR)
-
-
 def _require_writable(file: Path, command: str) -> None:
     try:
         require_keepable(file)
@@ -183,17 +203,20 @@ def _require_ladder_file(path: Path) -> None:
         )
 
 
-def _require_quiet(root: Path, command: str) -> None:
-    """Whoever encodes beside live streams takes their cores, and measures what they leave."""
+def _live(root: Path) -> list[str]:
     live = []
     for stream in streams_on_disk(root):
         status = read_status(root / stream)
         if status is not None and status.fresh(time.time()) and status.text("state") == State.LIVE.value:
-            live.append(stream)
-    if live:
-        more = f" and {len(live) - _LISTED} more" if len(live) > _LISTED else ""
-        raise OperatorError(
-            f"live: {', '.join(live[:_LISTED])}{more}; the probe would take their cores, measure the rest",
-            exit_code=EX_UNAVAILABLE,
-            hint=f"wait until nothing is live, or measure all the same: appliance {command} --force",
-        )
+            live.append(str(stream))
+    return live
+
+
+def _busy(live: Sequence[str], command: str) -> OperatorError:
+    """Whoever encodes beside live streams takes their cores, and measures what they leave."""
+    more = f" and {len(live) - _LISTED} more" if len(live) > _LISTED else ""
+    return OperatorError(
+        f"live: {', '.join(live[:_LISTED])}{more}; the probe would take their cores, measure the rest",
+        exit_code=EX_UNAVAILABLE,
+        hint=f"wait until nothing is live, or look all the same: appliance {command} --force",
+    )

@@ -12,6 +12,7 @@ PAUSES times its own longest pause, lately, has left.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -50,6 +51,9 @@ else about it, and decisions come first. A flood of requests costs this service 
 _CATCH_UP: Final = 4096
 """Lines that are read before anybody counts: as many as wait on a host (net.unix.max_dgram_qlen of the role
 tuning). This service may have been busy for a second, and nobody has left whose line it has not read."""
+
+_LARGEST: Final = 1 << 53
+"""Bytes that a figure of a metric holds exactly."""
 
 _LONGEST_LINE: Final = 16 * 1024
 
@@ -96,7 +100,7 @@ class Traffic:
         """One line, as nginx's syslog client sends it (RFC 3164)."""
         try:
             stream, kind, code, sent, took, session, address, player = _fields(datagram)
-            status, size, seconds = int(code), max(0, int(sent)), float(took)
+            status, size, seconds = _figures(code, sent, took)
         except (ValueError, TypeError, RecursionError):
             self.unreadable += 1
             return
@@ -166,6 +170,14 @@ def _fields(datagram: bytes) -> list[str]:
     if not all(isinstance(field, str) for field in line):
         raise TypeError("a field that is no text")
     return list(line)
+
+
+def _figures(code: str, sent: str, took: str) -> tuple[int, int, float]:
+    """Status, bytes and seconds of a request. Raises ValueError for what no request has."""
+    status, size, seconds = int(code), max(0, int(sent)), float(took)
+    if not (0 <= status < 600 and size < _LARGEST and 0 <= seconds < math.inf):
+        raise ValueError("no request")
+    return status, size, seconds
 
 
 class TrafficReader:

@@ -57,7 +57,7 @@ _XIDS: Final = {
 """The driver's numbers, by NVIDIA's catalogue (docs.nvidia.com/deploy/xid-errors): what they mean, whether
 the GPU is of no use until somebody acts, and what to do. After 63, 92 and 94 it goes on as before."""
 
-_XID: Final = re.compile(r"NVRM: Xid \(PCI:([0-9A-Fa-f:.]+)\): (\d+)\b")
+_XID: Final = re.compile(r"NVRM: Xid \(PCI:([0-9A-Fa-f:.]+)\): ([0-9]{1,4})\b")
 _LOST: Final = re.compile(
     r"GPU is lost|fallen off the bus|Unable to determine the device handle", re.IGNORECASE
 )

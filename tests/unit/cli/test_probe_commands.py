@@ -106,6 +106,11 @@ def test_live_streams_are_left_alone(
     assert not measuring
     assert run(settings, "cpu", "probe", "--force") == 0
     assert not measuring["folder"].exists()
+    assert "not kept: 7 live took their share" in capsys.readouterr().out
+    assert not (tmp_path / "lib/capacity.json").exists()
+    own = tmp_path / "mine.json"
+    assert run(settings, "cpu", "probe", "--force", f"--output={own}") == 0
+    assert read_capacity(own).cpu is not None
 
 
 def test_an_encoder_that_does_not_work_leaves_nothing_behind(

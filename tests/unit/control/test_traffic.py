@@ -179,6 +179,10 @@ def test_what_is_gone_is_forgotten(traffic: Traffic) -> None:
         '["demo",["reload"],"200","1","0.1","","",""]',
         '["demo","reload","200","1","0.1",{},"",""]',
         "[1e999]",
+        '["demo","reload","200","1","nan","","",""]',
+        '["demo","reload","200","1","inf","","",""]',
+        f'["demo","reload","200","{"9" * 400}","0.1","","",""]',
+        f'["demo","reload","{"2" * 400}","1","0.1","","",""]',
         '["demo","reload","200","0.1",""]',
     ],
 )
