@@ -138,7 +138,11 @@ _MAIN = 'main() { systemctl show --value -p MainPID "$1"; };'
 _HOT_GPU = "0, 97, 90, 5, 81000, 81559, 93, 3"
 
 # A mark as appliance/media/encode/gpu_marks.py has it, for a GPU that nobody will try again.
-_FAILED_GPU = '{"gpu": 0, "reason": "a test", "since": 1, "tries": 1, "again_at": 9e9, "works_since": null}'
+_MARK = "/run/appliance-stream/gpu-GPU-test.json"
+_FAILED_GPU = (
+    '{"gpu": {"uuid": "GPU-test", "index": 0}, "reason": "a test", "since": 1, "tries": 1, '
+    '"again_at": %d, "works_since": null}'
+)
 
 # Of nobody that may: on the host itself, which is never banned.
 _STRANGER = (
@@ -225,9 +229,9 @@ GROUPS: dict[str, list[Fault]] = {
         Fault(
             "a stream has marked a GPU as failed",
             ("GpuFailed",),
-            f"cd /run/appliance-stream; echo '{_FAILED_GPU}' >gpu-0.json; chgrp appliance-media gpu-0.json; "
-            "chmod 640 gpu-0.json",
-            "rm /run/appliance-stream/gpu-0.json",
+            f"printf '{_FAILED_GPU}' $(($(date +%s) + 600)) >{_MARK}; "
+            f"chgrp appliance-media {_MARK}; chmod 640 {_MARK}",
+            f"rm {_MARK}",
         ),
         Fault(
             "rules that are none",
