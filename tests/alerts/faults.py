@@ -137,7 +137,7 @@ _MAIN = 'main() { systemctl show --value -p MainPID "$1"; };'
 # What nvidia-smi prints for the fields of appliance/control/metrics/gpu.py.
 _HOT_GPU = "0, 97, 90, 5, 81000, 81559, 93, 3"
 
-# A mark as appliance/media/encode/gpu_marks.py has it, for a GPU that nobody will try again.
+# A mark as appliance/media/encode/gpu_marks.py has it, of a GPU that nobody tries for ten minutes.
 _MARK = "/run/appliance-stream/gpu-GPU-test.json"
 _FAILED_GPU = (
     '{"gpu": {"uuid": "GPU-test", "index": 0}, "reason": "a test", "since": 1, "tries": 1, '
