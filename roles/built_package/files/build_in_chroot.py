@@ -192,7 +192,10 @@ def served_versions(package: str, sources: Sequence[AptSource]) -> list[str]:
 
 
 def compare_versions(first: str, second: str) -> int:
-    """Return -1, 0 or 1 by Debian's rules (deb-version(7))."""
+    """Return -1, 0 or 1 by Debian's rules (deb-version(7)).
+
+    The controller has the same in ``cached_package``; this script stands alone on the build host.
+    """
     for relation, value in (("lt", -1), ("gt", 1)):
         if (
             subprocess.run(["dpkg", "--compare-versions", first, relation, second], check=False).returncode
